@@ -1,0 +1,39 @@
+"""What can go wrong, in a few kinds. Every message is one sentence: what, where, what to do."""
+
+from __future__ import annotations
+
+
+class GrokcritError(Exception):
+    """The data or the run is at fault. The command line exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class OptionError(GrokcritError):
+    """An option is at fault: out of its range, unknown, or against another.
+
+    Attributes
+    ----------
+    name
+        Python name of the option; the command line shows it as ``--name``.
+    problem
+        The rest of the sentence.
+    """
+
+    exit_code = 2
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(f"{name} {problem}")
+
+
+class TableError(GrokcritError):
+    """A table cannot be read, is damaged, or does not hold what its schema promises."""
+
+
+class RunError(GrokcritError):
+    """A training run cannot go on: its loss or its gradient is not finite."""
+
+
+class FitError(GrokcritError):
+    """There is nothing that can be fitted."""

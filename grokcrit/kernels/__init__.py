@@ -1,0 +1,1 @@
+"""Compiled loops. Nothing here imports anything of grokcrit but its neighbours."""

@@ -1,0 +1,83 @@
+"""Exact quantiles by selection."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.types import Array
+
+
+@jit
+def select(values: Array, rank: int) -> None:
+    """Partly sort ``values`` in place so that ``values[rank]`` is where sorting would put it.
+
+    Everything before it is then at most as large, everything after it at least as large.
+    Quickselect, median of three; a range that refuses to shrink is sorted outright.
+
+    Parameters
+    ----------
+    values
+        One-dimensional, without NaN; reordered.
+    rank
+        0 to ``len(values) - 1``.
+    """
+    left, right = 0, len(values) - 1
+    patience = 64
+    while left < right:
+        patience -= 1
+        if patience == 0:
+            values[left : right + 1] = np.sort(values[left : right + 1])
+            return
+        a, b, c = values[left], values[(left + right) // 2], values[right]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i, j = left, right
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            right = j
+        elif rank >= i:
+            left = i
+        else:
+            return
+
+
+@jit
+def quantile(values: Array, rank: int, weight: float, rest: float) -> float:
+    """Return the quantile between the order statistics ``rank`` and ``rank + 1``.
+
+    Equal to ``numpy.percentile(values, q)`` to the bit when ``rank`` and ``weight`` are the whole
+    and the fractional part of ``(len(values) - 1) * (q / 100)``: the same interpolation, from the
+    nearer end (numpy's method "linear").
+
+    Parameters
+    ----------
+    values
+        One-dimensional, without NaN; reordered.
+    rank, weight, rest
+        Lower order statistic, weight of the upper one (0 <= weight < 1), and 1 - weight.
+
+    Returns
+    -------
+    float
+        The quantile, in the unit of ``values``.
+    """
+    select(values, rank)
+    low = values[rank]
+    if rank + 1 == len(values):
+        return low
+    high = values[rank + 1]
+    for i in range(rank + 2, len(values)):
+        if values[i] < high:
+            high = values[i]
+    difference = high - low
+    if weight >= 0.5:
+        return high - difference * rest
+    return low + difference * weight

@@ -1,0 +1,155 @@
+"""Options of the stages: their defaults, their ranges, and the sentence for each that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grokcrit import vocabulary
+from grokcrit.errors import OptionError
+
+INT32_MAX = 2**31 - 1
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise OptionError unless ``value`` is known; list the known ones, suggest the nearest."""
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, 1, 0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionError(name, f"must be one of {', '.join(known)}, got {value!r}{hint}")
+
+
+def check_integer(name: str, value: int, low: int, high: int = INT32_MAX) -> None:
+    """Raise OptionError unless ``low <= value <= high``."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
+        limits = f"at least {low}" if high == INT32_MAX else f"from {low} to {high}"
+        raise OptionError(name, f"must be a whole number, {limits}, got {value!r}")
+
+
+def check_number(name: str, value: float, valid: bool, limits: str) -> None:
+    """Raise OptionError unless ``value`` is finite and ``valid``."""
+    if not (math.isfinite(value) and valid):
+        raise OptionError(name, f"must be {limits}, got {value:g}")
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """Raise OptionError where a list is empty or names a value twice."""
+    if not values:
+        raise OptionError(name, "needs at least one value")
+    for value in values:
+        if list(values).count(value) > 1:
+            raise OptionError(name, f"names {value} twice")
+
+
+@dataclass(frozen=True)
+class CascadeOptions:
+    """What a cascade depends on besides the gradient (METHOD, section 2)."""
+
+    topology: str = "ba"
+    degree: int = 6
+    graph_seed: int = 0
+    alpha: float = 0.3
+    quantile: float = 90.0
+    rule: str = "diffuse"
+    max_steps: int = 20
+    parameter_order: str = "as-is"
+
+    def __post_init__(self) -> None:
+        """Check every range, and give every number its type: 90 and 90.0 are one configuration."""
+        check_choice("topology", self.topology, vocabulary.TOPOLOGIES)
+        check_integer("degree", self.degree, 1)
+        check_integer("graph_seed", self.graph_seed, 0)
+        check_number("alpha", self.alpha, 0 < self.alpha <= 1, "above 0 and at most 1")
+        check_number("quantile", self.quantile, 0 <= self.quantile < 100, "from 0 to below 100")
+        check_choice("rule", self.rule, vocabulary.RULES)
+        check_integer("max_steps", self.max_steps, 1)
+        check_choice("parameter_order", self.parameter_order, vocabulary.PARAMETER_ORDERS)
+        object.__setattr__(self, "alpha", float(self.alpha))
+        object.__setattr__(self, "quantile", float(self.quantile))
+
+
+@dataclass(frozen=True)
+class TrainOptions(CascadeOptions):
+    """What a training depends on (METHOD, sections 3 and 4)."""
+
+    task: str = "xor"
+    hidden: tuple[int, ...] = vocabulary.SIZES
+    seeds: int = 6
+    epochs: int = 500
+    snapshot_every: int = 10
+    lr: float = 0.5
+    activation: str = "tanh"
+    init: str = "uniform"
+    probe: str = "inline"
+    gini_of: str = "output"
+    seed: int = 0
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        super().__post_init__()
+        check_choice("task", self.task, vocabulary.TASKS)
+        check_distinct("hidden", self.hidden)
+        for width in self.hidden:
+            check_integer("hidden", width, 1)
+        check_integer("seeds", self.seeds, 1)
+        check_integer("epochs", self.epochs, 0)
+        check_integer("snapshot_every", self.snapshot_every, 1)
+        check_number("lr", self.lr, self.lr > 0, "above 0")
+        check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
+        init_scale(self.init)
+        check_choice("probe", self.probe, vocabulary.PROBES)
+        check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        if self.label is not None and not self.label.strip():
+            raise OptionError("label", "must not be empty")
+        object.__setattr__(self, "hidden", tuple(sorted(self.hidden)))
+        object.__setattr__(self, "lr", float(self.lr))
+
+    @property
+    def cascade(self) -> CascadeOptions:
+        """The cascade's share of the options."""
+        return CascadeOptions(
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(CascadeOptions)}
+        )
+
+    @property
+    def case_options(self) -> dict[str, Any]:
+        """Everything a run depends on but its width and seed: the root seed is among it."""
+        chosen = dataclasses.asdict(self)
+        return {k: v for k, v in chosen.items() if k not in ("hidden", "seeds", "label")}
+
+    @property
+    def case(self) -> str:
+        """The label, or a short digest of the options of the case."""
+        if self.label is not None:
+            return self.label
+        text = json.dumps(self.case_options, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def init_scale(init: str) -> tuple[str, float]:
+    """Split an initialisation into its name and its sigma (``normal:0.5``; 1 where not given)."""
+    found = re.fullmatch(r"normal:([0-9.eE+-]+)", init)
+    if found:
+        try:
+            sigma = float(found[1])
+        except ValueError:
+            sigma = math.nan
+        if math.isfinite(sigma) and sigma > 0:
+            return "normal", sigma
+        raise OptionError("init", f"needs a sigma above 0 after 'normal:', got {found[1]!r}")
+    check_choice("init", init, vocabulary.INITS)
+    return init, 1.0
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise OptionError unless a confidence level lies between 0 and 1."""
+    check_number("confidence", confidence, 0 < confidence < 1, "between 0 and 1")

@@ -1,0 +1,119 @@
+"""The record every table carries: what made it, from what, with which versions."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from grokcrit._version import __version__
+from grokcrit.errors import TableError
+
+Record: TypeAlias = dict[str, Any]
+KEY = b"grokcrit"
+LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
+
+command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
+
+
+def now() -> str:
+    """Return the time of creation, ISO 8601, UTC; SOURCE_DATE_EPOCH where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = (
+        datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+        if epoch
+        else datetime.datetime.now(datetime.UTC)
+    )
+    return moment.isoformat(timespec="seconds")
+
+
+def record(
+    schema: str,
+    configuration: dict[str, Any],
+    *,
+    root_seed: int,
+    inputs: list[Record] | None = None,
+    cases: dict[str, Any] | None = None,
+    widths: dict[str, Any] | None = None,
+) -> Record:
+    """Make the record of a table that is about to be written.
+
+    Parameters
+    ----------
+    schema
+        Schema name and version, ``train/1``.
+    configuration
+        Every option with its default resolved; neither threads nor the output's path.
+    root_seed
+        The root seed.
+    inputs
+        Records of the tables read.
+    cases, widths
+        Options of each case and parameters of each width, merged with those of the inputs.
+
+    Raises
+    ------
+    TableError
+        One case name stands for two different configurations.
+    """
+    inputs = inputs or []
+    return {
+        "schema": schema,
+        "grokcrit": __version__,
+        "command_line": command_line.get(),
+        "configuration": configuration,
+        "root_seed": root_seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
+        "created": now(),
+        "cases": merged("case", [r.get("cases", {}) for r in inputs] + [cases or {}]),
+        "widths": merged("width", [r.get("widths", {}) for r in inputs] + [widths or {}]),
+        "inputs": inputs,
+    }
+
+
+def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join maps that may repeat one another but not contradict one another."""
+    joint: dict[str, Any] = {}
+    for each in maps:
+        for name, options in each.items():
+            if joint.setdefault(name, options) != options:
+                different = sorted(k for k in options if joint[name].get(k) != options[k]) if (
+                    isinstance(options, dict)
+                ) else []
+                raise TableError(
+                    f"{what} {name!r} stands for two different configurations among the inputs"
+                    f"{' (' + ', '.join(different) + ')' if different else ''}: "
+                    "give them different labels"
+                )
+    return joint
+
+
+def encode(made: Record) -> dict[bytes, bytes]:
+    """Turn a record into schema metadata."""
+    return {KEY: json.dumps(made, sort_keys=True).encode()}
+
+
+def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
+    """Read the record out of schema metadata; None where there is none.
+
+    Raises
+    ------
+    TableError
+        The record is there but is not what grokcrit writes.
+    """
+    if not metadata or KEY not in metadata:
+        return None
+    try:
+        found = json.loads(metadata[KEY])
+        if not isinstance(found, dict) or not isinstance(found["schema"], str):
+            raise ValueError
+    except (ValueError, KeyError):
+        raise TableError(f"{where}: its grokcrit record is damaged; make the table again") from None
+    return found

@@ -1,0 +1,25 @@
+"""Independent random streams, each named by what it is for."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def stream(purpose: str, *key: int | str) -> np.random.Generator:
+    """Return the generator that belongs to a purpose and a key, and to nothing else.
+
+    The stream depends on its arguments alone, never on which others were asked for, so a run is
+    the same alone or among others and whatever the threads. The root seed, where there is one, is
+    the first number of the key.
+
+    Parameters
+    ----------
+    purpose
+        What the numbers are for: ``"weights"``, ``"graph"``, ``"gaussian"``, ``"bootstrap"``, ...
+    key
+        What tells one use from another: root seed, width, seed, epoch, ...
+    """
+    digest = hashlib.sha256(repr((purpose, *key)).encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

@@ -1,0 +1,227 @@
+"""The tables: every column's type, unit and meaning, once. Reading, writing and docs use this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from grokcrit import provenance
+from grokcrit.vocabulary import OBSERVABLES, STATISTICS, WINDOWS
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``minimum`` bounds numbers from below where they have a bound."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    nullable: bool = False
+    minimum: float | None = None
+    alternative: pa.DataType | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One table: its stage, version, columns, and the columns that name a row."""
+
+    stage: str
+    version: int
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Schema name as the record carries it, ``train/1``."""
+        return f"{self.stage}/{self.version}"
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """Arrow schema without metadata."""
+        return pa.schema([pa.field(c.name, c.type, nullable=True) for c in self.columns])
+
+    def recorded(self, made: provenance.Record) -> pa.Schema:
+        """Arrow schema that carries a record."""
+        return self.arrow.with_metadata(provenance.encode(made))
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name."""
+        return next(c for c in self.columns if c.name == name)
+
+
+CASE = (
+    Column("task", pa.string(), "what was learnt: `xor`"),
+    Column("case", pa.string(), "label, or digest of the training options but width and seed"),
+    Column("field", pa.string(), "what the vector is: `gradient`, `clipped-gradient`, `update`"),
+)
+PROBE = (
+    Column("topology", pa.string(), "diffusion graph"),
+    Column("degree", pa.int32(), "mean degree asked for", minimum=0),
+    Column("graph_seed", pa.int32(), "seed of the graph", minimum=0),
+    Column("surrogate", pa.string(), "null model the vector went through; `none`: the data"),
+    Column("replicate", pa.int32(), "which draw of a random surrogate", minimum=0),
+    Column("alpha", pa.float64(), "diffusion strength, 0 < alpha <= 1", minimum=0),
+    Column("quantile", pa.float64(), "percentile of abs(g) that is the threshold", minimum=0),
+    Column("rule", pa.string(), "`diffuse` or `reset`"),
+)
+CASE_COLUMNS = tuple(c.name for c in CASE + PROBE)
+RUN = (
+    Column("width", pa.int32(), "hidden units h", minimum=1),
+    Column("n_params", pa.int64(), "parameters N = nodes of the graph", minimum=1),
+    Column("seed", pa.int32(), "seed of the run", minimum=0),
+    Column("epoch", pa.int32(), "updates made so far; 0 is before the first", minimum=0),
+)
+GROK = Column(
+    "grok_epoch", pa.int32(), "first epoch from which accuracy stays 1; null: never", True, 0
+)
+THRESHOLD = Column("threshold", pa.float64(), "theta, in the unit of the gradient", minimum=0)
+CASCADE = (
+    Column("size", pa.int64(), "avalanche size s: topplings, with repetition", minimum=0),
+    Column("area", pa.int64(), "distinct nodes that toppled", minimum=0),
+    Column("duration", pa.int32(), "parallel steps until quiet, at most max_steps", minimum=0),
+    Column("peak", pa.int64(), "most topplings in one step", minimum=0),
+)
+TRUNCATED = Column("truncated", pa.bool_(), "cut off at max_steps with nodes above theta")
+
+
+def _optional(column: Column) -> Column:
+    return Column(column.name, column.type, column.meaning, True, column.minimum)
+
+
+TRAIN = Schema(
+    "train",
+    1,
+    "One row a run and epoch, sorted by width, seed, epoch; a row group a run. The cascade "
+    "columns are the epoch's own cascade of the raw gradient on the training graph, null where "
+    "no full gradient was taken.",
+    (
+        *CASE,
+        *RUN,
+        Column("loss", pa.float64(), "mean binary cross-entropy, nats"),
+        Column("train_accuracy", pa.float64(), "share of training patterns right", minimum=0),
+        Column("test_accuracy", pa.float64(), "share of test patterns right", minimum=0),
+        Column("weight_gini", pa.float64(), "Gini of abs(weights); null: all are 0", True, 0),
+        *map(_optional, (THRESHOLD, *CASCADE)),
+        Column("deviation", pa.float64(), "||g' - g|| / ||g||, g' redistributed", True, 0),
+        _optional(TRUNCATED),
+        Column("grok_epoch_first", pa.int32(), "first epoch of accuracy 1; null: never", True, 0),
+        GROK,
+        Column(
+            "gradient",
+            pa.list_(pa.float64()),
+            "raw gradient, n_params entries; null but at snapshots",
+            True,
+            alternative=pa.list_(pa.float32()),
+        ),
+    ),
+    ("case", "field", "width", "seed", "epoch"),
+)
+AVALANCHE = Schema(
+    "avalanche",
+    1,
+    "One row a snapshot and case.",
+    (
+        *CASE,
+        *PROBE,
+        *RUN,
+        GROK,
+        THRESHOLD,
+        *CASCADE,
+        TRUNCATED,
+        Column("activity", pa.list_(pa.int64()), "topplings of each step; they sum to size"),
+    ),
+    (*CASE_COLUMNS, "width", "seed", "epoch"),
+)
+OBSERVABLE = Column("observable", pa.string(), f"one of {', '.join(OBSERVABLES)}")
+STATISTIC = Column("statistic", pa.string(), f"one of {', '.join(STATISTICS)}")
+EXPONENT = Column("exponent", pa.float64(), "slope of ln(statistic) on ln(N); null: no fit", True)
+INTERVAL = (
+    Column("ci_low", pa.float64(), "lower end of the interval", True),
+    Column("ci_high", pa.float64(), "upper end of the interval", True),
+)
+FSS = Schema(
+    "fss",
+    1,
+    "One row a fit: statistic ~ N^exponent in one window of one case.",
+    (
+        *CASE,
+        *PROBE,
+        OBSERVABLE,
+        STATISTIC,
+        Column("window", pa.string(), f"one of {', '.join(WINDOWS)}"),
+        Column("time", pa.int32(), "`epoch`: epoch; `aligned`: epoch - grok_epoch, bin start", True),
+        EXPONENT,
+        Column("stderr", pa.float64(), "standard error of the least-squares slope", True),
+        Column("r_squared", pa.float64(), "share of variance explained", True),
+        Column("intercept", pa.float64(), "ln(statistic) at N = 1", True),
+        *INTERVAL,
+        Column("n_sizes", pa.int32(), "sizes in the fit", minimum=0),
+        Column("n_runs", pa.int32(), "runs with data in the window", minimum=0),
+        Column("n_avalanches", pa.int64(), "avalanches in the window", minimum=0),
+        Column("n_runs_excluded", pa.int32(), "runs of the case without data here", minimum=0),
+        Column("n_sizes_excluded", pa.int32(), "sizes left out: no data, or 0", minimum=0),
+        Column("n_truncated", pa.int64(), "avalanches cut off at max_steps", minimum=0),
+        Column("n_quiet", pa.int64(), "avalanches of size 0", minimum=0),
+        Column("curvature", pa.float64(), "coefficient of (ln N)^2 in a quadratic fit", True),
+        Column("curvature_p", pa.float64(), "its two-sided p, from the run bootstrap", True, 0),
+    ),
+    (*CASE_COLUMNS, "observable", "statistic", "window", "time"),
+)
+BOOTSTRAP = Schema(
+    "bootstrap",
+    1,
+    "Estimates, intervals, draws and leave-one-out fits of the exponents. Draw k resamples the "
+    "same runs in every case and window, so rows of equal index are paired.",
+    (
+        *CASE,
+        *PROBE,
+        OBSERVABLE,
+        STATISTIC,
+        Column(
+            "window",
+            pa.string(),
+            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
+        ),
+        Column("kind", pa.string(), "`estimate`, `interval`, `draw` or `leave-one-out`"),
+        Column(
+            "part",
+            pa.string(),
+            "leave-one-out: `n_params` or `seed`; `minus gaussian`: paired difference to the null",
+            True,
+        ),
+        Column("index", pa.int32(), "draw: its number; leave-one-out: the value left out", True),
+        EXPONENT,
+        *INTERVAL,
+        Column("p", pa.float64(), "differences: two-sided p of 0, from the draws", True, 0),
+        Column("method", pa.string(), "how the number was made", True),
+    ),
+    (*CASE_COLUMNS, "observable", "statistic", "window", "kind", "part", "index", "method"),
+)
+TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP)}
+
+
+def markdown() -> str:
+    """Write the reference page of all tables, docs/tables.md."""
+    lines = [
+        "# The tables",
+        "",
+        "Written by `python -m grokcrit.schemas` from the declarations that also check every file.",
+        "",
+    ]
+    for schema in TABLES.values():
+        lines += [f"## {schema.name}", "", schema.meaning, ""]
+        lines += [f"A row is named by: {', '.join(f'`{k}`' for k in schema.key)}.", ""]
+        lines += ["| column | type | null | meaning |", "|---|---|---|---|"]
+        for c in schema.columns:
+            kind = str(c.type).replace("item: ", "").replace("element: ", "")
+            null = "yes" if c.nullable else ""
+            lines.append(f"| `{c.name}` | {kind} | {null} | {c.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,334 @@
+"""Reading, checking and writing tables. The only module that opens Parquet files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from grokcrit import provenance
+from grokcrit.errors import OptionError, TableError
+from grokcrit.schemas import TABLES, Column, Schema
+
+TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
+
+# A damaged footer can promise any number of values; ours never hold more than this many a byte.
+VALUES_A_BYTE = 1000
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a table that is read at once: a row group of a file, or a table in memory."""
+
+    where: str
+    rows: int
+    schema: Schema
+    _read: Callable[[], pa.Table]
+
+    def load(self) -> pa.Table:
+        """Read and check it; columns in the schema's order, plain types."""
+        plain = normalised(self._read(), self.schema)
+        check_values(plain, self.schema, self.where)
+        return plain
+
+
+class Inputs:
+    """The tables a stage reads, as one: in memory, in files, or in folders of parts.
+
+    Parameters
+    ----------
+    tables
+        One table or several; each a pyarrow Table or a path.
+    schema
+        What they must be.
+
+    Attributes
+    ----------
+    blocks : list of Block
+        What there is to read; nothing of it is read yet.
+    records : list
+        Records of the parts that carry one.
+
+    Raises
+    ------
+    TableError
+        A file is missing or damaged, of another stage, or lacks a column.
+    """
+
+    def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
+        """Open every part and check its schema."""
+        self.schema = schema
+        self.blocks: list[Block] = []
+        self.records: list[provenance.Record] = []
+        several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+        for each in several:
+            if isinstance(each, pa.Table):
+                where = f"the {schema.stage} table"
+                self._admit(each.schema, where)
+                self.blocks.append(Block(where, each.num_rows, schema, lambda t=each: t))
+                continue
+            for path in parts_of(Path(each)):
+                footer, arrow = open_parquet(path)
+                self._admit(arrow, str(path))
+                self.blocks += [
+                    Block(
+                        str(path),
+                        footer.row_group(group).num_rows,
+                        schema,
+                        partial(read_group, path, group, footer, schema.arrow.names),
+                    )
+                    for group in range(footer.num_row_groups)
+                ]
+        if not sum(block.rows for block in self.blocks):
+            names = ", ".join(str(t) for t in several if not isinstance(t, pa.Table))
+            raise TableError(
+                f"there are no rows in {names or 'the tables given'}; "
+                f"make the table with 'grokcrit {schema.stage}'"
+            )
+
+    def _admit(self, arrow: pa.Schema, where: str) -> None:
+        """Check the schema of a part and keep its record."""
+        found = provenance.decode(arrow.metadata, where)
+        check_stage(found, self.schema, where)
+        for column in self.schema.columns:
+            check_type(column, arrow, where)
+        if found is not None:
+            self.records.append(found)
+
+    @property
+    def cases(self) -> dict[str, Any]:
+        """Options of every case the records know."""
+        return provenance.merged("case", [r.get("cases", {}) for r in self.records])
+
+    def read(self) -> pa.Table:
+        """Read all of it; refuse rows that appear twice.
+
+        Raises
+        ------
+        TableError
+            A value out of its range; the same row twice.
+        """
+        joint = pa.concat_tables([block.load() for block in self.blocks])
+        check_unique(joint, self.schema)
+        return joint
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return a file, or the Parquet files of a folder in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.parquet"))
+    if not found:
+        raise TableError(f"{path} is a folder without .parquet files")
+    return found
+
+
+def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
+    """Read the footer of a Parquet file and hold its promises against the file's length."""
+    try:
+        length = path.stat().st_size
+        if length == 0:
+            raise TableError(f"{path} is empty (0 bytes); make it again")
+        with pq.ParquetFile(path, arrow_extensions_enabled=False) as opened:
+            footer, arrow = opened.metadata, opened.schema_arrow
+        values = sum(
+            footer.row_group(g).column(c).num_values
+            for g in range(footer.num_row_groups)
+            for c in range(footer.num_columns)
+        )
+    except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
+        raise unreadable(path, error) from None
+    if max(values, footer.num_rows) > VALUES_A_BYTE * length:
+        raise TableError(f"{path} is damaged: it promises {values} values in {length} bytes")
+    return footer, arrow
+
+
+def read_group(path: Path, group: int, footer: pq.FileMetaData, names: list[str]) -> pa.Table:
+    """Read one row group, checksums verified. Opens the file anew: threads share no reader."""
+    try:
+        with pq.ParquetFile(
+            path,
+            metadata=footer,
+            page_checksum_verification=True,
+            arrow_extensions_enabled=False,
+        ) as opened:
+            return opened.read_row_group(group, columns=names, use_threads=False)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: str | Path, error: Exception) -> TableError:
+    """Say why a file cannot be read: the system's reason, or what is wrong with its content."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return TableError(f"cannot read {path}: {os.strerror(error.errno)}")
+    reason = " ".join(str(error).split()).rstrip(".")
+    return TableError(f"{path} is not a readable Parquet file, or is damaged: {reason}")
+
+
+def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> None:
+    """Raise TableError where a record names another stage or another version."""
+    if found is None or found["schema"] == wanted.name:
+        return
+    stage, _, version = found["schema"].partition("/")
+    if stage in TABLES and stage != wanted.stage:
+        raise TableError(
+            f"{where} is a table of stage '{stage}', not '{wanted.stage}'; "
+            f"'grokcrit {wanted.stage}' makes the right one"
+        )
+    raise TableError(
+        f"{where} has schema {found['schema']}, this grokcrit reads {wanted.name}; "
+        f"make it again with 'grokcrit {wanted.stage}'"
+    )
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Map the large variants that other programs write to the plain ones, field names aside."""
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    return kind
+
+
+def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
+    """Raise TableError where a column is missing, twice there, or of the wrong type."""
+    places = arrow.get_all_field_indices(column.name)
+    if len(places) != 1:
+        what = "lacks the column" if not places else "has more than one column"
+        raise TableError(f"{where} {what} '{column.name}' ({column.type})")
+    found = plain_type(arrow.field(places[0]).type)
+    if found not in (column.type, column.alternative):
+        raise TableError(
+            f"{where}: column '{column.name}' has type {found}, it must have {column.type}"
+        )
+
+
+def normalised(block: pa.Table, schema: Schema) -> pa.Table:
+    """Cast a block to the plain types, columns in the schema's order."""
+    fields = [
+        pa.field(c.name, plain_type(block.schema.field(c.name).type)) for c in schema.columns
+    ]
+    return block.select([c.name for c in schema.columns]).cast(pa.schema(fields))
+
+
+def check_values(block: pa.Table, schema: Schema, where: str) -> None:
+    """Raise TableError at the first null, NaN or out-of-range value that the schema forbids."""
+    for column in schema.columns:
+        values = block[column.name]
+        if not column.nullable and values.null_count:
+            row = pc.index(pc.is_null(values), True).as_py()
+            raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
+        wrong = None
+        if pa.types.is_floating(values.type):
+            wrong = pc.invert(pc.is_finite(values))
+        if column.minimum is not None:
+            below = pc.less(values, column.minimum)
+            wrong = below if wrong is None else pc.or_(wrong, below)
+        if wrong is not None and pc.any(wrong).as_py():
+            row = pc.index(wrong, True).as_py()
+            raise TableError(
+                f"{where}: column '{column.name}' is {values[row].as_py()} in "
+                f"{describe(block, row)}, it must be a finite number"
+                + ("" if column.minimum is None else f" and at least {column.minimum:g}")
+            )
+
+
+def describe(block: pa.Table, row: int) -> str:
+    """Name a row of a table by its run and epoch, or by its number where it has none."""
+    named = [
+        f"{name} {block[name][row].as_py()}"
+        for name in ("case", "width", "seed", "epoch")
+        if name in block.column_names
+    ]
+    return f"row {row} ({', '.join(named)})" if named else f"row {row}"
+
+
+def check_unique(table: pa.Table, schema: Schema) -> None:
+    """Raise TableError where two rows carry the same key, naming the first such key."""
+    counts = table.group_by(list(schema.key)).aggregate([([], "count_all")])
+    if counts.num_rows == table.num_rows:
+        return
+    twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
+    name = ", ".join(f"{k} {twice[k]}" for k in schema.key if twice[k] is not None)
+    raise TableError(
+        f"the same row is there {twice['count_all']} times among the {schema.stage} inputs "
+        f"({name}); give each table once, or tell the cases apart with --label"
+    )
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Hand out a temporary file beside ``path``; move it there when the block ends well.
+
+    An existing file stays as it was until then, and for good if the block fails. The file and its
+    folder are synced, so that after a crash the output is whole or absent.
+
+    Raises
+    ------
+    TableError
+        The folder is missing or cannot be written, the disk is full, or ``path`` is not a file.
+    """
+    final = Path(os.path.realpath(path))
+    if final.exists() and not final.is_file():
+        raise TableError(f"cannot write {path}: it is there and is not a regular file")
+    temporary = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        # Mode 0666 under the umask: mkstemp's 0600 would lock colleagues out.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, final)
+        sync(final.parent)
+    except (OSError, pa.ArrowException) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else " ".join(str(error).split())
+        raise TableError(f"cannot write {path}: {reason}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise OptionError where an output would take the place of one of its inputs."""
+    for each in inputs:
+        if os.path.exists(each) and os.path.realpath(each) == os.path.realpath(out):
+            raise OptionError("out", f"would overwrite the input {each}; choose another name")
+
+
+def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write blocks as one Parquet file, a row group each, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where; overwritten.
+    blocks
+        Tables of that schema; computed one by one while the file grows.
+    schema
+        Arrow schema with the record.
+    """
+    with replacing(path) as temporary:
+        with pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_page_checksum=True
+        ) as writer:
+            for block in blocks:
+                writer.write_table(block, row_group_size=max(block.num_rows, 1))

@@ -1,0 +1,20 @@
+"""The closed lists of names, shared by options, tables, docs and the command line."""
+
+from __future__ import annotations
+
+TASKS = ("xor",)
+TOPOLOGIES = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular")
+THE_FIVE = ("ring", "lattice", "small-world", "erdos-renyi", "ba")
+SURROGATES = ("none", "gaussian")
+RULES = ("diffuse", "reset")
+PROBES = ("inline", "shadow")
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+INITS = ("uniform", "xavier", "he", "normal")
+GINI_OF = ("output", "first", "all", "gradient")
+PARAMETER_ORDERS = ("as-is", "shuffled")
+OBSERVABLES = ("size", "excess", "area", "duration", "peak", "branching")
+STATISTICS = ("mean", "run-max", "max")
+WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
+PHASES = ("aggregate", "pre", "post")
+SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
+MINIMUM_SIZES = 3
