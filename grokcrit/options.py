@@ -135,6 +135,27 @@ class TrainOptions(CascadeOptions):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+@dataclass(frozen=True)
+class EstimateOptions:
+    """What the estimating stages depend on."""
+
+    observable: tuple[str, ...] = ("size",)
+    resamples: int = 10_000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Turn a single observable into a list; check every range."""
+        names = (self.observable,) if isinstance(self.observable, str) else tuple(self.observable)
+        object.__setattr__(self, "observable", names)
+        check_distinct("observable", names)
+        for name in names:
+            check_choice("observable", name, vocabulary.OBSERVABLES)
+        check_integer("resamples", self.resamples, 1)
+        check_number("confidence", self.confidence, 0 < self.confidence < 1, "between 0 and 1")
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+
+
 def init_scale(init: str) -> tuple[str, float]:
     """Split an initialisation into its name and its sigma (``normal:0.5``; 1 where not given)."""
     found = re.fullmatch(r"normal:([0-9.eE+-]+)", init)
@@ -149,7 +170,3 @@ def init_scale(init: str) -> tuple[str, float]:
     check_choice("init", init, vocabulary.INITS)
     return init, 1.0
 
-
-def check_confidence(confidence: float) -> None:
-    """Raise OptionError unless a confidence level lies between 0 and 1."""
-    check_number("confidence", confidence, 0 < confidence < 1, "between 0 and 1")

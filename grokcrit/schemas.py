@@ -158,7 +158,7 @@ FSS = Schema(
         Column("r_squared", pa.float64(), "share of variance explained", True),
         Column("intercept", pa.float64(), "ln(statistic) at N = 1", True),
         *INTERVAL,
-        Column("n_sizes", pa.int32(), "sizes in the fit", minimum=0),
+        Column("n_sizes", pa.int32(), "sizes with a statistic above 0: those a fit uses", minimum=0),
         Column("n_runs", pa.int32(), "runs with data in the window", minimum=0),
         Column("n_avalanches", pa.int64(), "avalanches in the window", minimum=0),
         Column("n_runs_excluded", pa.int32(), "runs of the case without data here", minimum=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -332,3 +334,15 @@ def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.S
         ) as writer:
             for block in blocks:
                 writer.write_table(block, row_group_size=max(block.num_rows, 1))
+
+
+def split(table: pa.Table, names: Sequence[str]) -> list[pa.Table]:
+    """Split a table where one of the named columns changes from one row to the next."""
+    if table.num_rows == 0:
+        return []
+    changed = np.zeros(table.num_rows, bool)
+    for name in names:
+        values = table[name].to_numpy(zero_copy_only=False)
+        changed[1:] |= values[1:] != values[:-1]
+    starts = [0, *np.flatnonzero(changed).tolist(), table.num_rows]
+    return [table.slice(a, b - a) for a, b in itertools.pairwise(starts)]

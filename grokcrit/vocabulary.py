@@ -18,3 +18,17 @@ WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
+
+FIGURES = ("fig1", "fig2", "fig3")
+PANELS = (
+    "trajectory",
+    "grokking",
+    "dimension",
+    "gini",
+    "ccdf",
+    "collapse",
+    "scaling",
+    "bootstrap",
+    "leave-one-out",
+    "controls",
+)

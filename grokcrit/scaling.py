@@ -1,0 +1,388 @@
+"""Finite-size scaling: statistics of runs over windows, slopes, and their run bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import special
+
+from grokcrit.errors import FitError
+from grokcrit.kernels.resample import resampled_means
+from grokcrit.rng import stream
+from grokcrit.schemas import AVALANCHE, CASE_COLUMNS
+from grokcrit.tables import split
+from grokcrit.vocabulary import MINIMUM_SIZES
+
+Reals: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+# Width of an aligned bin, in epochs (METHOD, section 7).
+BIN = 10
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All avalanches of one case.
+
+    Attributes
+    ----------
+    case : dict
+        The case columns.
+    sizes : ndarray, shape (K,)
+        System sizes N, ascending.
+    size_of, seed, grok : ndarray, shape (R,)
+        Of each run: index of its size, its seed, its grokking epoch (NaN: never).
+    run, epoch, truncated : ndarray, shape (rows,)
+        Of each avalanche: index of its run, its epoch, whether it was cut off.
+    table : pyarrow.Table
+        The rows, sorted by size, seed, epoch.
+    """
+
+    case: dict[str, Any]
+    sizes: Ints
+    size_of: Ints
+    seed: Ints
+    grok: Reals
+    run: Ints
+    epoch: Ints
+    truncated: npt.NDArray[np.bool_]
+    table: pa.Table
+
+    @property
+    def runs(self) -> int:
+        """Number of runs R."""
+        return len(self.seed)
+
+    def observe(self, observable: str) -> Reals:
+        """Return an observable of every avalanche; NaN where it is not defined.
+
+        ``excess`` is size minus the activity of step 1; ``branching`` the activity of step 2 over
+        that of step 1, not defined for a quiet avalanche.
+        """
+        if observable not in ("excess", "branching"):
+            return column(self.table, observable).astype(np.float64)
+        activity = self.table["activity"].combine_chunks()
+        flat = activity.flatten().to_numpy()
+        start = np.cumsum(np.concatenate([[0], activity.value_lengths().to_numpy()]))[:-1]
+        duration = column(self.table, "duration")
+        padded = np.append(flat, [0, 0])
+        first = np.where(duration > 0, padded[start], 0)
+        if observable == "excess":
+            return (column(self.table, "size") - first).astype(np.float64)
+        second = np.where(duration > 1, padded[start + 1], 0)
+        return np.where(first > 0, second / np.maximum(first, 1), np.nan)
+
+
+def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a column as an array."""
+    values: npt.NDArray[Any] = table[name].to_numpy()
+    return values
+
+
+def ensembles(table: pa.Table) -> list[Ensemble]:
+    """Split an avalanche table into its cases.
+
+    Raises
+    ------
+    FitError
+        No case has three sizes.
+    """
+    ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
+    found = [ensemble(rows) for rows in split(ordered, CASE_COLUMNS)]
+    most = max(found, key=lambda e: len(e.sizes)).sizes
+    if len(most) < MINIMUM_SIZES:
+        raise FitError(
+            f"a fit needs at least {MINIMUM_SIZES} sizes, the table has {len(most)} "
+            f"(N = {', '.join(map(str, most))}); train more widths with --hidden"
+        )
+    return found
+
+
+def ensemble(rows: pa.Table) -> Ensemble:
+    """Make the ensemble of one case, from its rows sorted by width, seed, epoch."""
+    runs = split(rows, ("width", "seed"))
+    lengths = [run.num_rows for run in runs]
+    n_params = np.array([run["n_params"][0].as_py() for run in runs], np.int64)
+    sizes, size_of = np.unique(n_params, return_inverse=True)
+    grok = [run["grok_epoch"][0].as_py() for run in runs]
+    return Ensemble(
+        case={name: rows[name][0].as_py() for name in CASE_COLUMNS},
+        sizes=sizes,
+        size_of=size_of,
+        seed=np.array([run["seed"][0].as_py() for run in runs], np.int64),
+        grok=np.array([np.nan if g is None else g for g in grok], np.float64),
+        run=np.repeat(np.arange(len(runs)), lengths),
+        epoch=column(rows, "epoch").astype(np.int64),
+        truncated=rows["truncated"].to_numpy(),
+        table=rows,
+    )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One kind of window: which bin each avalanche falls into.
+
+    Attributes
+    ----------
+    name : str
+        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch`` or ``aligned``.
+    times : list
+        Time of each bin, or [None].
+    bin_of : ndarray, shape (rows,)
+        Bin of each avalanche; -1 for none.
+    """
+
+    name: str
+    times: list[int | None]
+    bin_of: Ints
+
+
+def windows(ensemble: Ensemble, name: str) -> Windows:
+    """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
+    grok = ensemble.grok[ensemble.run]
+    epoch = ensemble.epoch
+    if name == "epoch":
+        times, bin_of = np.unique(epoch, return_inverse=True)
+        return Windows(name, times.tolist(), bin_of)
+    if name == "aligned":
+        grokked = ~np.isnan(grok)
+        start = np.floor_divide(epoch - np.where(grokked, grok, 0), BIN).astype(np.int64) * BIN
+        times = np.unique(start[grokked])
+        place = np.searchsorted(times, start)
+        return Windows(name, times.tolist(), np.where(grokked, place, -1))
+    inside = {
+        "aggregate": np.ones(len(epoch), bool),
+        "pre": epoch < grok,
+        "post": epoch >= grok,
+        "ungrokked": np.isnan(grok),
+    }[name]
+    return Windows(name, [None], np.where(inside, 0, -1))
+
+
+def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
+    """Reduce each run's avalanches in each bin: their mean, or their maximum.
+
+    Returns
+    -------
+    ndarray, shape (R, bins)
+        NaN where a run has no data in a bin.
+    """
+    shape = (ensemble.runs, len(bins.times))
+    inside = (bins.bin_of >= 0) & ~np.isnan(values)
+    place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
+    count = np.bincount(place, minlength=shape[0] * shape[1])
+    if statistic == "mean":
+        total = np.bincount(place, values[inside], minlength=len(count))
+        reduced = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    else:
+        reduced = np.full(len(count), -np.inf)
+        np.maximum.at(reduced, place, values[inside])
+        reduced[count == 0] = np.nan
+    return reduced.reshape(shape)
+
+
+def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> Ints:
+    """Count the chosen avalanches of each run and bin, shape (R, bins)."""
+    shape = (ensemble.runs, len(bins.times))
+    inside = (bins.bin_of >= 0) & chosen
+    place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
+    return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
+    """Reduce the runs of each size: their mean, or for ``max`` their maximum.
+
+    Parameters
+    ----------
+    values
+        Shape (R, bins), NaN where a run has no data.
+
+    Returns
+    -------
+    ndarray, shape (bins, K)
+        NaN where no run of a size has data.
+    """
+    there = ~np.isnan(values)
+    reduced = np.full((values.shape[1], n_sizes), np.nan)
+    for k in range(n_sizes):
+        mine, count = values[size_of == k], there[size_of == k].sum(axis=0)
+        filled = np.where(np.isnan(mine), -np.inf if statistic == "max" else 0.0, mine)
+        joint = filled.max(axis=0) if statistic == "max" else filled.sum(axis=0)
+        divisor = np.maximum(count, 1) if statistic != "max" else 1
+        reduced[:, k] = np.where(count > 0, joint / divisor, np.nan)
+    return reduced
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least squares of ln(statistic) on ln(N), over the last axis of what was fitted.
+
+    All NaN where fewer than three sizes have a positive statistic.
+    """
+
+    exponent: Reals
+    intercept: Reals
+    stderr: Reals
+    r_squared: Reals
+    curvature: Reals
+    n_sizes: Ints
+
+
+def fit(sizes: Ints, statistic: Reals) -> Fit:
+    """Fit statistic ~ N^exponent along the last axis.
+
+    Parameters
+    ----------
+    sizes
+        N, shape (K,).
+    statistic
+        Shape (..., K); sizes where it is NaN or not positive are left out.
+
+    Returns
+    -------
+    Fit
+        Arrays of shape (...). ``curvature`` is the coefficient of (ln N)^2 in a quadratic fit,
+        NaN for three sizes where the parabola leaves no freedom to speak of.
+    """
+    there = np.nan_to_num(statistic, nan=-1.0) > 0
+    count = there.sum(axis=-1)
+    weight = there / np.maximum(count, 1)[..., None]
+    x = np.log(sizes.astype(np.float64))
+    y = np.log(np.where(there, statistic, 1.0))
+
+    def centred(values: Reals) -> Reals:
+        return np.where(there, values - (weight * values).sum(axis=-1, keepdims=True), 0.0)
+
+    def ratio(top: Reals, bottom: Reals) -> Reals:
+        safe = bottom > 0
+        return np.where(safe, top / np.where(safe, bottom, 1.0), np.nan)
+
+    dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
+    sxx = (dx * dx).sum(axis=-1)
+    exponent = ratio((dx * dy).sum(axis=-1), sxx)
+    residual = dy - exponent[..., None] * dx
+    squared, total = (residual**2).sum(axis=-1), (dy**2).sum(axis=-1)
+    # The part of (ln N)^2 that is orthogonal to a straight line.
+    bend = centred(np.broadcast_to(x * x, y.shape))
+    bend = bend - ratio((bend * dx).sum(axis=-1), sxx)[..., None] * dx
+    enough, free = count >= MINIMUM_SIZES, count - 2
+    return Fit(
+        exponent=np.where(enough, exponent, np.nan),
+        intercept=np.where(enough, (weight * (y - exponent[..., None] * x)).sum(axis=-1), np.nan),
+        stderr=np.where(enough, np.sqrt(ratio(squared, np.maximum(free, 1) * sxx)), np.nan),
+        # A flat line is fitted perfectly by slope 0: its R^2 is not defined.
+        r_squared=np.where(enough, 1 - ratio(squared, total), np.nan),
+        curvature=np.where(
+            count > MINIMUM_SIZES, ratio((bend * dy).sum(axis=-1), (bend**2).sum(axis=-1)), np.nan
+        ),
+        n_sizes=count,
+    )
+
+
+def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
+    """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
+
+    Returns
+    -------
+    list of ndarray, shape (resamples, runs of the size)
+        Positions among the runs of each size, sorted by seed. The same for every case with those
+        runs, so that data, null models and windows are compared on the same draws.
+    """
+    return [
+        stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
+        for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
+    ]
+
+
+def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
+    """Average drawn runs: from (R, bins) to (resamples, bins, K)."""
+    out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
+    buffer = np.empty(out.shape[:2])
+    for k, drawn in enumerate(draws):
+        resampled_means(np.ascontiguousarray(values[ensemble.size_of == k]), drawn, buffer)
+        out[:, :, k] = buffer
+    return out
+
+
+def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
+    """Share of each run in the exponent, to first order: w_k (v_r / mean_k - 1), shape (R, bins).
+
+    The exponent is sum_k w_k ln(mean_k) with w_k = (x_k - mean x) / sum (x - mean x)^2,
+    x = ln N, over the sizes in the fit; its derivative by run r of size k is this over n_k.
+    Differences of exponents have the differences of the influences. NaN where a run has no data.
+    """
+    there = np.nan_to_num(statistic, nan=-1.0) > 0
+    x = np.log(ensemble.sizes.astype(np.float64))
+    centre = (there * x).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    deviation = np.where(there, x - centre[:, None], 0.0)
+    scale = (deviation**2).sum(axis=1)
+    weight = deviation / np.where(scale > 0, scale, np.nan)[:, None]
+    mean = np.where(there, statistic, np.nan)
+    return (weight[:, ensemble.size_of] * (values.T / mean[:, ensemble.size_of] - 1)).T
+
+
+def interval(
+    ensemble: Ensemble, draws: Reals, influences: Reals, confidence: float
+) -> tuple[Reals, Reals]:
+    """Interval of an exponent from its bootstrap draws, widened for few runs.
+
+    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
+    for several samples. Resampling n runs gives (n - 1) / n of the variance, and the normal
+    quantile inside the percentile ignores that the variance is itself estimated. So the
+    percentiles taken are Phi(-+ c t), with c^2 the ratio of the unbiased variance to that of the
+    resampling, t Student's quantile at the Welch-Satterthwaite degrees of freedom, both from the
+    runs' influences.
+
+    Parameters
+    ----------
+    draws
+        Shape (resamples, bins); draws that are NaN (a size lost all its data) are left out.
+    influences
+        Shape (R, bins).
+    confidence
+        0.95 for a 95 % interval.
+
+    Returns
+    -------
+    tuple of ndarray, shape (bins,)
+        Low and high; NaN where a size in the fit has fewer than two runs.
+    """
+    bins = draws.shape[1]
+    variance, resampled, curvature = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+    short = np.zeros(bins, bool)
+    for k in range(len(ensemble.sizes)):
+        mine = influences[ensemble.size_of == k]
+        n = (~np.isnan(mine)).sum(axis=0)
+        filled = np.where(np.isnan(mine), 0.0, mine)
+        mean = filled.sum(axis=0) / np.maximum(n, 1)
+        square = np.where(np.isnan(mine), 0.0, (mine - mean) ** 2).sum(axis=0)
+        part = square / np.maximum(n * (n - 1), 1)
+        variance += part
+        resampled += part * (n - 1) / np.maximum(n, 1)
+        curvature += part**2 / np.maximum(n - 1, 1)
+        short |= n == 1
+    moving = resampled > 0
+    safe = np.where(moving, resampled, 1.0)
+    freedom = np.where(moving, variance**2 / np.where(moving, curvature, 1.0), 1.0)
+    quantile = special.stdtrit(freedom, 0.5 + confidence / 2)
+    tail = special.ndtr(-np.sqrt(np.where(moving, variance, 1.0) / safe) * quantile)
+    low, high = np.full(bins, np.nan), np.full(bins, np.nan)
+    for b in np.flatnonzero(~short):
+        valid = draws[~np.isnan(draws[:, b]), b]
+        if len(valid):
+            low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
+    return low, high
+
+
+def two_sided_p(draws: Reals) -> Reals:
+    """Two-sided p of zero: how often draws fall on either side of it, shape (resamples, ...)."""
+    below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
+    valid = (~np.isnan(draws)).sum(axis=0)
+    p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + valid))
+    return np.where(valid > 0, p, np.nan)
