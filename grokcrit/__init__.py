@@ -1,1 +1,45 @@
-"""x"""
+"""Avalanche statistics of gradients: is grokking a dimensional phase transition?
+
+Everything public loads on first use, so that ``import grokcrit`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from grokcrit._version import __version__
+
+if TYPE_CHECKING:
+    from grokcrit.graphs import Graph as Graph
+    from grokcrit.graphs import graph as graph
+    from grokcrit.probe import CascadeResult as CascadeResult
+    from grokcrit.probe import cascade as cascade
+    from grokcrit.stages.avalanche import avalanche as avalanche
+    from grokcrit.stages.bootstrap import bootstrap as bootstrap
+    from grokcrit.stages.fss import fss as fss
+    from grokcrit.stages.train import train as train
+
+_HOME = {
+    "Graph": "grokcrit.graphs",
+    "graph": "grokcrit.graphs",
+    "CascadeResult": "grokcrit.probe",
+    "cascade": "grokcrit.probe",
+    "train": "grokcrit.stages.train",
+    "avalanche": "grokcrit.stages.avalanche",
+    "fss": "grokcrit.stages.fss",
+    "bootstrap": "grokcrit.stages.bootstrap",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'grokcrit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -87,7 +87,9 @@ def _random(topology: str, n: int, degree: int, seed: int) -> npt.NDArray[np.int
     """Draw the edges of a random graph with igraph, whose generator is global: one at a time."""
     import igraph
 
-    state = random.Random(int(stream("graph", TOPOLOGIES.index(topology), degree, seed, n).integers(2**63)))
+    state = random.Random(
+        int(stream("graph", TOPOLOGIES.index(topology), degree, seed, n).integers(2**63))
+    )
     with _igraph_lock:
         igraph.set_random_number_generator(state)
         try:

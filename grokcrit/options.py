@@ -169,4 +169,3 @@ def init_scale(init: str) -> tuple[str, float]:
         raise OptionError("init", f"needs a sigma above 0 after 'normal:', got {found[1]!r}")
     check_choice("init", init, vocabulary.INITS)
     return init, 1.0
-

@@ -84,9 +84,11 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
     for each in maps:
         for name, options in each.items():
             if joint.setdefault(name, options) != options:
-                different = sorted(k for k in options if joint[name].get(k) != options[k]) if (
-                    isinstance(options, dict)
-                ) else []
+                different = (
+                    sorted(k for k in options if joint[name].get(k) != options[k])
+                    if (isinstance(options, dict))
+                    else []
+                )
                 raise TableError(
                     f"{what} {name!r} stands for two different configurations among the inputs"
                     f"{' (' + ', '.join(different) + ')' if different else ''}: "

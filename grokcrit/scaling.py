@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import special
 
 from grokcrit.errors import FitError
@@ -184,7 +183,8 @@ def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: 
         reduced = np.full(len(count), -np.inf)
         np.maximum.at(reduced, place, values[inside])
         reduced[count == 0] = np.nan
-    return reduced.reshape(shape)
+    by_run: Reals = reduced.reshape(shape)
+    return by_run
 
 
 def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> Ints:

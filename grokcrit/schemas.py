@@ -152,13 +152,17 @@ FSS = Schema(
         OBSERVABLE,
         STATISTIC,
         Column("window", pa.string(), f"one of {', '.join(WINDOWS)}"),
-        Column("time", pa.int32(), "`epoch`: epoch; `aligned`: epoch - grok_epoch, bin start", True),
+        Column(
+            "time", pa.int32(), "`epoch`: epoch; `aligned`: epoch - grok_epoch, bin start", True
+        ),
         EXPONENT,
         Column("stderr", pa.float64(), "standard error of the least-squares slope", True),
         Column("r_squared", pa.float64(), "share of variance explained", True),
         Column("intercept", pa.float64(), "ln(statistic) at N = 1", True),
         *INTERVAL,
-        Column("n_sizes", pa.int32(), "sizes with a statistic above 0: those a fit uses", minimum=0),
+        Column(
+            "n_sizes", pa.int32(), "sizes with a statistic above 0: those a fit uses", minimum=0
+        ),
         Column("n_runs", pa.int32(), "runs with data in the window", minimum=0),
         Column("n_avalanches", pa.int64(), "avalanches in the window", minimum=0),
         Column("n_runs_excluded", pa.int32(), "runs of the case without data here", minimum=0),

@@ -76,7 +76,7 @@ class Inputs:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
                 self._admit(each.schema, where)
-                self.blocks.append(Block(where, each.num_rows, schema, lambda t=each: t))
+                self.blocks.append(Block(where, each.num_rows, schema, each.slice))
                 continue
             for path in parts_of(Path(each)):
                 footer, arrow = open_parquet(path)
@@ -180,7 +180,7 @@ def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> 
     """Raise TableError where a record names another stage or another version."""
     if found is None or found["schema"] == wanted.name:
         return
-    stage, _, version = found["schema"].partition("/")
+    stage = found["schema"].partition("/")[0]
     if stage in TABLES and stage != wanted.stage:
         raise TableError(
             f"{where} is a table of stage '{stage}', not '{wanted.stage}'; "
@@ -218,9 +218,7 @@ def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
 
 def normalised(block: pa.Table, schema: Schema) -> pa.Table:
     """Cast a block to the plain types, columns in the schema's order."""
-    fields = [
-        pa.field(c.name, plain_type(block.schema.field(c.name).type)) for c in schema.columns
-    ]
+    fields = [pa.field(c.name, plain_type(block.schema.field(c.name).type)) for c in schema.columns]
     return block.select([c.name for c in schema.columns]).cast(pa.schema(fields))
 
 
@@ -316,6 +314,15 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
             raise OptionError("out", f"would overwrite the input {each}; choose another name")
 
 
+def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write blocks of a schema into an open output, a row group each."""
+    with pq.ParquetWriter(
+        temporary, schema, compression="zstd", write_page_checksum=True
+    ) as writer:
+        for block in blocks:
+            writer.write_table(block, row_group_size=max(block.num_rows, 1))
+
+
 def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write blocks as one Parquet file, a row group each, whole or not at all.
 
@@ -329,11 +336,7 @@ def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.S
         Arrow schema with the record.
     """
     with replacing(path) as temporary:
-        with pq.ParquetWriter(
-            temporary, schema, compression="zstd", write_page_checksum=True
-        ) as writer:
-            for block in blocks:
-                writer.write_table(block, row_group_size=max(block.num_rows, 1))
+        fill(temporary, blocks, schema)
 
 
 def split(table: pa.Table, names: Sequence[str]) -> list[pa.Table]:

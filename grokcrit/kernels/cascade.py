@@ -89,9 +89,7 @@ def topple(
 
 
 @jit
-def cascade(
-    gradient: Array, network: Network, rule: Rule, theta: float, work: Work
-) -> Counts:
+def cascade(gradient: Array, network: Network, rule: Rule, theta: float, work: Work) -> Counts:
     """Run the cascade on ``gradient`` in place until it is quiet or ``rule.max_steps`` have passed.
 
     Each step topples A = {i : abs(g_i) > theta} in parallel: i sends alpha g_i / k_i to each of
@@ -137,8 +135,14 @@ def threshold(gradient: Array, rule: Rule, work: Work) -> float:
 
 @jit
 def cascades(
-    gradients: Array, network: Network, rule: Rule, work: Work, theta: Array, counts: Array,
-    truncated: Array, activity: Array,
+    gradients: Array,
+    network: Network,
+    rule: Rule,
+    work: Work,
+    theta: Array,
+    counts: Array,
+    truncated: Array,
+    activity: Array,
 ) -> None:
     """Run the cascade of every row of ``gradients``, each with its own threshold, in place.
 

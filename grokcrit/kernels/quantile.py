@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from grokcrit.kernels.accelerate import jit
@@ -50,7 +52,7 @@ def select(values: Array, rank: int) -> None:
 
 
 @jit
-def quantile(values: Array, rank: int, weight: float, rest: float) -> float:
+def quantile(values: Array, rank: int, weight: float, rest: float) -> Any:
     """Return the quantile between the order statistics ``rank`` and ``rank + 1``.
 
     Equal to ``numpy.percentile(values, q)`` to the bit when ``rank`` and ``weight`` are the whole

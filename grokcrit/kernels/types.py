@@ -11,7 +11,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Network(NamedTuple):
-    """Diffusion graph in compressed sparse rows: neighbours of i are indices[indptr[i]:indptr[i+1]]."""
+    """Diffusion graph in compressed sparse rows: i has neighbours indices[indptr[i]:indptr[i+1]]."""
 
     indptr: Array
     indices: Array
@@ -95,13 +95,20 @@ class Settings(Protocol):
     """What ``rule`` reads: the cascade's options."""
 
     @property
-    def alpha(self) -> float: ...
+    def alpha(self) -> float:
+        """Diffusion strength."""
+
     @property
-    def quantile(self) -> float: ...
+    def quantile(self) -> float:
+        """Percentile of the threshold."""
+
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """``diffuse`` or ``reset``."""
+
     @property
-    def max_steps(self) -> int: ...
+    def max_steps(self) -> int:
+        """Steps allowed."""
 
 
 def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:

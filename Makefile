@@ -1,0 +1,66 @@
+# Each target does all it needs on a machine that has Python 3.11 to 3.13 and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help install reproduce smoke test test-slow coverage check bench docs clean
+
+help:
+	@echo "make reproduce  repeat the whole experiment into results/"
+	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
+	@echo "make test       the tests;  make test-slow  those that take longer"
+	@echo "make check      types, style, direction of imports"
+	@echo "make coverage   coverage of the tests, kernels uncompiled"
+	@echo "make bench      training against torch and networkx loops (installs torch)"
+	@echo "make docs       write the generated pages and the outputs shown in the README anew"
+	@echo "make clean      remove the virtual environment and what was made"
+
+install: $(VENV)/installed
+check bench: $(VENV)/installed-dev
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "grokcrit needs Python 3.11 to 3.13; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable ".[test,dev]"
+	@touch $@
+
+reproduce: install
+	$(BIN)/grokcrit reproduce -o results
+
+smoke: install
+	$(BIN)/grokcrit reproduce --scale smoke -o results-smoke
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+check:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+coverage: $(VENV)/installed-dev
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest tests/kernels tests/unit \
+	  --cov=grokcrit --cov-report=term-missing
+
+# torch is named with its version: later ones bring several gigabytes of GPU libraries.
+bench:
+	$(BIN)/python -m pip install --quiet torch==2.13.0 networkx
+	$(BIN)/python benchmarks/training.py
+
+docs: install
+	$(BIN)/python docs/refresh.py
+
+clean:
+	rm -rf $(VENV) results results-smoke build *.egg-info

@@ -1,0 +1,125 @@
+"""Run the commands shown in the README and in docs/, and write what they print back.
+
+    python docs/refresh.py           rewrite what has changed (also tables.md and commands.md)
+    python docs/refresh.py --figures also draw the figures in docs/images anew
+
+A fenced block marked ``console`` holds lines ``$ command`` and below each what it printed on
+standard output. All blocks of a page run in order in one empty folder. tests/pipeline/test_docs.py
+runs the same commands and compares.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/method.md", "docs/commands.md")
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+COMMANDS = ("train", "avalanche", "fss", "bootstrap", "plot", "reproduce")
+IMAGES = ("fig1.png", "fig2.png", "fig3.png")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command and what a page says it prints."""
+
+    command: str
+    output: str
+
+
+def examples(page: str) -> Iterator[list[Example]]:
+    """Yield the examples of each console block of a page."""
+    for block in BLOCK.findall(page):
+        parts = re.split(r"^\$ (.*)$", block, flags=re.MULTILINE)[1:]
+        yield [
+            Example(command, output.strip("\n"))
+            for command, output in zip(parts[::2], parts[1::2], strict=True)
+        ]
+
+
+def run(command: str, folder: Path) -> str:
+    """Run a command as a reader would, in a folder; return its standard output."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if k not in ("CI", "FORCE_COLOR")},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "100",
+    }
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1, 2) or "Traceback" in done.stderr:
+        raise RuntimeError(f"{command}: exit {done.returncode}\n{done.stderr}")
+    return tidy(done.stdout)
+
+
+def tidy(output: str) -> str:
+    """Drop trailing blanks and blank lines around."""
+    return "\n".join(line.rstrip() for line in output.splitlines()).strip("\n")
+
+
+def commands_page() -> str:
+    """The skeleton of docs/commands.md: the help of every command, to be filled by running it."""
+    lines = [
+        "# The commands",
+        "",
+        "Written by `make docs` from the commands themselves.",
+        "",
+        "Exit codes: 0 done; 1 the data or the run is at fault; 2 the command line is; 130 Ctrl-C.",
+        "Standard output carries the result (a table, or one JSON object under `--json`); progress",
+        "and warnings go to standard error. Outputs appear whole or not at all.",
+        "",
+        "```console",
+        "$ grokcrit --help",
+        "```",
+        "",
+    ]
+    for name in COMMANDS:
+        lines += [f"## {name}", "", "```console", f"$ grokcrit {name} --help", "```", ""]
+    return "\n".join(lines)
+
+
+def refreshed(page: str, folder: Path) -> str:
+    """Run a page's commands and put their output below them."""
+
+    def rewrite(block: re.Match[str]) -> str:
+        (shown,) = examples(block[0])
+        parts = []
+        for example in shown:
+            output = run(example.command, folder)
+            parts.append(f"$ {example.command}\n" + (f"{output}\n" if output else ""))
+        return "```console\n" + "".join(parts) + "```"
+
+    return BLOCK.sub(rewrite, page)
+
+
+def main() -> None:
+    """Rewrite every page."""
+    from grokcrit.schemas import markdown
+
+    (ROOT / "docs/tables.md").write_text(markdown())
+    (ROOT / "docs/commands.md").write_text(commands_page())
+    for name in PAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = ROOT / name
+            path.write_text(refreshed(path.read_text(), Path(folder)))
+            if name == "README.md" and "--figures" in sys.argv:
+                for image in IMAGES:
+                    made = (Path(folder) / image).read_bytes()
+                    (ROOT / "docs/images" / image).write_bytes(made)
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()

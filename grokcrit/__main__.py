@@ -1,0 +1,5 @@
+"""``python -m grokcrit``."""
+
+from grokcrit.cli import main
+
+main()

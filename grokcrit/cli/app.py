@@ -1,0 +1,128 @@
+"""The commands in one application, and what becomes of each kind of failure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from grokcrit import provenance
+from grokcrit._version import __version__
+from grokcrit.cli import avalanche, bootstrap, fss, plot, reproduce, train
+from grokcrit.errors import GrokcritError, OptionError
+
+INTERRUPTED = 130
+TERMINATED = 143
+# Typer's own kind of usage error has no public name but as the parent of this one.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="grokcrit",
+    rich_markup_mode=None,  # plain help: no escapes in pipes, in CI or in shell completion
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for module in (train, avalanche, fss, bootstrap, plot, reproduce):
+    app.command()(getattr(module, module.__name__.rpartition(".")[2]))
+
+
+def print_version(wanted: bool) -> None:
+    """Answer --version."""
+    if wanted:
+        print(f"grokcrit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def grokcrit(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Avalanche statistics of gradients: is grokking a dimensional phase transition?
+
+    Stages are chained through Parquet tables:
+
+    \b
+      grokcrit train                                   -o train.parquet
+      grokcrit avalanche train.parquet --surrogate none,gaussian
+      grokcrit fss       avalanche.parquet
+      grokcrit bootstrap avalanche.parquet
+      grokcrit plot fig1 train.parquet fss.parquet     -o fig1.png
+
+    or in one command: grokcrit reproduce -o results/
+    """
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived; raised so that temporary files are removed on the way out."""
+
+
+def on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    """Turn SIGTERM into an exception."""
+    raise TerminatedError
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run a command line and return its exit code: 0, 1 (data, run) or 2 (command line)."""
+    provenance.command_line.set(shlex.join(["grokcrit", *arguments]))
+    signal.signal(signal.SIGTERM, on_sigterm)
+    if not arguments:
+        with contextlib.redirect_stdout(sys.stderr):
+            app(["--help"], standalone_mode=False, prog_name="grokcrit")
+        return 2
+    try:
+        app(arguments, standalone_mode=False, prog_name="grokcrit")
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        leave("interrupted; no output was written", INTERRUPTED)
+    except TerminatedError:
+        leave("terminated; no output was written", TERMINATED)
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return fail(error)
+    return 0
+
+
+def fail(error: Exception) -> int:
+    """Say in one sentence what went wrong; return the exit code."""
+    if isinstance(error, OptionError):
+        argument = error.name.isupper()
+        say(f"{error.name if argument else '--' + error.name.replace('_', '-')} {error.problem}")
+        return error.exit_code
+    if isinstance(error, GrokcritError):
+        say(str(error))
+        return error.exit_code
+    if isinstance(error, UsageError):
+        if message := error.format_message():
+            say(f"{message.rstrip('.')}; see --help")
+        return 2
+    if isinstance(error, MemoryError):
+        say("out of memory; use fewer --threads, smaller widths or fewer cases at once")
+        return 1
+    say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
+    return 1
+
+
+def say(sentence: str) -> None:
+    """Print a sentence to standard error."""
+    print(f"grokcrit: {sentence}", file=sys.stderr)
+
+
+def leave(sentence: str, code: int) -> None:
+    """Leave at once: threads still inside a kernel are not waited for; they hold no file."""
+    say(sentence)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,72 @@
+"""``grokcrit avalanche``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokcrit.cli import probe_options as probing
+from grokcrit.cli import shell as sh
+from grokcrit.vocabulary import SURROGATES
+
+
+def complete_surrogate(start: str) -> list[str]:
+    """Complete a surrogate."""
+    return [name for name in SURROGATES if name.startswith(start)]
+
+
+def avalanche(
+    train: Annotated[list[Path], typer.Argument(help="Train tables, or folders of their parts.")],
+    topology: probing.Topologies = None,
+    degree: probing.DegreeOverride = None,
+    graph_seed: probing.GraphSeeds = None,
+    alpha: probing.Alphas = None,
+    quantile: probing.Quantiles = None,
+    rule: probing.Rules = None,
+    max_steps: probing.MaxStepsOverride = None,
+    surrogate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Null models: {', '.join(SURROGATES)}. Repeatable or a,b.  [default: none]",
+            autocompletion=complete_surrogate,
+        ),
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Draws of each random surrogate.")] = 1,
+    seed: sh.Seed = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Table to write.")] = Path(
+        "avalanche.parquet"
+    ),
+    threads: sh.Threads = None,
+    quiet: sh.Quiet = False,
+    json: sh.Json = False,
+    silence: sh.Silence = None,
+    debug: sh.Debug = False,
+) -> None:
+    """Run the cascade of every snapshot. Makes avalanche.parquet.
+
+    Options not given are as in training. Lists are multiplied out, a case each.
+
+    \b
+    Example:
+      grokcrit avalanche train.parquet --surrogate none,gaussian --topology ba,ring
+    """
+    from grokcrit.stages.avalanche import avalanche as stage
+    from grokcrit.summaries import avalanche_summary
+
+    options = sh.given(
+        topology=sh.words(topology),
+        degree=degree,
+        graph_seed=sh.integers("graph_seed", graph_seed),
+        alpha=sh.reals("alpha", alpha),
+        quantile=sh.reals("quantile", quantile),
+        rule=sh.words(rule),
+        max_steps=max_steps,
+        surrogate=sh.words(surrogate),
+        replicates=replicates,
+        seed=seed,
+        threads=threads,
+    )
+    sh.run_stage(stage, avalanche_summary, train, out, sh.Shell(quiet, json, silence), **options)

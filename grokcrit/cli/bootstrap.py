@@ -1,0 +1,50 @@
+"""``grokcrit bootstrap``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokcrit.cli import shell as sh
+
+
+def bootstrap(
+    avalanche: Annotated[
+        list[Path], typer.Argument(help="Avalanche tables, or folders of their parts.")
+    ],
+    observable: sh.Observable = None,
+    resamples: sh.Resamples = 10000,
+    confidence: sh.Confidence = 0.95,
+    seed: sh.Seed = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Table to write.")] = Path(
+        "bootstrap.parquet"
+    ),
+    threads: sh.Threads = None,
+    quiet: sh.Quiet = False,
+    json: sh.Json = False,
+    silence: sh.Silence = None,
+    debug: sh.Debug = False,
+) -> None:
+    """Resample the runs: intervals, differences, leave-one-out. Makes bootstrap.parquet.
+
+    \b
+    Example:
+      grokcrit bootstrap avalanche.parquet --resamples 10000
+    """
+    from grokcrit.stages.bootstrap import bootstrap as stage
+    from grokcrit.summaries import bootstrap_summary
+
+    sh.run_stage(
+        stage,
+        bootstrap_summary,
+        avalanche,
+        out,
+        sh.Shell(quiet, json, silence),
+        threads=threads,
+        observable=sh.words(observable) or ("size",),
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+    )

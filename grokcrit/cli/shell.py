@@ -1,0 +1,194 @@
+"""What the commands share: their common options, progress on one stream, results on the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any, TypeVar
+
+import typer
+
+from grokcrit.errors import OptionError
+from grokcrit.parallel import Progress
+from grokcrit.summaries import Summary
+
+T = TypeVar("T")
+PIPE_WIDTH = 140
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary, warning or progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
+Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: all cores]")]
+Seed = Annotated[int, typer.Option(help="Root seed of everything random.")]
+Silence = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID", help="Do not print the warning of this id (repeatable)."),
+]
+Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the runs.")]
+Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
+Observable = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="size, excess, area, duration, peak or branching; repeatable or a,b.  [default: size]",
+    ),
+]
+
+
+def words(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Split a repeatable option whose values may be lists with commas."""
+    if not values:
+        return None
+    return tuple(word.strip() for value in values for word in value.split(","))
+
+
+def integers(name: str, values: Sequence[str] | None) -> tuple[int, ...] | None:
+    """Read whole numbers from a repeatable option."""
+    return _numbers(name, values, int, "a whole number")
+
+
+def reals(name: str, values: Sequence[str] | None) -> tuple[float, ...] | None:
+    """Read numbers from a repeatable option."""
+    return _numbers(name, values, float, "a number")
+
+
+def _numbers(
+    name: str, values: Sequence[str] | None, kind: Callable[[str], T], what: str
+) -> tuple[T, ...] | None:
+    split = words(values)
+    if split is None:
+        return None
+    numbers = []
+    for word in split:
+        try:
+            numbers.append(kind(word))
+        except ValueError:
+            raise OptionError(name, f"must be {what}, or several as 1,2,3; got {word!r}") from None
+    return tuple(numbers)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Drop the options that were not given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def on_terminal(stream: IO[str]) -> bool:
+    """Whether a person watches a stream: CI and dumb terminals are not a person.
+
+    Decided here and not by Rich, which draws into pipes under FORCE_COLOR, even FORCE_COLOR=0.
+    """
+    return stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+class Shell:
+    """The two streams of a command: results to standard output, all else to standard error."""
+
+    def __init__(self, quiet: bool, as_json: bool, silence: Sequence[str] | None = None) -> None:
+        """Remember what to print and how."""
+        self.quiet, self.as_json = quiet, as_json
+        self.silence = set(words(silence) or ())
+
+    @contextmanager
+    def progress(self, what: str, unit: str) -> Iterator[Progress | None]:
+        """Show a bar with rate and time left, once the work has taken a second, on a terminal."""
+        if self.quiet or not on_terminal(sys.stderr):
+            yield None
+            return
+        from rich import progress
+        from rich.console import Console
+
+        bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn(f"{unit}, {{task.fields[rate]}}/s, left"),
+            progress.TimeRemainingColumn(),
+            console=Console(file=sys.stderr, force_terminal=True),
+            transient=True,
+        )
+        task = bar.add_task(what, total=None, rate="-")
+        timer = threading.Timer(1.0, bar.start)
+        timer.daemon = True
+        timer.start()
+
+        def update(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:.3g}" if speed else "-")
+
+        try:
+            yield update
+        finally:
+            timer.cancel()
+            bar.stop()
+
+    def show(self, summary: Summary, out: str | Path) -> None:
+        """Print a summary: a table, or JSON; warnings to standard error."""
+        warnings = [w for w in summary.warnings if w.id not in self.silence]
+        if self.as_json:
+            print(json.dumps(summary.as_dict(str(out), warnings), allow_nan=False))
+        elif not self.quiet:
+            self._table(summary)
+            print(f"wrote {out}", file=sys.stderr)
+        if not self.quiet:
+            for warning in warnings:
+                print(f"warning [{warning.id}]: {warning.text}", file=sys.stderr)
+
+    def _table(self, summary: Summary) -> None:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        seen = on_terminal(sys.stdout)
+        console = Console(
+            file=sys.stdout,
+            force_terminal=seen,
+            no_color=None if seen else True,
+            color_system="auto" if seen else None,
+            width=None if seen else PIPE_WIDTH,
+            highlight=False,
+            markup=False,
+        )
+        table = Table(title=summary.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for name, numeric in summary.columns:
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in summary.rows:
+            table.add_row(*(cell(v, summary.formats.get(k, ".3f")) for k, v in row.items()))
+        console.print(table)
+
+
+def run_stage(
+    stage: Callable[..., Any],
+    summarise: Callable[[Any], Summary],
+    inputs: Sequence[Path],
+    out: Path,
+    shell: Shell,
+    **options: Any,
+) -> None:
+    """Run a stage that reads tables and makes one, and show its summary.
+
+    The output is opened first: a folder that cannot be written is known before the work is done.
+    """
+    from grokcrit import tables
+
+    tables.check_output(out, inputs)
+    with tables.replacing(out) as temporary:
+        with shell.progress(stage.__name__, "tasks") as progress:
+            table = stage(inputs, progress=progress, **options)
+        tables.fill(temporary, [table], table.schema)
+    shell.show(summarise(table), out)
+
+
+def cell(value: Any, form: str = ".3f") -> str:
+    """Format a value for a person."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return format(value, form)
+    if isinstance(value, list | tuple):
+        return " to ".join(cell(each, form) for each in value)
+    return str(value)

@@ -1,0 +1,101 @@
+"""Panels of the exponent in time: D(t) of the data against its null models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+
+from grokcrit.errors import TableError
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs, values
+from grokcrit.scaling import BIN, Reals
+
+
+@dataclass(frozen=True)
+class Course:
+    """An exponent in time; NaN where there is no fit or no interval."""
+
+    time: Reals
+    exponent: Reals
+    low: Reals
+    high: Reals
+
+
+def dimension(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """D(t) of the data and of the Gaussian null, the line D = 1, when runs grokked."""
+    return courses(ax, sources, request, ["gaussian"])
+
+
+def controls(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """D(t) of the data against that of every surrogate in the table."""
+    there = set(pc.unique(sources.table("fss")["surrogate"]).to_pylist()) - {"none"}
+    if not there:
+        raise TableError(
+            "the fss table holds no surrogate to compare the data with; add one with "
+            "'grokcrit avalanche --surrogate none,gaussian' and fit again"
+        )
+    return courses(ax, sources, request, sorted(there, key=lambda name: (name != "gaussian", name)))
+
+
+def courses(ax: Axes, sources: Sources, request: Request, surrogates: list[str]) -> Axes:
+    """Draw D(t) of the data over that of some surrogates."""
+    table = sources.fits("fss", request, window="aligned" if request.aligned else "epoch")
+    data = course(rows(table, surrogate="none"), request.aligned)
+    if not np.isfinite(data.exponent).any():
+        when = "bin of time" if request.aligned else "epoch"
+        raise EmptyPanelError(f"no {when} has a fit: it takes data of three sizes")
+    draw(ax, data, "data", zorder=2.5, **style.DATA)
+    others = iter(style.SURROGATES * len(surrogates))
+    for name in surrogates:
+        null = course(rows(table, surrogate=name, replicate=0), request.aligned)
+        looks = style.GAUSSIAN if name == "gaussian" else next(others)
+        if np.isfinite(null.exponent).any():
+            label = "Gaussian null" if name == "gaussian" else name
+            draw(ax, null, label, **looks)
+    ax.axhline(1, color=style.INK, linewidth=0.6, zorder=0.5)
+    mark_grokking(ax, sources, request.aligned)
+    label = style.exponent_label(request.statistic, request.observable)
+    ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel=label)
+    banded = np.isfinite(data.low).any()
+    style.legend_above(
+        ax, 2, title=f"bands: {sources.confidence('fss')}" if banded else None
+    )
+    return ax
+
+
+def course(table: pa.Table, aligned: bool) -> Course:
+    """Return the exponents of one case in time; aligned bins are drawn at their middle."""
+    table = table.sort_by("time")
+    time = values(table, "time").astype(np.float64)
+    columns = [values(table, name) for name in ("exponent", "ci_low", "ci_high")]
+    if not aligned:
+        return Course(time, *columns)
+    # Bins that lack a size have no fit: they are the ends of the axis, not gaps in it.
+    fitted = np.isfinite(columns[0])
+    return Course(time[fitted] + BIN / 2, *(column[fitted] for column in columns))
+
+
+def draw(ax: Axes, shown: Course, label: str, **looks: Any) -> None:
+    """Draw one course with its band."""
+    style.line_with_band(ax, shown.time, shown.exponent, shown.low, shown.high, label, **looks)
+
+
+def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:
+    """Shade the epochs in which runs grokked, or mark the moment that bins are aligned on."""
+    if aligned:
+        ax.axvline(0, color=style.INK, linestyle=":", linewidth=0.9, label="grokking")
+        return
+    stage = sources.loaded(("train", "avalanche"))
+    if stage is None:
+        return
+    grok = runs(sources.table(stage)).grok
+    grok = grok[np.isfinite(grok)]
+    if len(grok):
+        label = f"grokking, {grok.min():.0f} to {grok.max():.0f}"
+        ax.axvspan(grok.min(), grok.max(), color=style.YELLOW, alpha=0.2, linewidth=0, label=label)
+        ax.axvline(float(np.median(grok)), color=style.INK, linestyle=":", linewidth=0.9, label=f"median {np.median(grok):g}")

@@ -1,0 +1,160 @@
+"""Panels of the training itself: an example run, the grokking epochs, the Gini coefficient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+
+from grokcrit.errors import OptionError
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs, values
+from grokcrit.scaling import Reals
+
+# Dots of one size are spread over this part of the distance to the next size.
+SPREAD = 0.4
+
+
+def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Accuracy and loss of one run against epoch, its grokking epoch marked."""
+    run = example_run(sources.table("train"), request)
+    epoch = values(run, "epoch")
+    train, test = values(run, "train_accuracy"), values(run, "test_accuracy")
+    split = not np.array_equal(train, test)
+    ax.plot(epoch, train, **style.DATA, drawstyle="steps-post", label="train accuracy" if split else "accuracy")
+    if split:
+        ax.plot(epoch, test, color=style.PURPLE, linestyle="-.", drawstyle="steps-post", label="test accuracy")
+    ax.set(xlabel=style.EPOCH, ylabel="accuracy", ylim=(-0.03, 1.06))
+    ax.tick_params(right=False, which="both")
+    second = ax.twinx()
+    second.plot(epoch, values(run, "loss"), color=style.RED, linestyle="--", label="loss")
+    second.set(ylabel="loss (nats)")
+    second.set_ylim(0, max(1.05 * second.get_ylim()[1], 1e-9))
+    # Much happens early: logarithmic from the first update on.
+    ax.set_xscale("symlog", linthresh=1, subs=range(2, 10))
+    ax.set_xlim(0, max(epoch[-1], 1))
+    handles = [*ax.get_lines(), *second.get_lines()]
+    grok = run["grok_epoch"][0].as_py()
+    if grok is not None:
+        mark = ax.axvline(grok, color=style.INK, linestyle=":", linewidth=0.9)
+        mark.set_label(rf"$t_\mathrm{{grok}}$ = {grok}")
+        handles.append(mark)
+    width, n, seed = (run[name][0].as_py() for name in ("width", "n_params", "seed"))
+    never = "" if grok is not None else ", never grokked"
+    title = f"$h$ = {width}, $N$ = {n}, seed {seed}{never}"
+    style.legend_above(ax, 3, handles=handles, title=title)
+    return ax
+
+
+def example_run(table: pa.Table, request: Request) -> pa.Table:
+    """Return the rows of the run that was asked for, by epoch.
+
+    Raises
+    ------
+    OptionError
+        There is no run of that width or seed.
+    """
+    widths = sorted(pc.unique(table["width"]).to_pylist())
+    width = widths[len(widths) // 2] if request.width is None else request.width
+    chosen = rows(table, width=width)
+    if not chosen.num_rows:
+        known = ", ".join(map(str, widths))
+        raise OptionError("width", f"must be one of {known}, as in the train table, got {width}")
+    seeds = sorted(pc.unique(chosen["seed"]).to_pylist())
+    chosen = rows(chosen, seed=request.seed)
+    if not chosen.num_rows:
+        known = ", ".join(map(str, seeds))
+        raise OptionError(
+            "seed", f"must be one of {known}, as in the train table at width {width}, "
+            f"got {request.seed}"
+        )
+    return chosen.sort_by("epoch")
+
+
+def grokking(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Grokking epoch of every run against N, and the median of each size."""
+    found = runs(sources.table("train"))
+    never = np.isnan(found.grok)
+    if never.all():
+        raise EmptyPanelError(f"none of the {len(never)} runs grokked")
+    x = spread(found)
+    ax.plot(x, found.grok, "o", color=style.BLUE, alpha=0.75, markeredgewidth=0, label="sustained")
+    earlier = found.first < np.where(never, np.inf, found.grok)
+    if earlier.any():
+        ax.plot(
+            x[earlier], found.first[earlier], "o", markerfacecolor="none",
+            markeredgecolor=style.RED, markeredgewidth=0.8, label="first, if earlier",
+        )
+    sizes = np.unique(found.n_params)
+    # A run that never grokked is later than all others: the median may be beyond the end.
+    late = np.where(never, np.inf, found.grok)
+    median = np.array([np.median(late[found.n_params == n]) for n in sizes])
+    ax.plot(
+        sizes, np.where(np.isfinite(median), median, np.nan), color=style.INK, linewidth=0.9,
+        marker="_", markersize=9, label="median",
+    )
+    style.size_axis(ax)
+    ax.set(ylabel="grokking epoch (updates)")
+    ax.set_ylim(bottom=0)
+    title = None
+    if never.any():
+        title = f"{never.sum()} of {len(never)} runs never grokked (later than all in the median)"
+    style.legend_above(ax, 3, title=title)
+    return ax
+
+
+def spread(found: Runs) -> Reals:
+    """Return where each run is drawn on the axis of N: beside the others of its size, by seed."""
+    x = np.log(found.n_params.astype(np.float64))
+    sizes = np.unique(x)
+    room = SPREAD * (np.diff(sizes).min() if len(sizes) > 1 else 0.1)
+    for size in sizes:
+        mine = x == size
+        x[mine] += room * (np.linspace(-0.5, 0.5, mine.sum()) if mine.sum() > 1 else 0)
+    return np.exp(x)
+
+
+def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Gini coefficient of the weights against epoch: mean and standard error over runs."""
+    table = sources.table("train")
+    if request.aligned:
+        table = table.filter(pc.is_valid(table["grok_epoch"]))
+        since = pc.subtract(table["epoch"], table["grok_epoch"])
+        table = table.set_column(table.column_names.index("epoch"), "epoch", since)
+    table = table.filter(pc.is_valid(table["weight_gini"]))
+    if not table.num_rows:
+        none = "no run grokked" if request.aligned else "every Gini coefficient is null"
+        raise EmptyPanelError(f"there is nothing to show: {none}")
+    sizes = np.unique(values(table, "n_params")).tolist()
+    for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
+        time, mean, error, grok = gini_of_size(rows(table, n_params=n))
+        style.line_with_band(
+            ax, time, mean, mean - error, mean + error, style.size_label(k, sizes), color=colour
+        )
+        if not request.aligned and np.isfinite(grok):
+            height = np.interp(grok, time, mean)
+            ax.plot(grok, height, "o", color=colour, markeredgecolor=style.INK, zorder=3)
+    if request.aligned:
+        ax.axvline(0, color=style.INK, linestyle=":", linewidth=0.9)
+    ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel="Gini of abs(weights)")
+    circle = "" if request.aligned else r", circle: median $t_\mathrm{grok}$"
+    style.legend_above(ax, 4, title=f"$N$; mean over runs, band: s.e.{circle}")
+    return ax
+
+
+def gini_of_size(table: pa.Table) -> tuple[Reals, Reals, Reals, float]:
+    """Average the runs of one size at the times at which all of them have data.
+
+    Returns
+    -------
+    tuple
+        Times, mean, standard error (NaN for one run), and the median grokking epoch, infinite
+        where half of the runs never grokked.
+    """
+    found = runs(table)
+    by_time = table.group_by("epoch").aggregate([("weight_gini", "mean"), ("weight_gini", "stddev", pc.VarianceOptions(ddof=1)), ("weight_gini", "count")]).sort_by("epoch")
+    complete = by_time.filter(pc.equal(by_time["weight_gini_count"], len(found.seed)))
+    error = values(complete, "weight_gini_stddev") / np.sqrt(len(found.seed))
+    grok = float(np.median(np.where(np.isnan(found.grok), np.inf, found.grok)))
+    return values(complete, "epoch"), values(complete, "weight_gini_mean"), error, grok

@@ -1,0 +1,131 @@
+"""Panels of the bootstrap: densities of the exponents, and what each size and seed weighs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from scipy import stats
+
+from grokcrit.errors import OptionError
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, values
+from grokcrit.scaling import Reals
+
+# Points at which a density is computed.
+POINTS = 400
+# The interval that is corrected for few runs, as the bootstrap table names it.
+CORRECTED = "expanded percentile"
+# The axis names at most about so many of the values left out.
+NAMED = 24
+# How far the markers of two phases stand apart, in distances between values left out.
+SHIFT = 0.22
+
+
+def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Densities of the drawn exponents of each phase, data and null; estimates and intervals."""
+    if request.statistic == "max":
+        raise OptionError(
+            "statistic", "max has no draws, a resampled maximum being biased; choose mean or run-max"
+        )
+    table = sources.fits("bootstrap", request, replicate=0)
+    for surrogate in ("gaussian", "none"):
+        case = rows(table, surrogate=surrogate)
+        draws = {w: finite(rows(case, window=w, kind="draw")) for w in style.PHASES}
+        if surrogate == "none" and not any(map(len, draws.values())):
+            raise EmptyPanelError("no draw of the bootstrap has a fit")
+        for window in style.PHASES:
+            if len(draws[window]):
+                density(ax, draws[window], surrogate, window)
+    for place, window in enumerate(style.PHASES):
+        bar(ax, rows(table, surrogate="none", window=window), window, 1.06 + 0.07 * place)
+    ax.axvline(1, color=style.INK, linewidth=0.6, zorder=0.5)
+    label = style.exponent_label(request.statistic, request.observable)
+    ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
+    null = rows(table, surrogate="gaussian", kind="draw").num_rows
+    title = f"bar: {sources.confidence('bootstrap')}{'; grey: Gaussian null' if null else ''}"
+    style.legend_above(ax, 3, title=title)
+    return ax
+
+
+def finite(table: pa.Table) -> Reals:
+    """Return the exponents that are there."""
+    exponents = values(table, "exponent")
+    return exponents[np.isfinite(exponents)]
+
+
+def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
+    """Draw the kernel density of the draws over its peak: filled for the data, grey for the null."""
+    looks = style.PHASES[window]
+    colour, width = (looks["color"], 1.1) if surrogate == "none" else (style.NULL, 0.8)
+    if np.ptp(draws) <= 1e-9:  # all draws agree: a density would be a delta
+        ax.plot([draws[0], draws[0]], [0, 1], color=colour, linewidth=width)
+        return
+    room = 0.1 * np.ptp(draws)
+    x = np.linspace(draws.min() - room, draws.max() + room, POINTS)
+    height = stats.gaussian_kde(draws)(x)
+    height /= height.max()
+    ax.plot(x, height, color=colour, linestyle=looks["linestyle"], linewidth=width)
+    if surrogate == "none":
+        ax.fill_between(x, height, color=colour, **style.BAND)
+
+
+def bar(ax: Axes, table: pa.Table, window: str, height: float) -> None:
+    """Draw the estimate of a phase and its interval, above the densities."""
+    estimate, low, high = estimate_of(table)
+    if estimate is None:
+        return
+    looks = style.PHASES[window]
+    ax.plot([estimate], [height], label=window, **looks)
+    if low is not None and high is not None:
+        ax.plot([low, high], [height, height], color=looks["color"], linewidth=0.9)
+
+
+def estimate_of(table: pa.Table) -> tuple[float | None, float | None, float | None]:
+    """Return the estimate of a phase and its interval, None where there is none."""
+    estimate = rows(table, kind="estimate")
+    plain = estimate.filter(estimate["part"].is_null()).to_pylist()
+    interval = rows(table, kind="interval", method=CORRECTED)
+    ends = interval.filter(interval["part"].is_null()).to_pylist()
+    low, high = (ends[0]["ci_low"], ends[0]["ci_high"]) if ends else (None, None)
+    return (plain[0]["exponent"] if plain else None), low, high
+
+
+def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Exponents without each size and without each seed, beside those of everything."""
+    table = sources.fits("bootstrap", request, surrogate="none")
+    left_out = rows(table, kind="leave-one-out")
+    phases = {window: rows(left_out, window=window) for window in style.PHASES}
+    if not any(len(finite(phase)) for phase in phases.values()):
+        raise EmptyPanelError("no fit is left when a size or a seed is left out")
+    pairs = zip(left_out["part"].to_pylist(), left_out["index"].to_pylist(), strict=True)
+    places = sorted(set(pairs))  # n_params comes before seed
+    for k, (window, phase) in enumerate(phases.items()):
+        looks = style.PHASES[window]
+        exponent, low, high = estimate_of(rows(table, window=window))
+        if exponent is not None:
+            ax.axhline(exponent, color=looks["color"], linestyle=looks["linestyle"], linewidth=0.8)
+        if low is not None and high is not None:
+            ax.axhspan(low, high, color=looks["color"], **style.BAND)
+        pairs = zip(phase["part"].to_pylist(), phase["index"].to_pylist(), strict=True)
+        x = np.array([places.index(pair) for pair in pairs]) + SHIFT * (k - 1)
+        ax.plot(x, values(phase, "exponent"), **{**looks, "linestyle": "none"}, label=window)
+    name_places(ax, places)
+    ax.set(ylabel=style.exponent_label(request.statistic, request.observable))
+    title = f"line, band: nothing left out, {sources.confidence('bootstrap')}"
+    style.legend_above(ax, 3, title=title)
+    return ax
+
+
+def name_places(ax: Axes, places: list[tuple[str, int]]) -> None:
+    """Name what was left out below the axis, sizes first, then seeds, a line between them."""
+    step = -(-len(places) // NAMED)
+    sizes = sum(part == "n_params" for part, _ in places)
+    shown = [k for k in range(len(places)) if (k if k < sizes else k - sizes) % step == 0]
+    rotation = 0 if style.inches(ax) > 0.3 * len(places) else 90
+    ax.set_xticks(shown, [str(places[k][1]) for k in shown], rotation=rotation)
+    ax.tick_params(axis="x", which="minor", bottom=False, top=False)
+    ax.set_xlim(-0.6, len(places) - 0.4)
+    if 0 < sizes < len(places):
+        ax.axvline(sizes - 0.5, color=style.INK, linewidth=0.6)
+    ax.set_xlabel("left out: size $N$ (left part) or seed (right part)")

@@ -1,0 +1,142 @@
+"""Panels over system sizes: distributions of avalanches, their collapse, the power laws in N."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+
+from grokcrit import scaling as fits
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
+from grokcrit.scaling import Ensemble, Reals
+
+
+@dataclass(frozen=True)
+class Law:
+    """A fitted power law, statistic = exp(intercept) N^exponent."""
+
+    exponent: float
+    intercept: float
+    stderr: float
+    low: float | None
+    high: float | None
+
+    def text(self) -> str:
+        """Write the exponent, its standard error, and its interval where it has one."""
+        interval = "" if self.low is None else f", [{self.low:.3f}, {self.high:.3f}]"
+        return rf"$D$ = {self.exponent:.3f} $\pm$ {self.stderr:.3f}{interval}"
+
+
+def ensemble(sources: Sources, surrogate: str) -> Ensemble | None:
+    """Return the avalanches of the data or of a surrogate; None where there are none."""
+    found = rows(sources.table("avalanche"), surrogate=surrogate, replicate=0)
+    if not found.num_rows:
+        return None
+    order = [(name, "ascending") for name in ("width", "seed", "epoch")]
+    return fits.ensemble(found.sort_by(order).combine_chunks())
+
+
+def law(sources: Sources, request: Request, statistic: str, surrogate: str) -> Law | None:
+    """Return the aggregate fit of a statistic; None where there is none."""
+    table = sources.fits("fss", request, statistic=statistic, surrogate=surrogate)
+    found = rows(table, replicate=0, window="aggregate").to_pylist()
+    if not found or found[0]["exponent"] is None:
+        return None
+    row = found[0]
+    return Law(*(row[k] for k in ("exponent", "intercept", "stderr", "ci_low", "ci_high")))
+
+
+def survival(observed: Reals) -> tuple[Reals, Reals]:
+    """Return the distinct values s and the share of all values that are at least s."""
+    distinct, count = np.unique(observed[np.isfinite(observed)], return_counts=True)
+    return distinct, count[::-1].cumsum()[::-1] / count.sum()
+
+
+def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> list[int]:
+    """Draw P(S >= s) of every size against s / N^exponent; return the sizes."""
+    data = ensemble(sources, "none")
+    assert data is not None  # the table was not admitted without data
+    observed = data.observe(request.observable)
+    sizes = data.sizes.tolist()
+    if not (observed > 0).any():
+        raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
+    for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
+        s, p = survival(observed[data.size_of[data.run] == k])
+        # P(S >= s) holds from the previous value up to and with s itself. 0 has no logarithm.
+        ax.plot(
+            s[s > 0] / n**exponent, p[s > 0], color=colour, drawstyle="steps-pre",
+            label=style.size_label(k, sizes),
+        )
+    ax.set(xscale="log", yscale="log")
+    return sizes
+
+
+def ccdf(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """P(S >= s) of every size: all runs, all snapshots."""
+    curves(ax, sources, request, 0.0)
+    symbol, name = style.OBSERVABLES[request.observable]
+    ax.set(xlabel=name, ylabel=rf"$P(\geq {symbol})$")
+    style.legend_above(ax, 4, title="$N$")
+    return ax
+
+
+def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """P(S >= s) of every size against s / N^D, D of the largest avalanche as in the source."""
+    found = law(sources, request, "max", "none")
+    if found is None:
+        raise EmptyPanelError("there is no aggregate exponent of the maximum to rescale with")
+    curves(ax, sources, request, found.exponent)
+    symbol, _ = style.OBSERVABLES[request.observable]
+    ax.set(xlabel=rf"${symbol} / N^D$", ylabel=rf"$P(\geq {symbol})$")
+    title = f"$N$; {found.text()} (max {request.observable})"
+    style.plain_log_ticks(ax.xaxis)
+    style.legend_above(ax, 4, title=title)
+    return ax
+
+
+def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Largest and mean avalanche of each size against N, with the fitted power laws."""
+    looks: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("max", "none", {"color": style.RED, "marker": "s", "linestyle": "--"}),
+        ("mean", "none", {"color": style.BLUE, "marker": "o", "linestyle": "-"}),
+        ("max", "gaussian", {"color": style.NULL, "marker": "s", "linestyle": ":"}),
+        ("mean", "gaussian", {"color": style.NULL, "marker": "o", "linestyle": "-."}),
+    )
+    for statistic, surrogate, kwargs in looks:
+        data = ensemble(sources, surrogate)
+        if data is not None:
+            draw_law(ax, data, law(sources, request, statistic, surrogate), request.observable, statistic, surrogate, **kwargs)
+    style.size_axis(ax)
+    ax.set(yscale="log", ylabel=style.OBSERVABLES[request.observable][1])
+    style.legend_above(ax, 1)
+    return ax
+
+
+def draw_law(ax: Axes, data: Ensemble, found: Law | None, observable: str, statistic: str, surrogate: str, **looks: Any) -> None:
+    """Draw a statistic of each size and the power law fitted to it."""
+    y = by_size(data, observable, statistic)
+    there = np.isfinite(y) & (y > 0)
+    symbol, _ = style.OBSERVABLES[observable]
+    name = rf"$\langle {symbol} \rangle$" if statistic == "mean" else rf"${symbol}_\max$"
+    name += "" if surrogate == "none" else ", Gaussian null"
+    label = f"{name}: {'no fit' if found is None else found.text()}"
+    face = looks["color"] if surrogate == "none" else "white"
+    if found is None:
+        looks["linestyle"] = "none"
+    ax.plot([], [], label=label, markerfacecolor=face, **looks)
+    marker = looks.pop("marker")
+    ax.plot(data.sizes[there], y[there], marker, color=looks["color"], markerfacecolor=face)
+    if found is not None:
+        ends = np.array([data.sizes[0], data.sizes[-1]], np.float64)
+        ax.plot(ends, np.exp(found.intercept) * ends**found.exponent, zorder=1, **looks)
+
+
+def by_size(data: Ensemble, observable: str, statistic: str) -> Reals:
+    """Return a statistic of each size over all snapshots and runs, as fss fits it."""
+    bins = fits.windows(data, "aggregate")
+    by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
+    return fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]

@@ -1,0 +1,268 @@
+"""What a figure is drawn from: tables told apart by their stage, and one case out of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit import provenance, vocabulary
+from grokcrit.errors import OptionError, TableError
+from grokcrit.options import check_choice, check_integer
+from grokcrit.schemas import CASE, CASE_COLUMNS, PROBE, TABLES, Schema
+from grokcrit.tables import Inputs, TableLike, open_parquet, parts_of
+
+# Columns of a train table that no figure shows; the gradients are most of the file.
+HEAVY = ("gradient",)
+
+# Surrogates are drawn beside the data, not instead of them: they do not tell cases apart.
+CHOOSABLE = {c.name: c.type for c in CASE + PROBE if c.name not in ("surrogate", "replicate")}
+
+
+class EmptyPanelError(TableError):
+    """The tables are sound, but hold nothing that this panel could show."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be shown; the options of :func:`grokcrit.plot.figure`."""
+
+    observable: str = "size"
+    statistic: str = "mean"
+    width: int | None = None
+    seed: int = 0
+    aligned: bool = False
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a table."""
+        check_choice("observable", self.observable, vocabulary.OBSERVABLES)
+        check_choice("statistic", self.statistic, vocabulary.STATISTICS)
+        if self.width is not None:
+            check_integer("width", self.width, 1)
+        check_integer("seed", self.seed, 0)
+        for name in self.where:
+            check_choice("where", name, tuple(CHOOSABLE))
+
+
+class Sources:
+    """The tables given for a figure, sorted by stage; read when asked for.
+
+    Parameters
+    ----------
+    tables
+        One table or several, in any order.
+    where
+        Values that case columns must have.
+    """
+
+    def __init__(
+        self, tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
+    ) -> None:
+        """Find the stage of every table; read nothing but schemas."""
+        several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+        self._parts: dict[str, list[TableLike]] = {}
+        for each in several:
+            pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
+            for piece in pieces:
+                self._parts.setdefault(stage_of(piece), []).append(piece)
+        self._case = {name: typed(name, value) for name, value in (where or {}).items()}
+        self._tables: dict[str, pa.Table] = {}
+        self._records: dict[str, list[provenance.Record]] = {}
+
+    def __contains__(self, stage: str) -> bool:
+        """Whether a table of that stage was given."""
+        return stage in self._parts
+
+    def load(self, stages: Sequence[str]) -> None:
+        """Read the tables of some stages and settle on one case, the same in all of them.
+
+        Raises
+        ------
+        OptionError
+            Several cases are there and nothing says which one is meant, or none is as asked for.
+        TableError
+            The data, surrogate ``none``, are not there; the tables are not of one case.
+        """
+        # A train table knows least about its case: the others, read first, narrow it down.
+        for stage in sorted(stages, key=lambda stage: stage == "train"):
+            inputs = Inputs(self._parts[stage], light(TABLES[stage]))
+            self._records[stage] = inputs.records
+            self._tables[stage], found = one_case(inputs.read(), stage, self._case)
+            self._case |= found
+
+    def table(self, stage: str) -> pa.Table:
+        """Return the rows of the case, surrogates included, of a stage that was loaded."""
+        return self._tables[stage]
+
+    def loaded(self, stages: Sequence[str]) -> str | None:
+        """Return the first of some stages that was loaded."""
+        return next((stage for stage in stages if stage in self._tables), None)
+
+    def fits(self, stage: str, request: Request, **equal: Any) -> pa.Table:
+        """Return the rows of a fss or bootstrap table for one observable and statistic.
+
+        Raises
+        ------
+        OptionError
+            The table was made for other observables.
+        """
+        table = self._tables[stage]
+        known = sorted(pc.unique(table["observable"]).to_pylist())
+        if request.observable not in known:
+            raise OptionError(
+                "observable",
+                f"{request.observable!r} is not in the {stage} table, which holds "
+                f"{', '.join(known)}; 'grokcrit {stage} --observable {request.observable}' adds it",
+            )
+        wanted = {"observable": request.observable, "statistic": request.statistic}
+        return rows(table, **{**wanted, **equal})
+
+    def confidence(self, stage: str) -> str:
+        """Name the intervals of a stage, ``95 % CI``; ``CI`` where no record says how wide."""
+        levels = {r.get("configuration", {}).get("confidence") for r in self._records[stage]}
+        level = levels.pop() if len(levels) == 1 else None
+        return "CI" if level is None else f"{100 * level:g} % CI"
+
+
+def stage_of(table: TableLike) -> str:
+    """Return the stage of a table: as its record says, or else as its columns do.
+
+    Raises
+    ------
+    TableError
+        It is of no stage.
+    """
+    if isinstance(table, pa.Table):
+        arrow, where = table.schema, "a table given to plot"
+    else:
+        arrow, where = open_parquet(Path(table))[1], str(table)
+    record = provenance.decode(arrow.metadata, where)
+    if record is not None:
+        stage = str(record["schema"]).partition("/")[0]
+        if stage in TABLES:
+            return stage
+    else:
+        for stage, schema in TABLES.items():
+            if {c.name for c in light(schema).columns} <= set(arrow.names):
+                return stage
+    known = ", ".join(TABLES)
+    raise TableError(f"{where} is not a table that can be drawn; it must be one of {known}")
+
+
+def light(schema: Schema) -> Schema:
+    """Return a schema without the columns that no figure shows, so that they are never read."""
+    kept = tuple(c for c in schema.columns if c.name not in HEAVY)
+    return dataclasses.replace(schema, columns=kept)
+
+
+def typed(name: str, value: Any) -> Any:
+    """Give a value the type of its case column: the command line has but text."""
+    try:
+        return pa.scalar(value).cast(CHOOSABLE[name]).as_py()
+    except pa.ArrowException:
+        raise OptionError("where", f"{name} cannot be {value!r}: it is {CHOOSABLE[name]}") from None
+
+
+def one_case(
+    table: pa.Table, stage: str, wanted: dict[str, Any]
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Pick one case out of a table.
+
+    Returns
+    -------
+    tuple of pyarrow.Table and dict
+        The rows of the case, its surrogates included, and its columns.
+    """
+    names = [name for name in CASE_COLUMNS if name in CHOOSABLE and name in table.column_names]
+    data = rows(table, surrogate="none") if "surrogate" in table.column_names else table
+    if not data.num_rows:
+        raise TableError(
+            f"the {stage} table holds no rows of surrogate 'none', which are the data; "
+            "make it again with 'grokcrit avalanche --surrogate none,gaussian'"
+        )
+    found = data.group_by(names).aggregate([]).to_pylist()
+    fitting = [
+        case for case in found if all(case[k] == v for k, v in wanted.items() if k in case)
+    ]
+    if not fitting:
+        asked = ", ".join(f"{k} {v}" for k, v in wanted.items() if k in names)
+        raise OptionError(
+            "where", f"{asked} is not in the {stage} table, which holds {differences(found, names)}"
+        )
+    if len(fitting) > 1:
+        differing = [name for name in names if len({case[name] for case in fitting}) > 1]
+        example = " ".join(f"--where {name}={fitting[0][name]}" for name in differing)
+        raise OptionError(
+            "where",
+            f"must choose one of the {len(fitting)} cases in the {stage} table: "
+            f"{differences(fitting, names)}; for example {example}",
+        )
+    return rows(table, **fitting[0]), fitting[0]
+
+
+def differences(cases: list[dict[str, Any]], names: Sequence[str]) -> str:
+    """Name the values of the columns in which cases differ; all columns where there is one."""
+    values = {name: sorted({case[name] for case in cases}) for name in names}
+    told = {k: v for k, v in values.items() if len(v) > 1 or len(cases) == 1}
+    return "; ".join(f"{k} {', '.join(map(str, v))}" for k, v in told.items())
+
+
+def rows(table: pa.Table, **equal: Any) -> pa.Table:
+    """Return the rows in which columns have the given values."""
+    keep = None
+    for name, value in equal.items():
+        same = pc.equal(table[name], pa.scalar(value, table.schema.field(name).type))
+        keep = same if keep is None else pc.and_(keep, same)
+    return table if keep is None else table.filter(keep)
+
+
+def values(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a column as an array; nulls of a column of numbers are NaN."""
+    array: npt.NDArray[Any] = table[name].to_numpy()
+    return array
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a train or avalanche table, by size and seed.
+
+    Attributes
+    ----------
+    n_params, seed : ndarray, shape (R,)
+    grok, first : ndarray, shape (R,)
+        Grokking epochs, NaN for never; ``first`` is all NaN where the table does not know it.
+    """
+
+    n_params: npt.NDArray[np.int64]
+    seed: npt.NDArray[np.int64]
+    grok: npt.NDArray[np.float64]
+    first: npt.NDArray[np.float64]
+
+
+def runs(table: pa.Table) -> Runs:
+    """Return the runs of a train or avalanche table."""
+    keys = ["n_params", "seed"]
+    known = [name for name in ("grok_epoch", "grok_epoch_first") if name in table.column_names]
+    found = table.select([*keys, *known]).group_by(keys).aggregate([(k, "max") for k in known])
+    found = found.sort_by([(k, "ascending") for k in keys])
+
+    def epochs(name: str) -> npt.NDArray[np.float64]:
+        if name not in known:
+            return np.full(found.num_rows, np.nan)
+        return values(found, f"{name}_max").astype(np.float64)
+
+    return Runs(
+        values(found, "n_params"),
+        values(found, "seed"),
+        epochs("grok_epoch"),
+        epochs("grok_epoch_first"),
+    )

@@ -1,0 +1,171 @@
+"""Looks: sizes, colours, labels, and the few shapes that several panels draw."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.legend import Legend
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from grokcrit.scaling import Reals
+
+# Widths of one and of two columns, inches.
+COLUMN = 3.375
+PAGE = 7.0
+
+# P. Tol's "bright" palette. No panel sets red against green.
+BLUE, CYAN, YELLOW = "#4477AA", "#66CCEE", "#CCBB44"
+RED, PURPLE, GREY = "#EE6677", "#AA3377", "#BBBBBB"
+INK = "black"
+NULL = "#777777"
+
+# Every line differs from the others of its panel in dashes too, for prints without colour.
+PHASES = {
+    "pre": {"color": BLUE, "linestyle": "-", "marker": "o"},
+    "post": {"color": RED, "linestyle": "--", "marker": "s"},
+    "aggregate": {"color": PURPLE, "linestyle": "-.", "marker": "D"},
+}
+DATA = {"color": BLUE, "linestyle": "-"}
+SURROGATES: tuple[dict[str, Any], ...] = (
+    {"color": RED, "linestyle": "--"},
+    {"color": PURPLE, "linestyle": "-."},
+    {"color": YELLOW, "linestyle": (0, (1, 1))},
+    {"color": CYAN, "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+)
+GAUSSIAN = {"color": NULL, "linestyle": (0, (4, 1.5))}
+BAND = {"alpha": 0.25, "linewidth": 0}
+
+# Observable: its symbol and its name with the unit.
+OBSERVABLES = {
+    "size": ("s", "avalanche size $s$ (topplings)"),
+    "excess": ("e", "avalanche excess $e$ (topplings)"),
+    "area": ("a", "avalanche area $a$ (nodes)"),
+    "duration": ("T", "avalanche duration $T$ (steps)"),
+    "peak": ("p", "avalanche peak $p$ (topplings)"),
+    "branching": (r"\sigma", r"branching ratio $\sigma$"),
+}
+EPOCH = "epoch (updates)"
+SINCE = r"$t - t_\mathrm{grok}$ (updates)"
+PARAMETERS = "$N$ (parameters)"
+# A legend of sizes that is longer than this names every second, third, ... of them.
+LEGEND_SIZES = 8
+
+RC = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "legend.labelspacing": 0.3,
+    "legend.borderaxespad": 0.2,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "axes.xmargin": 0.02,
+    "axes.formatter.use_mathtext": True,
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+}
+
+
+def context(more: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
+    """Draw in our style, whatever a matplotlibrc says; every setting is put back at the end."""
+    return matplotlib.style.context(["default", {**RC, **(more or {})}])
+
+
+def exponent_label(statistic: str, observable: str) -> str:
+    """Name an exponent: its statistic and its observable, always both."""
+    return f"$D$ ({statistic} {observable})"
+
+
+def size_colours(count: int) -> list[tuple[float, float, float, float]]:
+    """Return a colour for each of some sizes, from dark to light, never too light to see."""
+    return [colormaps["viridis"](x) for x in np.linspace(0, 0.9, count)]
+
+
+def size_label(index: int, sizes: Sequence[int]) -> str:
+    """Label a size in a legend; where there are many, every second, third, ... has none."""
+    step = -(-len(sizes) // LEGEND_SIZES)
+    return f"{sizes[index]}" if index % step == 0 else "_"
+
+
+def line_with_band(
+    ax: Axes, x: Reals, y: Reals, low: Reals, high: Reals, label: str, **kwargs: Any
+) -> None:
+    """Draw a line and its interval; where a number is missing there is a gap."""
+    there = np.isfinite(y)
+    # A point between two gaps would be no line at all.
+    alone = there & ~np.append(there[1:], False) & ~np.insert(there[:-1], 0, False)
+    ax.plot(x, y, label=label, **kwargs)
+    if alone.any():
+        ax.plot(x[alone], y[alone], ".", color=kwargs["color"])
+    limits = np.isfinite(low) & np.isfinite(high)
+    if limits.any():
+        ax.fill_between(x, low, high, where=limits, color=kwargs["color"], **BAND)
+
+
+def inches(ax: Axes) -> float:
+    """Return about how wide the axes are, before the layout makes room for labels."""
+    return float(ax.get_position().width * ax.get_figure(root=True).get_figwidth())
+
+
+def legend_above(ax: Axes, columns: int, **kwargs: Any) -> Legend:
+    """Put the legend above the axes, where it cannot cover data."""
+    return ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, alignment="left", **kwargs
+    )
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Label 1, 2, 5, ... of every decade in plain numbers, where there are few decades."""
+    low, high = axis.get_view_interval()
+    if high < low * 10**2:
+        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6) if high < 10 * low else (1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def size_axis(ax: Axes) -> None:
+    """Make x the axis of N."""
+    ax.set_xscale("log")
+    ax.margins(x=0.06)
+    ax.set_xlabel(PARAMETERS)
+    plain_log_ticks(ax.xaxis)
+
+
+def note(ax: Axes, x: float, y: float, text: str, **kwargs: Any) -> None:
+    """Write into a panel at axes coordinates."""
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": 7, **kwargs})
+
+
+def letter(ax: Axes, name: str) -> None:
+    """Letter a panel, left of its axes, where neither data nor legend are."""
+    ax.annotate(
+        f"({name})", (0, 1), (-30, 5), xycoords="axes fraction", textcoords="offset points"
+    )
+
+
+def say_empty(ax: Axes, reason: str) -> None:
+    """Say in words why a panel is empty."""
+    ax.set(xticks=[], yticks=[])
+    note(ax, 0.5, 0.5, textwrap.fill(reason, 40), ha="center", va="center")

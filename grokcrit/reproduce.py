@@ -1,0 +1,251 @@
+"""All of it in one command: the default experiment, its controls, the source beside ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from grokcrit import tables
+from grokcrit._version import __version__
+from grokcrit.claims import Claim, claims, number, other_choices
+from grokcrit.errors import TableError
+from grokcrit.options import TrainOptions, check_choice
+from grokcrit.parallel import Progress
+from grokcrit.plot import plot
+from grokcrit.reference import ELSEWHERE
+from grokcrit.schemas import TRAIN
+from grokcrit.stages import train as training
+from grokcrit.stages.avalanche import avalanche
+from grokcrit.stages.bootstrap import bootstrap
+from grokcrit.stages.fss import fss
+from grokcrit.vocabulary import FIGURES, THE_FIVE
+
+# One choice of METHOD, section 4, changed at a time.
+OTHER_CHOICES: tuple[dict[str, Any], ...] = (
+    {"activation": "relu"},
+    {"activation": "sigmoid"},
+    {"init": "xavier"},
+    {"init": "he"},
+    {"init": "normal:0.5"},
+    {"init": "normal:1"},
+    {"lr": 0.1},
+    {"lr": 1.0},
+    {"topology": "ring"},
+    {"topology": "lattice"},
+    {"topology": "small-world"},
+    {"topology": "erdos-renyi"},
+    {"topology": "random-regular"},
+    {"parameter_order": "shuffled"},
+    {"alpha": 0.1},
+    {"alpha": 0.5},
+    {"quantile": 80},
+    {"quantile": 95},
+    {"rule": "reset"},
+)
+FORMATS = ("png", "pdf")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the experiment is run."""
+
+    training: dict[str, Any] = field(default_factory=dict)
+    graph_seeds: int = 6
+    fss_resamples: int = 2000
+    resamples: int = 10_000
+
+
+SCALES = {
+    # The same on tiny sizes, for CI: its numbers mean nothing.
+    "smoke": Scale({"hidden": (6, 10, 16, 24), "seeds": 2, "epochs": 150}, 2, 100, 200),
+    "paper": Scale(),
+    "full": Scale(),
+}
+
+
+def reproduce(
+    out: str | Path,
+    *,
+    scale: str = "paper",
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Claim]:
+    """Repeat the experiment and hold the source's claims against it.
+
+    Parameters
+    ----------
+    out
+        Folder; made if it is missing. Gets the tables, fig1 to fig3 and the claims as
+        ``claims.md`` and ``claims.json``.
+    scale
+        ``smoke`` (tiny, its numbers mean nothing), ``paper`` (the source's size) or ``full``
+        (``paper`` and all that later versions add).
+    seed
+        Root seed.
+    threads
+        None for all cores. Changes no bit of the result.
+    progress
+        Called with (steps done, in all).
+
+    Returns
+    -------
+    list of Claim
+        The rows of the table.
+    """
+    check_choice("scale", scale, tuple(SCALES))
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TableError(f"cannot make the folder {out}: {error.strerror}") from None
+    work = Work(folder, SCALES[scale], seed, threads)
+    steps: Sequence[Callable[[], None]] = (
+        work.experiment,
+        work.estimates,
+        work.figures,
+        work.topologies,
+        work.shadow,
+        work.choices,
+    )
+    for done, step in enumerate(steps):
+        if progress:
+            progress(done, len(steps))
+        step()
+    rows = claims(work.made)
+    write_text(folder / "claims.md", markdown(rows, other_choices(work.made), scale))
+    write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+    return rows
+
+
+class Work:
+    """The steps, and the tables they have made."""
+
+    def __init__(self, folder: Path, scale: Scale, seed: int, threads: int | None) -> None:
+        """Start in a folder, with no tables."""
+        self.folder, self.scale, self.seed, self.threads = folder, scale, seed, threads
+        self.made: dict[str, pa.Table] = {}
+
+    def path(self, name: str) -> Path:
+        """Where a table is kept."""
+        return self.folder / f"{name}.parquet"
+
+    def keep(self, name: str, table: pa.Table) -> pa.Table:
+        """Write a table and remember it."""
+        tables.write(self.path(name), [table], table.schema)
+        self.made[name] = table
+        return table
+
+    def train(self, name: str, **options: Any) -> Path:
+        """Train and write a run at a time; remember the rows without their gradients."""
+        settled = TrainOptions(**self.scale.training | {"seed": self.seed} | options)
+        slim: list[pa.Table] = []
+
+        def tapped() -> Iterator[pa.Table]:
+            for run in training.runs(settled, threads=self.threads):
+                slim.append(run.drop_columns(["gradient"]))
+                yield run
+
+        tables.write(self.path(name), tapped(), TRAIN.recorded(training.record(settled)))
+        self.made[name] = pa.concat_tables(slim)
+        return self.path(name)
+
+    def probe(self, name: str, source: Path | Sequence[pa.Table], **options: Any) -> pa.Table:
+        """Run the cascades and keep their table and its fits, ``name`` and ``name-fss``."""
+        found = avalanche(source, threads=self.threads, seed=self.seed, **options)
+        fits = "fss" if name == "avalanche" else f"{name.removesuffix('-avalanche')}-fss"
+        self.keep(name, found)
+        resamples = self.scale.fss_resamples
+        self.keep(fits, fss(found, threads=self.threads, resamples=resamples, seed=self.seed))
+        return found
+
+    def experiment(self) -> None:
+        """Train the default experiment; cascade data and null."""
+        self.probe("avalanche", self.train("train"), surrogate=("none", "gaussian"))
+
+    def estimates(self) -> None:
+        """Bootstrap it."""
+        resamples = self.scale.resamples
+        table = self.made["avalanche"]
+        self.keep(
+            "bootstrap",
+            bootstrap(table, threads=self.threads, resamples=resamples, seed=self.seed),
+        )
+
+    def figures(self) -> None:
+        """Draw the source's three figures."""
+        sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
+        for figure in FIGURES:
+            for kind in FORMATS:
+                plot(figure, sources, self.folder / f"{figure}.{kind}")
+
+    def topologies(self) -> None:
+        """Cascade the same gradients, and the synthetic control, on five topologies."""
+        self.probe(
+            "topologies",
+            self.path("train"),
+            topology=THE_FIVE,
+            graph_seed=range(self.scale.graph_seeds),
+            surrogate=("none", "gaussian"),
+        )
+
+    def shadow(self) -> None:
+        """Train on the raw gradient, the cascade only measuring (alpha_train = 0)."""
+        source = self.train("shadow-train", probe="shadow")
+        self.probe("shadow-avalanche", source, surrogate=("none", "gaussian"))
+
+    def choices(self) -> None:
+        """Train under each other choice; the range its numbers take goes into the table."""
+        parts = []
+        for choice in OTHER_CHOICES:
+            ((name, value),) = choice.items()
+            options = self.scale.training | {"seed": self.seed, "label": f"{name}={value}"}
+            parts.append(training.train(threads=self.threads, **options | choice))
+        self.probe("choices-avalanche", parts)
+        self.made["choices-train"] = pa.concat_tables(
+            [part.drop_columns(["gradient"]).replace_schema_metadata() for part in parts]
+        )
+
+
+COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
+
+
+def markdown(rows: list[Claim], choices: list[dict[str, Any]], scale: str) -> str:
+    """Write the table, what disagrees in words, and the numbers under other training choices."""
+    lines = [
+        "# The source beside ours",
+        "",
+        f"grokcrit {__version__}, scale {scale}. Source: arXiv 2604.04655. How each row is judged "
+        "is said in docs/method.md.",
+        "",
+    ]
+    if scale == "smoke":
+        lines += ["Smoke scale: tiny sizes, few runs. These numbers mean nothing.", ""]
+    lines += ["| " + " | ".join(COLUMNS).replace("agrees", "agrees?") + " |"]
+    lines += ["|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(str(getattr(r, c)) for c in COLUMNS) + " |" for r in rows]
+    for title, wanted in (("disagrees", DISAGREE), ("could not be fitted", ("no fit",))):
+        chosen = [row.words for row in rows if row.agrees in wanted]
+        if chosen:
+            lines += ["", f"## What {title}", "", *[f"- {words}" for words in chosen]]
+    lines += ["", "## Under other training choices", "", "Mean size; one choice changed at a time."]
+    lines += ["", "| " + " | ".join(choices[0]) + " |", "|" + "---|" * len(choices[0])]
+    for choice in choices:
+        cells = [v if isinstance(v, str) else number(v) for v in choice.values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "## What XOR cannot answer", "", *[f"- {each}" for each in ELSEWHERE], ""]
+    return "\n".join(lines)
+
+
+DISAGREE = ("no", "not seen")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with tables.replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,287 @@
+"""Stage 2: the cascade of every snapshot, on any graph, of the data and of its surrogates."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit import provenance
+from grokcrit.errors import TableError
+from grokcrit.graphs import graph_of
+from grokcrit.kernels import cascade as kernel
+from grokcrit.kernels import types as kt
+from grokcrit.options import CascadeOptions, check_choice, check_distinct, check_integer
+from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.rng import stream
+from grokcrit.schemas import AVALANCHE, TRAIN
+from grokcrit.surrogates import surrogate as make_surrogate
+from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
+from grokcrit.vocabulary import SURROGATES
+
+# Entries of the snapshots that a thread holds at once: 16 MiB of float64.
+CHUNK = 2**21
+
+# What tells one run from another in a train table.
+RUN = ("task", "case", "field", "width", "n_params", "seed")
+LISTED = ("topology", "graph_seed", "alpha", "quantile", "rule")
+
+
+@dataclass(frozen=True)
+class AvalancheOptions:
+    """What the stage depends on. None: as in training. The lists are multiplied out."""
+
+    topology: tuple[str, ...] | None = None
+    degree: int | None = None
+    graph_seed: tuple[int, ...] | None = None
+    alpha: tuple[float, ...] | None = None
+    quantile: tuple[float, ...] | None = None
+    rule: tuple[str, ...] | None = None
+    max_steps: int | None = None
+    surrogate: tuple[str, ...] = ("none",)
+    replicates: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Turn single values into lists; check every range."""
+        for name in (*LISTED, "surrogate"):
+            value = getattr(self, name)
+            if value is not None:
+                values = (value,) if isinstance(value, str | int | float) else tuple(value)
+                check_distinct(name, values)
+                object.__setattr__(self, name, values)
+        for name in self.surrogate:
+            check_choice("surrogate", name, SURROGATES)
+        check_integer("replicates", self.replicates, 1)
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        self.probes({})
+
+    def probes(self, trained: dict[str, Any]) -> list[Probe]:
+        """Multiply out the lists, over what the training used where nothing was given."""
+        fields = [f.name for f in dataclasses.fields(CascadeOptions)]
+        base = {name: trained[name] for name in fields if name in trained}
+        for name in ("degree", "max_steps"):
+            if getattr(self, name) is not None:
+                base[name] = getattr(self, name)
+        axes = {name: getattr(self, name) for name in LISTED if getattr(self, name) is not None}
+        return [
+            Probe(CascadeOptions(**base | dict(zip(axes, values, strict=True))), name, replicate)
+            for values in itertools.product(*axes.values())
+            for name in self.surrogate
+            for replicate in range(1 if name == "none" else self.replicates)
+        ]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One way to look at a snapshot."""
+
+    cascade: CascadeOptions
+    surrogate: str
+    replicate: int
+
+
+def avalanche(
+    tables: TableLike | Sequence[TableLike],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> pa.Table:
+    """Run the cascade of every snapshot in one or several train tables.
+
+    Parameters
+    ----------
+    tables
+        Schema ``train/1``; pyarrow Tables, files, or folders of parts.
+    threads
+        How many row groups at once; None for all cores. Changes no bit of the result.
+    progress
+        Called with (row groups done, in all).
+    **options
+        Fields of :class:`AvalancheOptions`. What is not given is as it was in training.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``avalanche/1``, sorted by its key; the record in its metadata.
+
+    Raises
+    ------
+    OptionError
+        An option out of its range.
+    TableError
+        A gradient that is not finite or not of length n_params; the same snapshot twice.
+    """
+    chosen = AvalancheOptions(**options)
+    inputs = Inputs(tables, TRAIN)
+    cases = inputs.cases
+    record = provenance.record(
+        AVALANCHE.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
+    )
+    results = in_order(
+        lambda block, stop: block_avalanches(block, cases, chosen, stop),
+        inputs.blocks,
+        cost=lambda block: block.rows,
+        threads=threads,
+        progress=progress,
+    )
+    joint = pa.concat_tables([part for parts in results for part in parts])
+    if joint.num_rows == 0:
+        raise TableError("there is no gradient in the train tables: every snapshot is null")
+    check_unique(joint, AVALANCHE)
+    ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
+    return ordered.replace_schema_metadata(provenance.encode(record))
+
+
+def block_avalanches(
+    block: Block, cases: dict[str, Any], chosen: AvalancheOptions, stop: Stop
+) -> list[pa.Table]:
+    """Run every probe over the snapshots of one block, a run at a time."""
+    rows = block.load()
+    rows = rows.filter(pc.is_valid(rows["gradient"])).combine_chunks()
+    return [
+        run_avalanches(run, chosen.probes(options_of(run, cases, block.where)), chosen, stop)
+        for run in split(rows, RUN)
+    ]
+
+
+def options_of(run: pa.Table, cases: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the training options of a run's case, from the tables' records."""
+    case = run["case"][0].as_py()
+    if case not in cases:
+        raise TableError(
+            f"{where}: its record does not know the case {case!r}, so the options of its training "
+            "are unknown; make the table again with 'grokcrit train'"
+        )
+    options: dict[str, Any] = cases[case]
+    return options
+
+
+def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
+    """Return the snapshots of a run as one array (snapshots, N).
+
+    Raises
+    ------
+    TableError
+        A gradient of another length, or one that is not finite: the run and the epoch.
+    """
+    n = run["n_params"][0].as_py()
+    column = run["gradient"].combine_chunks()
+    name = f"case {run['case'][0]}, width {run['width'][0]}, seed {run['seed'][0]}"
+    lengths = column.value_lengths().to_numpy()
+    if (lengths != n).any():
+        row = int(np.argmax(lengths != n))
+        raise TableError(
+            f"the gradient of {name}, epoch {run['epoch'][row]} has {lengths[row]} entries, "
+            f"n_params is {n}"
+        )
+    flat = column.flatten()
+    values: npt.NDArray[np.floating] = flat.to_numpy(zero_copy_only=False).reshape(-1, n)
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values).all(axis=1)))
+        found = values[row][~np.isfinite(values[row])][0]
+        raise TableError(
+            f"the gradient of {name}, epoch {run['epoch'][row]} holds {found}; "
+            "nothing was computed from it: leave the run out, or train it again"
+        )
+    return values
+
+
+def run_avalanches(
+    run: pa.Table, probes: list[Probe], chosen: AvalancheOptions, stop: Stop
+) -> pa.Table:
+    """Run every probe over the snapshots of one run."""
+    gradients = gradients_of(run)
+    parts = []
+    for probe in probes:
+        counted = [
+            probe_chunk(
+                gradients[first : first + step], run.slice(first, step), probe, chosen, stop
+            )
+            for step in [max(1, CHUNK // gradients.shape[1])]
+            for first in range(0, len(gradients), step)
+        ]
+        parts.append(
+            probe_table(run, probe, [np.concatenate(c) for c in zip(*counted, strict=True)])
+        )
+    return pa.concat_tables(parts)
+
+
+def probe_chunk(
+    gradients: npt.NDArray[np.floating],
+    run: pa.Table,
+    probe: Probe,
+    chosen: AvalancheOptions,
+    stop: Stop,
+) -> tuple[npt.NDArray[Any], ...]:
+    """Run one probe over some snapshots; return theta, counts, truncated, activity."""
+    if stop.is_set():
+        raise StoppedError
+    m, n = gradients.shape
+    settings = probe.cascade
+    copies = np.empty_like(gradients)
+    for row in range(m):
+        # A graph's null is drawn for that graph: graphs are compared on independent draws.
+        rng = stream(
+            probe.surrogate,
+            chosen.seed,
+            probe.replicate,
+            settings.topology,
+            settings.degree,
+            settings.graph_seed,
+            n,
+            run["seed"][row].as_py(),
+            run["epoch"][row].as_py(),
+        )
+        copies[row] = make_surrogate(probe.surrogate, gradients[row], rng)
+    theta, truncated = np.empty(m), np.empty(m, np.bool_)
+    counts = np.empty((m, 4), np.int64)
+    activity = np.empty((m, settings.max_steps), np.int64)
+    kernel.cascades(
+        copies,
+        graph_of(settings, n).network,
+        kt.rule(n, copies.dtype, settings),
+        kt.work(n, copies.dtype, settings.max_steps),
+        theta,
+        counts,
+        truncated,
+        activity,
+    )
+    return theta, counts, truncated, activity
+
+
+def probe_table(run: pa.Table, probe: Probe, counted: list[npt.NDArray[Any]]) -> pa.Table:
+    """Turn what a probe counted into rows of the avalanche table."""
+    theta, counts, truncated, activity = counted
+    settings, rows = probe.cascade, run.num_rows
+    durations = counts[:, 2]
+    offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
+    within = np.arange(activity.shape[1]) < durations[:, None]
+    columns = {
+        **{name: run[name] for name in ("task", "case", "field")},
+        "topology": pa.repeat(settings.topology, rows),
+        "degree": pa.repeat(settings.degree, rows),
+        "graph_seed": pa.repeat(settings.graph_seed, rows),
+        "surrogate": pa.repeat(probe.surrogate, rows),
+        "replicate": pa.repeat(probe.replicate, rows),
+        "alpha": pa.repeat(settings.alpha, rows),
+        "quantile": pa.repeat(settings.quantile, rows),
+        "rule": pa.repeat(settings.rule, rows),
+        **{name: run[name] for name in ("width", "n_params", "seed", "epoch", "grok_epoch")},
+        "threshold": theta,
+        "size": counts[:, 0],
+        "area": counts[:, 1],
+        "duration": durations,
+        "peak": counts[:, 3],
+        "truncated": truncated,
+        "activity": pa.ListArray.from_arrays(offsets, activity[within]),
+    }
+    return pa.table(columns).cast(AVALANCHE.arrow)

@@ -1,0 +1,152 @@
+"""Stage 3: finite-size scaling exponents in every window, with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit import provenance, scaling
+from grokcrit.options import EstimateOptions
+from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.scaling import Ensemble, Reals, Windows
+from grokcrit.schemas import AVALANCHE, FSS
+from grokcrit.tables import Inputs, TableLike
+from grokcrit.vocabulary import STATISTICS, WINDOWS
+
+
+@dataclass(frozen=True)
+class FssOptions(EstimateOptions):
+    """What the stage depends on."""
+
+    resamples: int = 2000
+
+
+def fss(
+    tables: TableLike | Sequence[TableLike],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> pa.Table:
+    """Fit statistic ~ N^exponent in every window of every case.
+
+    Parameters
+    ----------
+    tables
+        Schema ``avalanche/1``; pyarrow Tables, files, or folders of parts.
+    threads
+        How many cases at once; None for all cores. Changes no bit of the result.
+    progress
+        Called with (cases done, in all).
+    **options
+        Fields of :class:`FssOptions`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``fss/1``, the record in its metadata. Windows too thin for a fit have a null
+        exponent; ``max`` has no interval, a resampled maximum being biased.
+
+    Raises
+    ------
+    FitError
+        No case has three sizes.
+    """
+    chosen = FssOptions(**options)
+    inputs = Inputs(tables, AVALANCHE)
+    record = provenance.record(
+        FSS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
+    )
+    parts = in_order(
+        lambda each, stop: case_fits(each, chosen, stop),
+        scaling.ensembles(inputs.read()),
+        cost=lambda each: each.runs,
+        threads=threads,
+        progress=progress,
+    )
+    return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
+
+
+def case_fits(ensemble: Ensemble, chosen: FssOptions, stop: Stop) -> pa.Table:
+    """Fit every observable, statistic and window of one case."""
+    draws = scaling.draw_runs(ensemble, chosen.resamples, chosen.seed)
+    kinds = [scaling.windows(ensemble, name) for name in WINDOWS]
+    parts = []
+    for observable in chosen.observable:
+        values = ensemble.observe(observable)
+        for statistic in STATISTICS:
+            if stop.is_set():
+                raise StoppedError
+            parts.append(statistic_fits(ensemble, values, kinds, statistic, draws, chosen))
+            labels = {"observable": observable, "statistic": statistic, **ensemble.case}
+            for name, value in labels.items():
+                parts[-1][name] = np.full(len(parts[-1]["time"]), value)
+    return pa.concat_tables([to_table(part) for part in parts])
+
+
+def statistic_fits(
+    ensemble: Ensemble,
+    values: Reals,
+    kinds: list[Windows],
+    statistic: str,
+    draws: list[scaling.Ints],
+    chosen: FssOptions,
+) -> dict[str, Any]:
+    """Fit one statistic in all windows at once: one column of the arrays a window."""
+    by_run = np.concatenate(
+        [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=1
+    )
+    sizes, n_sizes = ensemble.sizes, len(ensemble.sizes)
+    by_size = scaling.over_runs(by_run, ensemble.size_of, n_sizes, statistic)
+    straight = scaling.fit(sizes, by_size)
+    names = np.repeat([bins.name for bins in kinds], [len(bins.times) for bins in kinds])
+    # An aligned bin that lacks a size cannot be compared with its neighbours: no fit.
+    lacking = (names == "aligned") & np.isnan(by_size).any(axis=1)
+    fitted = ~np.isnan(straight.exponent) & ~lacking
+    low, high, bend_p = (np.full(len(fitted), np.nan) for _ in range(3))
+    if statistic != "max" and fitted.any():
+        kept = by_run[:, fitted]
+        drawn = scaling.fit(sizes, scaling.resample(ensemble, kept, draws))
+        influences = scaling.influence(ensemble, kept, by_size[fitted])
+        low[fitted], high[fitted] = scaling.interval(
+            ensemble, drawn.exponent, influences, chosen.confidence
+        )
+        bend_p[fitted] = scaling.two_sided_p(drawn.curvature)
+    everything = np.ones(len(ensemble.epoch), bool)
+    quiet = ensemble.observe("size") == 0
+
+    def total(which: Any) -> scaling.Ints:
+        return np.concatenate([scaling.tally(ensemble, b, which).sum(axis=0) for b in kinds])
+
+    n_runs = (~np.isnan(by_run)).sum(axis=0)
+    estimates = {
+        name: np.where(lacking, np.nan, getattr(straight, name))
+        for name in ("exponent", "stderr", "r_squared", "intercept", "curvature")
+    }
+    return {
+        "window": names,
+        "time": [time for bins in kinds for time in bins.times],
+        **estimates,
+        "ci_low": low,
+        "ci_high": high,
+        "n_sizes": straight.n_sizes,
+        "n_runs": n_runs,
+        "n_avalanches": total(everything),
+        "n_runs_excluded": ensemble.runs - n_runs,
+        "n_sizes_excluded": n_sizes - straight.n_sizes,
+        "n_truncated": total(ensemble.truncated),
+        "n_quiet": total(quiet),
+        "curvature_p": np.where(np.isnan(straight.curvature), np.nan, bend_p),
+    }
+
+
+def to_table(columns: dict[str, Any]) -> pa.Table:
+    """Make the fss table; NaN becomes null."""
+    return pa.Table.from_arrays(
+        [pa.array(columns[f.name], f.type, from_pandas=True) for f in FSS.arrow], schema=FSS.arrow
+    )

@@ -1,0 +1,242 @@
+"""Stage 1: train the networks, cascade in line, keep the gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from grokcrit import provenance
+from grokcrit.errors import RunError
+from grokcrit.graphs import Graph, graph_of
+from grokcrit.kernels import mlp
+from grokcrit.kernels import types as kt
+from grokcrit.options import TrainOptions, init_scale
+from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.rng import stream
+from grokcrit.schemas import TRAIN
+from grokcrit.vocabulary import ACTIVATIONS, GINI_OF
+
+XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+XOR_TARGETS = np.array([0.0, 1.0, 1.0, 0.0])
+
+# Hidden units times epochs in one call of the kernel: about a tenth of a second.
+BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run."""
+
+    options: TrainOptions
+    width: int
+    seed: int
+
+    @property
+    def n_params(self) -> int:
+        """N = 4 h + 1."""
+        return 4 * self.width + 1
+
+
+def train(
+    *, threads: int | None = None, progress: Progress | None = None, **options: Any
+) -> pa.Table:
+    """Train every run and return the train table.
+
+    Parameters
+    ----------
+    threads
+        How many runs at once; None for all cores. Changes no bit of the result.
+    progress
+        Called with (runs done, runs in all).
+    **options
+        Fields of :class:`grokcrit.options.TrainOptions`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``train/1``, its record in the metadata.
+
+    Raises
+    ------
+    OptionError
+        An option out of its range.
+    RunError
+        A run diverged.
+    """
+    settled = TrainOptions(**options)
+    return pa.concat_tables(runs(settled, threads=threads, progress=progress))
+
+
+def record(options: TrainOptions) -> provenance.Record:
+    """Make the record of a training."""
+    return provenance.record(
+        TRAIN.name,
+        asdict(options),
+        root_seed=options.seed,
+        cases={options.case: options.case_options},
+        widths={str(h): parameters(h) for h in options.hidden},
+    )
+
+
+def parameters(width: int) -> list[dict[str, Any]]:
+    """Name, shape and offset of each tensor in the flat gradient."""
+    shapes = (("W1", [width, 2]), ("b1", [width]), ("W2", [1, width]), ("b2", [1]))
+    offsets = (0, 2 * width, 3 * width, 4 * width)
+    return [
+        {"name": name, "shape": shape, "offset": offset}
+        for (name, shape), offset in zip(shapes, offsets, strict=True)
+    ]
+
+
+def runs(
+    options: TrainOptions, *, threads: int | None = None, progress: Progress | None = None
+) -> Iterator[pa.Table]:
+    """Train every run; yield one table each, by width and seed."""
+    schema = TRAIN.recorded(record(options))
+    graphs = {h: graph_of(options.cascade, 4 * h + 1) for h in options.hidden}
+    tasks = [Run(options, h, s) for h in options.hidden for s in range(options.seeds)]
+    return in_order(
+        lambda run, stop: table(run, train_run(run, graphs[run.width], stop), schema),
+        tasks,
+        cost=lambda run: run.width,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def initial_weights(run: Run) -> npt.NDArray[np.float64]:
+    """Draw the weights of a run: a function of (root seed, width, seed) and the initialisation.
+
+    ``uniform``: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), weights and biases. ``xavier``:
+    U(-a, a), a = sqrt(6 / (fan_in + fan_out)), biases 0. ``he``: N(0, 2 / fan_in), biases 0.
+    ``normal:sigma``: N(0, sigma^2), weights and biases.
+    """
+    name, sigma = init_scale(run.options.init)
+    h = run.width
+    rng = stream("weights", run.options.seed, h, run.seed)
+    layers = []
+    for fan_in, fan_out in ((2, h), (h, 1)):
+        n, bound = fan_in * fan_out, 1 / np.sqrt(fan_in)
+        if name == "uniform":
+            weights, biases = rng.uniform(-bound, bound, n), rng.uniform(-bound, bound, fan_out)
+        elif name == "xavier":
+            bound = np.sqrt(6 / (fan_in + fan_out))
+            weights, biases = rng.uniform(-bound, bound, n), np.zeros(fan_out)
+        elif name == "he":
+            weights = rng.normal(0, np.sqrt(2 / fan_in), n)
+            biases = np.zeros(fan_out)
+        else:
+            weights, biases = rng.normal(0, sigma, n), rng.normal(0, sigma, fan_out)
+        layers += [weights, biases]
+    return np.concatenate(layers)
+
+
+def empty_record(epochs: int, snapshots: int, n: int) -> kt.Record:
+    """Allocate the record of a run."""
+    return kt.Record(
+        loss=np.empty(epochs),
+        accuracy=np.empty(epochs),
+        gini=np.empty(epochs),
+        threshold=np.empty(epochs),
+        deviation=np.empty(epochs),
+        size=np.empty(epochs, np.int64),
+        area=np.empty(epochs, np.int64),
+        duration=np.empty(epochs, np.int32),
+        peak=np.empty(epochs, np.int64),
+        truncated=np.empty(epochs, np.bool_),
+        gradients=np.empty((snapshots, n)),
+    )
+
+
+def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
+    """Train one run.
+
+    Returns
+    -------
+    Record
+        One entry an epoch, 0 to ``epochs``.
+
+    Raises
+    ------
+    RunError
+        Loss or gradient stopped being finite.
+    """
+    options, n = run.options, run.n_params
+    weights = initial_weights(run)
+    epochs = options.epochs + 1
+    kept = empty_record(epochs, options.epochs // options.snapshot_every + 1, n)
+    training = kt.Training(
+        XOR_INPUTS,
+        XOR_TARGETS,
+        ACTIVATIONS.index(options.activation),
+        options.lr,
+        options.probe == "inline",
+        GINI_OF.index(options.gini_of),
+        options.snapshot_every,
+    )
+    rule = kt.rule(n, np.float64, options.cascade)
+    work = kt.work(n, np.float64, options.max_steps)
+    block = max(1, BLOCK // run.width)
+    for first in range(0, epochs, block):
+        if stop.is_set():
+            raise StoppedError
+        last = min(first + block, epochs)
+        broken = mlp.train_block(weights, graph.network, rule, training, kept, work, first, last)
+        if broken >= 0:
+            raise RunError(
+                f"the run of width {run.width}, seed {run.seed} diverged: loss or gradient is not "
+                f"finite at epoch {broken}; lower --lr or choose another --init"
+            )
+    return kept
+
+
+def grok_epochs(accuracy: npt.NDArray[np.float64]) -> tuple[int | None, int | None]:
+    """First epoch of accuracy 1, and first epoch from which it stays 1; None for never."""
+    right = accuracy == 1
+    first = int(np.argmax(right)) if right.any() else None
+    wrong = np.flatnonzero(~right)
+    sustained = int(wrong[-1]) + 1 if len(wrong) else 0
+    return first, sustained if sustained < len(right) else None
+
+
+def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
+    """Turn the record of a run into rows of the train table."""
+    options, rows = run.options, len(kept.loss)
+    first, sustained = grok_epochs(kept.accuracy)
+    snapshot = np.arange(rows) % options.snapshot_every == 0
+    offsets = np.concatenate([[0], np.cumsum(snapshot)]).astype(np.int32) * np.int32(run.n_params)
+    columns = {
+        "task": pa.repeat(options.task, rows),
+        "case": pa.repeat(options.case, rows),
+        "field": pa.repeat("gradient", rows),
+        "width": pa.repeat(run.width, rows),
+        "n_params": pa.repeat(run.n_params, rows),
+        "seed": pa.repeat(run.seed, rows),
+        "epoch": np.arange(rows),
+        "loss": kept.loss,
+        "train_accuracy": kept.accuracy,
+        "test_accuracy": kept.accuracy,  # XOR has no test split
+        "weight_gini": pa.array(kept.gini, from_pandas=True),  # undefined where all weights are 0
+        "threshold": kept.threshold,
+        "size": kept.size,
+        "area": kept.area,
+        "duration": kept.duration,
+        "peak": kept.peak,
+        "deviation": kept.deviation,
+        "truncated": kept.truncated,
+        "grok_epoch_first": pa.array([first] * rows, pa.int32()),
+        "grok_epoch": pa.array([sustained] * rows, pa.int32()),
+        "gradient": pa.ListArray.from_arrays(
+            pa.array(offsets), kept.gradients.ravel(), mask=pa.array(~snapshot)
+        ),
+    }
+    arrays = [
+        (a if isinstance(a, pa.Array) else pa.array(a)).cast(schema.field(name).type)
+        for name, a in columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,341 @@
+"""Short accounts of tables for a person or a script, and the warnings that go with them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.vocabulary import PHASES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row: TypeAlias = dict[str, Any]
+
+HOW_TO_ADD_NULL = "grokcrit avalanche train.parquet --surrogate none,gaussian"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning: ``id`` names its kind, for scripts and for ``--silence``."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a command did: a table of plain values, and warnings.
+
+    ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts.
+    """
+
+    title: str
+    rows: list[Row]
+    warnings: list[Notice] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    details: list[Row] | None = None
+
+    @property
+    def columns(self) -> list[tuple[str, bool]]:
+        """Name of each column and whether it holds numbers."""
+        return [
+            (name, any(isinstance(row[name], int | float | tuple) for row in self.rows))
+            for name in self.rows[0]
+        ]
+
+    def as_dict(self, out: str, warnings: Sequence[Notice]) -> Row:
+        """The summary as one JSON object."""
+        return {
+            "title": self.title,
+            "out": out,
+            "rows": self.rows if self.details is None else self.details,
+            "warnings": [{"id": w.id, "text": w.text} for w in warnings],
+        }
+
+
+class RunLog:
+    """Notes what matters of each run while the train table streams past."""
+
+    def __init__(self) -> None:
+        """Start with no run."""
+        self.runs: list[Row] = []
+
+    def tap(self, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Pass run tables on, noting each."""
+        names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
+        for block in blocks:
+            note = {name: block[name][0].as_py() for name in names}
+            note["rows"] = block.num_rows
+            note["snapshots"] = block.num_rows - block["gradient"].null_count
+            note["truncated"] = sum(block["truncated"].to_pylist())
+            self.runs.append(note)
+            yield block
+
+
+def train_summary(runs: list[Row]) -> Summary:
+    """Account of a training: grokking epochs of each width."""
+    rows = []
+    for width in sorted({run["width"] for run in runs}):
+        mine = [run for run in runs if run["width"] == width]
+        grok = [run["grok_epoch"] for run in mine if run["grok_epoch"] is not None]
+        rows.append(
+            {
+                "hidden": width,
+                "N": mine[0]["n_params"],
+                "runs": len(mine),
+                "grokked": len(grok),
+                "grok_epoch median": statistics.median(grok) if grok else None,
+                "grok_epoch range": (min(grok), max(grok)) if grok else None,
+                "rows": sum(run["rows"] for run in mine),
+                "snapshots": sum(run["snapshots"] for run in mine),
+            }
+        )
+    warnings = []
+    never = sum(run["grok_epoch"] is None for run in runs)
+    if never:
+        warnings.append(
+            Notice(
+                "never-grokked",
+                f"{never} of {len(runs)} runs never grokked (accuracy 1 to the end): they enter "
+                "neither phase, and form the window 'ungrokked'",
+            )
+        )
+    warnings += truncation(sum(run["truncated"] for run in runs), sum(run["rows"] for run in runs))
+    total = sum(row["snapshots"] for row in rows)
+    title = f"{len(runs)} runs, {sum(run['rows'] for run in runs)} rows, {total} snapshots"
+    return Summary(title, rows, warnings, {"grok_epoch median": ".4g"})
+
+
+def truncation(cut: int, total: int) -> list[Notice]:
+    """Warn of avalanches that were cut off."""
+    if not cut:
+        return []
+    return [
+        Notice(
+            "truncated",
+            f"{cut} of {total} avalanches were cut off at --max-steps with nodes still above the "
+            "threshold: their sizes are too small (a node without neighbours never relaxes under "
+            "'diffuse')",
+        )
+    ]
+
+
+def quietness(quiet: int, total: int) -> list[Notice]:
+    """Warn of avalanches of size 0."""
+    if not quiet:
+        return []
+    return [
+        Notice("quiet", f"{quiet} of {total} avalanches are quiet (size 0, nothing above theta)")
+    ]
+
+
+def avalanche_summary(table: pa.Table) -> Summary:
+    """Account of an avalanche table: sizes of each case."""
+    import pyarrow.compute as pc
+
+    share = pc.divide(pc.cast(table["size"], "double"), table["n_params"])
+    wide = table.append_column("share", share).append_column("quiet", pc.equal(table["size"], 0))
+    grouped = wide.group_by(list(CASE_COLUMNS), use_threads=False).aggregate(
+        [
+            ("size", "count"),
+            ("share", "mean"),
+            ("duration", "mean"),
+            ("duration", "max"),
+            ("truncated", "sum"),
+            ("quiet", "sum"),
+        ]
+    )
+    cases = grouped.to_pylist()
+    shown = varying(cases) or ["topology", "surrogate"]
+    rows = [
+        {
+            **{name: case[name] for name in shown},
+            "avalanches": case["size_count"],
+            "mean size / N": case["share_mean"],
+            "mean duration": case["duration_mean"],
+            "longest": case["duration_max"],
+            "truncated": case["truncated_sum"],
+            "quiet": case["quiet_sum"],
+        }
+        for case in cases
+    ]
+    total = table.num_rows
+    return Summary(
+        f"{total} avalanches in {len(cases)} case{'s' if len(cases) > 1 else ''}",
+        rows,
+        truncation(sum(c["truncated_sum"] for c in cases), total)
+        + quietness(sum(c["quiet_sum"] for c in cases), total),
+    )
+
+
+def varying(cases: list[Row]) -> list[str]:
+    """Return the case columns that tell the cases apart."""
+    return [name for name in CASE_COLUMNS if len({case[name] for case in cases}) > 1]
+
+
+def is_data(row: Row) -> bool:
+    """Whether a row is of the data, not of a null model."""
+    return bool(row["surrogate"] == "none")
+
+
+def baseline(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Index the rows of the Gaussian null by all they share with the data's."""
+    return {
+        shared(row): row for row in rows if row["surrogate"] == "gaussian" and not row["replicate"]
+    }
+
+
+def shared(row: Row) -> tuple[Any, ...]:
+    """Return what a fit of the data shares with that of its null."""
+    names = [n for n in CASE_COLUMNS if n not in ("surrogate", "replicate")]
+    names += ["observable", "statistic", "window"]
+    return tuple(row[name] for name in names)
+
+
+def fss_summary(table: pa.Table) -> Summary:
+    """Account of an fss table: the phases, each beside its null, and what to beware of."""
+    import pyarrow.compute as pc
+
+    fits = table.filter(pc.is_null(table["time"])).to_pylist()
+    nulls = baseline(fits)
+    data = [f for f in fits if is_data(f)] or fits
+    shown = varying(data) + ["observable"] * (len({f["observable"] for f in data}) > 1)
+    rows = []
+    for f in data:
+        if f["window"] not in PHASES and not f["n_avalanches"]:
+            continue
+        null = nulls.get(shared(f)) if is_data(f) else None
+        rows.append(
+            {
+                **{name: f[name] for name in shown},
+                "window": f["window"],
+                "statistic": f["statistic"],
+                "exponent": f["exponent"],
+                "interval": ends(f),
+                "null": null and null["exponent"],
+                "null interval": null and ends(null),
+                "R^2": f["r_squared"],
+                "sizes": f["n_sizes"],
+                "runs": f["n_runs"],
+                "avalanches": f["n_avalanches"],
+            }
+        )
+    return Summary("statistic ~ N^exponent", rows, fss_warnings(data, nulls))
+
+
+def ends(row: Row) -> tuple[float, float] | None:
+    """Return the ends of an interval, None where there is none."""
+    return None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+
+
+def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Notice]:
+    """Collect what a reader of the exponents must know."""
+    warnings = []
+    if not nulls:
+        warnings.append(no_null())
+    whole = [f for f in fits if f["window"] == "aggregate" and f["statistic"] == "mean"]
+    thin = sorted({f["window"] for f in fits if f["exponent"] is None and f["window"] in PHASES})
+    if thin:
+        warnings.append(
+            Notice("thin-window", f"no fit in {', '.join(thin)}: fewer than three sizes have data")
+        )
+    lost = sum(f["n_sizes_excluded"] for f in fits if f["window"] in PHASES and f["n_sizes"])
+    if lost:
+        warnings.append(
+            Notice("sizes-excluded", f"{lost} times a size was left out of a fit: no data, or 0")
+        )
+    never = max((f["n_runs"] for f in fits if f["window"] == "ungrokked"), default=0)
+    if never:
+        warnings.append(Notice("never-grokked", f"{never} runs of a case never grokked"))
+    warnings += truncation(
+        sum(f["n_truncated"] for f in whole), sum(f["n_avalanches"] for f in whole)
+    )
+    warnings += quietness(sum(f["n_quiet"] for f in whole), sum(f["n_avalanches"] for f in whole))
+    by_place = {(*shared(f)[:-2], f["window"], f["statistic"]): f["exponent"] for f in fits}
+    above = sorted(
+        {
+            window
+            for (*place, window, statistic), gamma in by_place.items()
+            if statistic == "mean"
+            and gamma is not None
+            and (largest := by_place.get((*place, window, "max"))) is not None
+            and gamma > largest
+        }
+    )
+    if above:
+        warnings.append(
+            Notice(
+                "gamma-above-D",
+                f"in {', '.join(above)} the exponent of the mean exceeds that of the maximum; the "
+                "mean is never larger than the maximum, so this cannot last as N grows: it is a "
+                "finite-size effect",
+            )
+        )
+    return warnings
+
+
+def no_null() -> Notice:
+    """Tell how to add the baseline."""
+    return Notice(
+        "no-null",
+        f"there is no Gaussian null to judge exponents against; add it with '{HOW_TO_ADD_NULL}'",
+    )
+
+
+def bootstrap_summary(table: pa.Table) -> Summary:
+    """Account of a bootstrap table: exponents, their differences, and those to the null."""
+    import pyarrow.compute as pc
+
+    few = table.filter(pc.is_in(table["kind"], _strings("estimate", "interval"))).to_pylist()
+    data = [r for r in few if is_data(r)] or few
+    shown = varying(data) + ["observable"] * (len({r["observable"] for r in data}) > 1)
+    estimates = {(*shared(r), r["part"]): r for r in data if r["kind"] == "estimate"}
+    intervals = {
+        (*shared(r), r["part"]): r
+        for r in data
+        if r["kind"] == "interval" and r["method"] == "expanded percentile"
+    }
+    rows = []
+    for r in data:
+        if r["kind"] != "estimate" or r["part"] is not None:
+            continue
+        own = intervals.get((*shared(r), None))
+        place = (*shared(r), "minus gaussian")
+        against = intervals.get(place) or estimates.get(place)
+        rows.append(
+            {
+                **{name: r[name] for name in shown},
+                "window": r["window"],
+                "statistic": r["statistic"],
+                "exponent": r["exponent"],
+                "interval": own and ends(own),
+                "minus null": against and against["exponent"],
+                "interval of difference": against and ends(against),
+                "p": against and against["p"],
+            }
+        )
+    warnings = [] if any(r["part"] for r in data) else [no_null()]
+    return Summary("run bootstrap", rows, warnings, {"p": ".2g"})
+
+
+def _strings(*values: str) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(values)
+
+
+def claims_summary(rows: list[Row], columns: Sequence[str], scale: str) -> Summary:
+    """Account of a reproduction: the claims beside ours."""
+    shown = [{name: row[name] for name in columns} for row in rows]
+    warnings = []
+    if scale == "smoke":
+        warnings.append(
+            Notice("smoke", "smoke scale: tiny sizes, few runs; the numbers mean nothing")
+        )
+    odd = [row["words"] for row in rows if row["agrees"] in ("no", "not seen")]
+    warnings += [Notice("disagrees", words) for words in odd]
+    return Summary("the source beside ours", shown, warnings, details=rows)

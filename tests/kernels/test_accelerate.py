@@ -1,0 +1,76 @@
+"""How functions are compiled, and that compiled and interpreted agree."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grokcrit.kernels.accelerate import jit
+
+REPOSITORY = Path(__file__).parents[2]
+
+SCRIPT = """
+import sys
+import numpy as np
+from grokcrit.graphs import graph
+from grokcrit.kernels import cascade, mlp, quantile, resample
+from grokcrit.cascade import cascade as one
+
+rng = np.random.default_rng(5)
+out = {}
+for dtype in (np.float64, np.float32):
+    for rule in ("diffuse", "reset"):
+        g = rng.standard_normal(161).astype(dtype)
+        for k, alpha in enumerate((0.3, 1.0)):
+            r = one(g, graph("ba", 161), alpha=alpha, rule=rule, quantile=80)
+            name = f"{np.dtype(dtype).name}-{rule}-{k}"
+            out[name] = r.gradient
+            out[name + "-counts"] = [r.size, r.area, r.duration, r.peak, r.truncated]
+            out[name + "-theta"] = r.threshold
+            out[name + "-activity"] = r.activity
+values = rng.random((6, 4))
+means = np.empty((9, 4))
+resample.resampled_means(values, rng.integers(6, size=(9, 6)), means)
+out["means"] = means
+out["gini"] = mlp.gini(rng.standard_normal(40))
+np.savez(sys.argv[1], **out)
+"""
+
+
+def run_script(folder, name, **environment):
+    target = folder / name
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, target],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(target) as loaded:
+        return {key: loaded[key].tobytes() for key in loaded}
+
+
+def test_compiled_and_interpreted_kernels_agree_to_the_bit(tmp_path):
+    compiled = run_script(tmp_path, "compiled.npz", NUMBA_DISABLE_JIT="0")
+    interpreted = run_script(tmp_path, "interpreted.npz", NUMBA_DISABLE_JIT="1")
+    assert len(compiled) == 34
+    assert compiled == interpreted
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_a_function_without_a_place_for_a_cache_is_compiled_all_the_same():
+    import numba
+
+    names = {}
+    exec("def double(x):\n    return 2 * x\n", names)  # no file: numba refuses to cache it
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(names["double"])
+    compiled = jit(names["double"])
+    assert compiled(3) == 6
+    assert compiled.signatures

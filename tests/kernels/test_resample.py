@@ -1,0 +1,31 @@
+"""Means over resampled runs, against plain loops."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grokcrit.kernels.resample import resampled_means
+
+
+def naive_means(values, draws):
+    out = []
+    for drawn in draws:
+        row = []
+        for w in range(values.shape[1]):
+            there = [float(values[i, w]) for i in drawn if not math.isnan(values[i, w])]
+            row.append(sum(there) / len(there) if there else math.nan)
+        out.append(row)
+    return np.array(out).reshape(len(draws), values.shape[1])
+
+
+@given(st.integers(1, 8), st.integers(0, 5), st.integers(1, 6), st.integers(0, 2**32))
+def test_means_of_drawn_runs_leave_out_what_has_no_data(runs, windows, resamples, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((runs, windows))
+    values[rng.random((runs, windows)) < 0.4] = np.nan
+    draws = rng.integers(runs, size=(resamples, runs))
+    out = np.full((resamples, windows), 7.0)
+    resampled_means(values, draws, out)
+    np.testing.assert_array_equal(out, naive_means(values, draws))

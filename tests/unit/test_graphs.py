@@ -1,0 +1,251 @@
+"""Diffusion graphs: against independent constructions or the properties that define them."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import networkx
+import numpy as np
+import pytest
+
+from grokcrit import graphs
+from grokcrit.errors import OptionError
+from grokcrit.graphs import from_edges, graph_of, shuffled
+from grokcrit.options import CascadeOptions
+
+ALL = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular")
+RANDOM = ("ba", "small-world", "erdos-renyi", "random-regular")
+
+
+def fresh(*args, **kwargs):
+    """A graph made now, past the cache."""
+    return graphs.graph.__wrapped__(*args, **kwargs)
+
+
+def rows(graph):
+    """Neighbours of each node, read from the arrays by hand."""
+    return [
+        [int(j) for j in graph.indices[graph.indptr[i] : graph.indptr[i + 1]]]
+        for i in range(len(graph.indptr) - 1)
+    ]
+
+
+def edges_of(graph):
+    return {(i, j) for i, row in enumerate(rows(graph)) for j in row if i < j}
+
+
+def as_networkx(graph):
+    out = networkx.Graph()
+    out.add_nodes_from(range(graph.n))
+    out.add_edges_from(edges_of(graph))
+    return out
+
+
+def equal(a, b):
+    return np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices)
+
+
+@pytest.mark.parametrize("topology", ALL)
+@pytest.mark.parametrize("n", [7, 81, 121, 401])
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_every_graph_is_simple_with_sorted_rows(topology, n, seed):
+    made = fresh(topology, n, 6, seed)
+    assert made.n == n
+    assert made.indptr.dtype == made.indices.dtype == np.int64
+    assert made.indptr[0] == 0
+    assert made.indptr[-1] == len(made.indices)
+    neighbours = rows(made)
+    for i, row in enumerate(neighbours):
+        assert row == sorted(set(row)), "sorted, no duplicates"
+        assert i not in row, "no loops"
+        assert all(i in neighbours[j] for j in row), "symmetric"
+    assert not made.indices.flags.writeable
+    assert not made.indptr.flags.writeable
+
+
+@pytest.mark.parametrize(("n", "degree"), [(7, 6), (7, 2), (10, 4), (81, 6), (82, 8)])
+def test_a_ring_links_the_nearest_on_each_side(n, degree):
+    wanted = [
+        sorted({(i + k) % n for k in range(-(degree // 2), degree // 2 + 1)} - {i})
+        for i in range(n)
+    ]
+    assert rows(fresh("ring", n, degree)) == wanted
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9, 10, 81, 82, 90, 91, 2001])
+def test_a_lattice_is_the_first_sites_row_by_row_of_the_smallest_square(n):
+    side = next(s for s in range(1, 100) if s * s >= n)
+    grid = networkx.grid_2d_graph(side, side)
+    number = {(row, col): row * side + col for row in range(side) for col in range(side)}
+    wanted = {
+        tuple(sorted((number[a], number[b])))
+        for a, b in grid.edges
+        if number[a] < n and number[b] < n
+    }
+    made = fresh("lattice", n)
+    assert edges_of(made) == wanted
+    assert made.n == n
+    assert max(map(len, rows(made))) <= 4
+
+
+@pytest.mark.parametrize(("n", "degree"), [(9, 6), (81, 6), (82, 5), (401, 2)])
+def test_an_erdos_renyi_graph_has_half_n_times_degree_edges(n, degree):
+    assert len(edges_of(fresh("erdos-renyi", n, degree, 3))) == round(n * degree / 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_erdos_renyi_degrees_scatter_as_poisson(seed):
+    degrees = np.array([len(row) for row in rows(fresh("erdos-renyi", 4001, 6, seed))])
+    assert abs(degrees.var() - 6) < 6 * 5 * np.sqrt(2 / 4001)
+    assert 0 < (degrees == 0).mean() < 10 * np.exp(-6)
+
+
+@pytest.mark.parametrize(("n", "degree"), [(7, 6), (81, 6), (2001, 6), (81, 2), (100, 10)])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_barabasi_albert_graph_grows_by_m_edges_a_node_and_hangs_together(n, degree, seed):
+    made, m = fresh("ba", n, degree, seed), degree // 2
+    # Node k links to min(k, m) of those before it.
+    assert len(edges_of(made)) == sum(min(k, m) for k in range(n))
+    before = [sum(j < i for j in row) for i, row in enumerate(rows(made))]
+    assert before == [min(k, m) for k in range(n)]
+    assert networkx.is_connected(as_networkx(made))
+
+
+def test_barabasi_albert_degrees_have_the_heavy_tail_of_preferential_attachment():
+    # P(k) = 2 m (m + 1) / (k (k + 1) (k + 2)): P(k = 3) = 2/5, P(k = 4) = 1/5 for m = 3.
+    degrees = np.array([len(row) for row in rows(fresh("ba", 20_001, 6, 1))])
+    for k in (3, 4, 5):
+        share = 2 * 3 * 4 / (k * (k + 1) * (k + 2))
+        assert abs((degrees == k).mean() - share) < 0.02
+    assert degrees.max() > 100
+
+
+@pytest.mark.parametrize("n", [81, 2001])
+def test_a_small_world_is_a_ring_with_a_tenth_of_its_edges_rewired(n):
+    made, ring = fresh("small-world", n, 6, 2), edges_of(fresh("ring", n, 6))
+    edges = edges_of(made)
+    assert len(edges) == 3 * n
+    moved = len(ring - edges)
+    # A rewired edge rarely lands on the ring again: Binomial(3 n, 0.1), five standard deviations.
+    assert abs(moved - 0.3 * n) < 5 * np.sqrt(3 * n * 0.09) + 3
+    assert np.mean([len(row) for row in rows(made)]) == 6
+
+
+@pytest.mark.parametrize(("n", "degree"), [(7, 6), (82, 5), (81, 6), (401, 3 + 1)])
+def test_a_random_regular_graph_gives_every_node_its_degree(n, degree):
+    assert {len(row) for row in rows(fresh("random-regular", n, degree, 1))} == {degree}
+
+
+@pytest.mark.parametrize("topology", ALL)
+def test_the_same_arguments_give_the_same_graph_whatever_was_drawn_before(topology):
+    first = fresh(topology, 101, 6, 4)
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    fresh("ba", 50, 4, 9)
+    again = fresh(topology, 101, 6, 4)
+    random.seed(2)
+    np.random.seed(2)  # noqa: NPY002
+    assert equal(first, again)
+    assert equal(first, fresh(topology, 101, 6, 4))
+    assert equal(first, graphs.graph(topology, 101, 6, 4))
+
+
+@pytest.mark.parametrize("topology", RANDOM)
+def test_making_a_graph_leaves_the_global_random_states_as_they_were(topology):
+    random.seed(3)
+    before = random.getstate()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
+    fresh(topology, 61, 4, 1)
+    assert random.getstate() == before
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("topology", RANDOM)
+def test_another_seed_or_size_gives_another_random_graph(topology):
+    edges = [edges_of(fresh(topology, 101, 6, seed)) for seed in range(5)]
+    for i in range(5):
+        for j in range(i):
+            assert edges[i] != edges[j]
+    # Not the same draws cut short: a graph depends on N as a whole.
+    small = edges_of(fresh(topology, 100, 6, 0))
+    assert len(small & edges[0]) < len(small)
+
+
+@pytest.mark.parametrize("topology", ["ring", "lattice"])
+def test_the_seed_changes_nothing_of_a_regular_graph(topology):
+    assert equal(fresh(topology, 61, 6, 0), fresh(topology, 61, 6, 5))
+
+
+def test_graphs_made_in_several_threads_at_once_are_those_made_alone():
+    asked = [(t, n, 6, s) for t in ALL for n in (61, 121) for s in range(6)] * 2
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda a: fresh(*a), asked))
+    for arguments, made in zip(asked, together, strict=True):
+        assert equal(made, fresh(*arguments)), arguments
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+@pytest.mark.parametrize("topology", ["ba", "erdos-renyi"])
+def test_numpy_integers_give_the_graph_of_the_plain_ones(topology, kind):
+    """Or else the cache, for which 81 and np.int64(81) are one key, answers by who asked first."""
+    plain = fresh(topology, 81, 6, 1)
+    assert equal(fresh(topology, kind(81), kind(6), kind(1)), plain)
+
+
+@pytest.mark.parametrize(
+    ("topology", "n", "degree"),
+    [
+        ("ba", 81, 5),
+        ("ring", 81, 3),
+        ("small-world", 81, 1),
+        ("random-regular", 81, 5),
+        ("ring", 7, 8),
+        ("ba", 7, 7),
+        ("erdos-renyi", 7, 7),
+        ("random-regular", 7, 0),
+        ("erdos-renyi", 7, -1),
+        ("ba", 1, 2),
+    ],
+)
+def test_a_degree_the_topology_cannot_have_is_an_option_error(topology, n, degree):
+    with pytest.raises(OptionError, match="degree") as caught:
+        fresh(topology, n, degree)
+    assert caught.value.name == "degree"
+
+
+@pytest.mark.parametrize(("topology", "n"), [("lattice", 0), ("lattice", -4), ("ba", 0)])
+def test_a_graph_without_nodes_is_an_option_error(topology, n):
+    with pytest.raises(OptionError):
+        fresh(topology, n)
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [("rign", "ring"), ("smallworld", "small-world"), ("erdosrenyi", "erdos-renyi")]
+)
+def test_an_unknown_topology_lists_the_known_and_suggests_the_nearest(given, near):
+    with pytest.raises(OptionError, match=f"did you mean '{near}'") as caught:
+        graphs.graph(given, 81)
+    assert all(name in str(caught.value) for name in ALL)
+
+
+def test_an_edge_list_becomes_sorted_rows_with_isolated_nodes_empty():
+    made = from_edges(np.array([[4, 0], [0, 2], [2, 4]]), 6)
+    assert rows(made) == [[2, 4], [], [0, 4], [], [0, 2], []]
+    assert rows(from_edges(np.empty((0, 2), np.int64), 3)) == [[], [], []]
+
+
+def test_shuffling_moves_the_parameters_on_the_same_graph():
+    plain = fresh("ba", 201, 6, 3)
+    moved = shuffled(plain, 3)
+    assert edges_of(moved) != edges_of(plain)
+    assert networkx.faster_could_be_isomorphic(as_networkx(plain), as_networkx(moved))
+    assert networkx.is_isomorphic(as_networkx(plain), as_networkx(moved))
+    assert equal(moved, shuffled(plain, 3))
+    assert not equal(moved, shuffled(plain, 4))
+    assert all(row == sorted(row) for row in rows(moved))
+
+
+def test_the_options_of_a_cascade_name_its_graph():
+    chosen = CascadeOptions(topology="small-world", degree=4, graph_seed=2)
+    assert equal(graph_of(chosen, 101), fresh("small-world", 101, 4, 2))
+    chosen = CascadeOptions(topology="ring", degree=4, graph_seed=2, parameter_order="shuffled")
+    assert equal(graph_of(chosen, 101), shuffled(fresh("ring", 101, 4, 2), 2))
