@@ -98,8 +98,8 @@ def refreshed(page: str, folder: Path) -> str:
         parts = []
         for example in shown:
             output = run(example.command, folder)
-            parts.append(f"$ {example.command}\n" + (f"{output}\n" if output else ""))
-        return "```console\n" + "".join(parts) + "```"
+            parts.append(f"$ {example.command}\n" + (f"{output}\n\n" if output else ""))
+        return "```console\n" + "".join(parts).rstrip("\n") + "\n```"
 
     return BLOCK.sub(rewrite, page)
 

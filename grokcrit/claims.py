@@ -58,7 +58,7 @@ def claims(tables: Tables) -> list[Claim]:
     ----------
     tables
         ``train`` (without gradients), ``avalanche``, ``fss``, ``bootstrap`` of the default
-        experiment; ``topologies`` and ``topologies-fss``: five topologies x graph seeds, data and
+        experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds, data and
         null; ``shadow-fss``; ``choices-fss`` and ``choices-train``: other training choices.
     """
     rows = [phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS]
@@ -179,8 +179,8 @@ def synthetic(tables: Tables) -> list[Claim]:
     names = [t for t in THE_FIVE if any(f["topology"] == t for f in fits)]
     means = [float(np.mean([f["exponent"] for f in fits if f["topology"] == t])) for t in names]
     cv = float(exponents.std(ddof=1) / exponents.mean())
-    expected = sampling_cv(tables["topologies"])
-    single = single_run_cv(tables["topologies"])
+    expected = sampling_cv(tables["topologies-avalanche"])
+    single = single_run_cv(tables["topologies-avalanche"])
     spreads = [
         float(np.std([f["exponent"] for f in fits if f["topology"] == t], ddof=1)) for t in names
     ]

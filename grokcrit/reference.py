@@ -36,15 +36,14 @@ class Reference:
 
     @property
     def basis_words(self) -> str:
-        """The basis, spelled out."""
-        words = {"s": "stated in the source", "r": "reported by summaries of the source"}
-        return words[self.basis]
+        """``stated`` in the source, or ``reported`` by summaries of it."""
+        return {"s": "stated", "r": "reported"}[self.basis]
 
 
 D_BEFORE = Reference("D before grokking", "0.90 +- 0.02", "r", 0.90, 0.02)
 D_AFTER = Reference("D after grokking", "1.20 +- 0.02", "r", 1.20, 0.02, calibrated=True)
-D_AGGREGATE = Reference("aggregate D, largest size", "1.00 +- 0.02", "r", 1.00, 0.02)
-GAMMA = Reference("aggregate gamma, mean size", "1.15 +- 0.06", "r", 1.15, 0.06, calibrated=True)
+D_AGGREGATE = Reference("aggregate D", "1.00 +- 0.02", "r", 1.00, 0.02)
+GAMMA = Reference("aggregate gamma", "1.15 +- 0.06", "r", 1.15, 0.06, calibrated=True)
 SYNTHETIC = Reference("synthetic Gaussian D, mean size", "0.99", "r", 0.99)
 SYNTHETIC_CV = Reference("its CV over 5 topologies x 6 graph seeds", "< 0.3 %", "r", 0.003)
 GROKKING = Reference("grokking epochs across scales", "12 to 134", "s", calibrated=True)

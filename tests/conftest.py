@@ -19,14 +19,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 @pytest.fixture(scope="session")
 def trained():
     """A small train table: five widths, three seeds, 121 epochs, as the defaults train."""
-    from grokcrit.train import train
+    import grokcrit
 
-    return train(hidden=(3, 5, 8, 12, 20), seeds=3, epochs=120, threads=2)
+    return grokcrit.train(hidden=(3, 5, 8, 12, 20), seeds=3, epochs=120, threads=2)
 
 
 @pytest.fixture(scope="session")
 def avalanches(trained):
     """Its avalanches, and those of the Gaussian baseline."""
-    from grokcrit.avalanche import avalanche
+    import grokcrit
 
-    return avalanche(trained, surrogate=("none", "gaussian"), threads=2)
+    return grokcrit.avalanche(trained, surrogate=("none", "gaussian"), threads=2)

@@ -80,14 +80,11 @@ def invoke(arguments: list[str]) -> int:
             app(["--help"], standalone_mode=False, prog_name="grokcrit")
         return 2
     try:
-        app(arguments, standalone_mode=False, prog_name="grokcrit")
-        sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
-        leave("interrupted; no output was written", INTERRUPTED)
+        code = app(arguments, standalone_mode=False, prog_name="grokcrit")
+        if code == INTERRUPTED:  # how Typer hands Ctrl-C back
+            leave("interrupted; no output was written", INTERRUPTED)
     except TerminatedError:
         leave("terminated; no output was written", TERMINATED)
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

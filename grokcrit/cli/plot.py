@@ -98,5 +98,5 @@ def plot(
         aligned=aligned,
         where=conditions(where),
     )
-    drawn = {"figure": figure, "file": str(target), "bytes": target.stat().st_size}
-    sh.Shell(quiet, json, silence).show(Summary("figure", [drawn]), target)
+    drawn = {"figure": figure, "file": str(target)}
+    sh.Shell(quiet, json, silence).show(Summary("drawn", [drawn]), target)

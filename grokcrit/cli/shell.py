@@ -9,16 +9,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from grokcrit.errors import OptionError
 from grokcrit.parallel import Progress
-from grokcrit.summaries import Summary
+
+if TYPE_CHECKING:
+    from grokcrit.summaries import Summary
 
 T = TypeVar("T")
-PIPE_WIDTH = 140
+# Rows are never folded in a pipe: a row is a line, for grep and awk.
+PIPE_WIDTH = 1000
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary, warning or progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -129,10 +132,15 @@ class Shell:
     def show(self, summary: Summary, out: str | Path) -> None:
         """Print a summary: a table, or JSON; warnings to standard error."""
         warnings = [w for w in summary.warnings if w.id not in self.silence]
-        if self.as_json:
-            print(json.dumps(summary.as_dict(str(out), warnings), allow_nan=False))
-        elif not self.quiet:
-            self._table(summary)
+        try:
+            if self.as_json:
+                print(json.dumps(summary.as_dict(str(out), warnings), allow_nan=False))
+            elif not self.quiet:
+                self._table(summary)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has gone, as `| head` does; the work is done
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not (self.quiet or self.as_json):
             print(f"wrote {out}", file=sys.stderr)
         if not self.quiet:
             for warning in warnings:

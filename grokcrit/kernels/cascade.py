@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from grokcrit.kernels.accelerate import jit
@@ -126,7 +128,7 @@ def cascade(gradient: Array, network: Network, rule: Rule, theta: float, work: W
 
 
 @jit
-def threshold(gradient: Array, rule: Rule, work: Work) -> float:
+def threshold(gradient: Array, rule: Rule, work: Work) -> Any:
     """Return theta, the quantile of abs(gradient) that ``rule`` names."""
     for i in range(len(gradient)):
         work.magnitude[i] = abs(gradient[i])

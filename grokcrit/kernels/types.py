@@ -11,7 +11,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Network(NamedTuple):
-    """Diffusion graph in compressed sparse rows: i has neighbours indices[indptr[i]:indptr[i+1]]."""
+    """Diffusion graph, compressed sparse rows: i has neighbours indices[indptr[i]:indptr[i+1]]."""
 
     indptr: Array
     indices: Array
@@ -113,7 +113,7 @@ class Settings(Protocol):
 
 def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:
     """Settle the numbers of a cascade over ``n`` nodes in the gradient's own precision."""
-    scalar = np.dtype(dtype).type
+    scalar: Any = np.dtype(dtype).type
     position = (n - 1) * (settings.quantile / 100)
     rank = min(int(position), n - 1)
     weight = position - rank

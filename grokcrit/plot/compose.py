@@ -52,7 +52,7 @@ PANELS = {
     "grokking": Panel(learning.grokking, ("train",)),
     "gini": Panel(learning.gini, ("train",), height=2.8),
     "dimension": Panel(flow.dimension, ("fss",), ("train", "avalanche")),
-    "controls": Panel(flow.controls, ("fss",), ("train", "avalanche")),
+    "controls": Panel(flow.controls, ("fss",), ("train", "avalanche"), height=2.9),
     "ccdf": Panel(sizes.ccdf, ("avalanche",), height=2.8),
     "collapse": Panel(sizes.collapse, ("avalanche", "fss"), height=2.8),
     "scaling": Panel(sizes.scaling, ("avalanche", "fss"), height=3.0),
@@ -83,9 +83,7 @@ def layout_of(name: str) -> Layout:
     return Layout(((name, None),), "a", (style.COLUMN, PANELS[name].height), (1,))
 
 
-def compose(
-    name: str, tables: TableLike | Sequence[TableLike], request: Request
-) -> Figure:
+def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request) -> Figure:
     """Open the tables, draw the panels; see :func:`grokcrit.plot.figure`."""
     layout = layout_of(name)
     sources = open_sources(name, layout, tables, request)
@@ -94,7 +92,9 @@ def compose(
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
         empty = []
         for letter, (panel, statistic) in zip(sorted(axes), layout.panels, strict=True):
-            asked = request if statistic is None else dataclasses.replace(request, statistic=statistic)
+            asked = (
+                request if statistic is None else dataclasses.replace(request, statistic=statistic)
+            )
             try:
                 PANELS[panel].draw(axes[letter], sources, asked)
             except EmptyPanelError as error:

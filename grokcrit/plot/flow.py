@@ -57,14 +57,12 @@ def courses(ax: Axes, sources: Sources, request: Request, surrogates: list[str])
         if np.isfinite(null.exponent).any():
             label = "Gaussian null" if name == "gaussian" else name
             draw(ax, null, label, **looks)
-    ax.axhline(1, color=style.INK, linewidth=0.6, zorder=0.5)
+    ax.axhline(1, **style.UNITY)
     mark_grokking(ax, sources, request.aligned)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel=label)
     banded = np.isfinite(data.low).any()
-    style.legend_above(
-        ax, 2, title=f"bands: {sources.confidence('fss')}" if banded else None
-    )
+    style.legend_above(ax, 2, title=f"bands: {sources.confidence('fss')}" if banded else None)
     return ax
 
 
@@ -73,11 +71,17 @@ def course(table: pa.Table, aligned: bool) -> Course:
     table = table.sort_by("time")
     time = values(table, "time").astype(np.float64)
     columns = [values(table, name) for name in ("exponent", "ci_low", "ci_high")]
-    if not aligned:
+    fitted = np.flatnonzero(np.isfinite(columns[0]))
+    if not aligned or not len(fitted):
         return Course(time, *columns)
-    # Bins that lack a size have no fit: they are the ends of the axis, not gaps in it.
-    fitted = np.isfinite(columns[0])
-    return Course(time[fitted] + BIN / 2, *(column[fitted] for column in columns))
+    # The ends, where a size is lacking, are left off. A bin in between without a row is a gap.
+    first, last = time[fitted[0]], time[fitted[-1]]
+    bins = np.arange(first, last + BIN, BIN)
+    inside = (time >= first) & (time <= last)
+    place = np.searchsorted(bins, time[inside])
+    full = np.full((len(columns), len(bins)), np.nan)
+    full[:, place] = [column[inside] for column in columns]
+    return Course(bins + BIN / 2, *full)
 
 
 def draw(ax: Axes, shown: Course, label: str, **looks: Any) -> None:
@@ -88,7 +92,7 @@ def draw(ax: Axes, shown: Course, label: str, **looks: Any) -> None:
 def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:
     """Shade the epochs in which runs grokked, or mark the moment that bins are aligned on."""
     if aligned:
-        ax.axvline(0, color=style.INK, linestyle=":", linewidth=0.9, label="grokking")
+        ax.axvline(0, **style.MARK, label="grokking")
         return
     stage = sources.loaded(("train", "avalanche"))
     if stage is None:
@@ -98,4 +102,5 @@ def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:
     if len(grok):
         label = f"grokking, {grok.min():.0f} to {grok.max():.0f}"
         ax.axvspan(grok.min(), grok.max(), color=style.YELLOW, alpha=0.2, linewidth=0, label=label)
-        ax.axvline(float(np.median(grok)), color=style.INK, linestyle=":", linewidth=0.9, label=f"median {np.median(grok):g}")
+        median = float(np.median(grok))
+        ax.axvline(median, **style.MARK, label=f"median {median:g}")

@@ -12,8 +12,9 @@ from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs, values
 from grokcrit.scaling import Reals
 
-# Dots of one size are spread over this part of the distance to the next size.
-SPREAD = 0.4
+# Dots of one size are spread over this part of the distance to the next size, in ln N, and at
+# most so far.
+SPREAD, FARTHEST = 0.4, 0.15
 
 
 def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -22,9 +23,22 @@ def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
     epoch = values(run, "epoch")
     train, test = values(run, "train_accuracy"), values(run, "test_accuracy")
     split = not np.array_equal(train, test)
-    ax.plot(epoch, train, **style.DATA, drawstyle="steps-post", label="train accuracy" if split else "accuracy")
+    ax.plot(
+        epoch,
+        train,
+        **style.DATA,
+        drawstyle="steps-post",
+        label="train accuracy" if split else "accuracy",
+    )
     if split:
-        ax.plot(epoch, test, color=style.PURPLE, linestyle="-.", drawstyle="steps-post", label="test accuracy")
+        ax.plot(
+            epoch,
+            test,
+            color=style.PURPLE,
+            linestyle="-.",
+            drawstyle="steps-post",
+            label="test accuracy",
+        )
     ax.set(xlabel=style.EPOCH, ylabel="accuracy", ylim=(-0.03, 1.06))
     ax.tick_params(right=False, which="both")
     second = ax.twinx()
@@ -34,10 +48,11 @@ def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
     # Much happens early: logarithmic from the first update on.
     ax.set_xscale("symlog", linthresh=1, subs=range(2, 10))
     ax.set_xlim(0, max(epoch[-1], 1))
+    ax.xaxis.set_major_formatter("{x:g}")
     handles = [*ax.get_lines(), *second.get_lines()]
     grok = run["grok_epoch"][0].as_py()
     if grok is not None:
-        mark = ax.axvline(grok, color=style.INK, linestyle=":", linewidth=0.9)
+        mark = ax.axvline(grok, **style.MARK)
         mark.set_label(rf"$t_\mathrm{{grok}}$ = {grok}")
         handles.append(mark)
     width, n, seed = (run[name][0].as_py() for name in ("width", "n_params", "seed"))
@@ -66,8 +81,8 @@ def example_run(table: pa.Table, request: Request) -> pa.Table:
     if not chosen.num_rows:
         known = ", ".join(map(str, seeds))
         raise OptionError(
-            "seed", f"must be one of {known}, as in the train table at width {width}, "
-            f"got {request.seed}"
+            "seed",
+            f"must be one of {known}, as in the train table at width {width}, got {request.seed}",
         )
     return chosen.sort_by("epoch")
 
@@ -83,16 +98,26 @@ def grokking(ax: Axes, sources: Sources, request: Request) -> Axes:
     earlier = found.first < np.where(never, np.inf, found.grok)
     if earlier.any():
         ax.plot(
-            x[earlier], found.first[earlier], "o", markerfacecolor="none",
-            markeredgecolor=style.RED, markeredgewidth=0.8, label="first, if earlier",
+            x[earlier],
+            found.first[earlier],
+            "o",
+            markerfacecolor="none",
+            markeredgecolor=style.RED,
+            markeredgewidth=0.8,
+            label="first, if earlier",
         )
     sizes = np.unique(found.n_params)
     # A run that never grokked is later than all others: the median may be beyond the end.
     late = np.where(never, np.inf, found.grok)
     median = np.array([np.median(late[found.n_params == n]) for n in sizes])
     ax.plot(
-        sizes, np.where(np.isfinite(median), median, np.nan), color=style.INK, linewidth=0.9,
-        marker="_", markersize=9, label="median",
+        sizes,
+        np.where(np.isfinite(median), median, np.nan),
+        color=style.INK,
+        linewidth=0.9,
+        marker="_",
+        markersize=9,
+        label="median",
     )
     style.size_axis(ax)
     ax.set(ylabel="grokking epoch (updates)")
@@ -108,7 +133,7 @@ def spread(found: Runs) -> Reals:
     """Return where each run is drawn on the axis of N: beside the others of its size, by seed."""
     x = np.log(found.n_params.astype(np.float64))
     sizes = np.unique(x)
-    room = SPREAD * (np.diff(sizes).min() if len(sizes) > 1 else 0.1)
+    room = min(FARTHEST, SPREAD * np.diff(sizes).min()) if len(sizes) > 1 else FARTHEST
     for size in sizes:
         mine = x == size
         x[mine] += room * (np.linspace(-0.5, 0.5, mine.sum()) if mine.sum() > 1 else 0)
@@ -127,18 +152,19 @@ def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
         none = "no run grokked" if request.aligned else "every Gini coefficient is null"
         raise EmptyPanelError(f"there is nothing to show: {none}")
     sizes = np.unique(values(table, "n_params")).tolist()
+    circle = ""
     for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
         time, mean, error, grok = gini_of_size(rows(table, n_params=n))
         style.line_with_band(
             ax, time, mean, mean - error, mean + error, style.size_label(k, sizes), color=colour
         )
-        if not request.aligned and np.isfinite(grok):
+        if not request.aligned and len(time) and np.isfinite(grok):
             height = np.interp(grok, time, mean)
             ax.plot(grok, height, "o", color=colour, markeredgecolor=style.INK, zorder=3)
+            circle = r", circle: median $t_\mathrm{grok}$"
     if request.aligned:
-        ax.axvline(0, color=style.INK, linestyle=":", linewidth=0.9)
+        ax.axvline(0, **style.MARK)
     ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel="Gini of abs(weights)")
-    circle = "" if request.aligned else r", circle: median $t_\mathrm{grok}$"
     style.legend_above(ax, 4, title=f"$N$; mean over runs, band: s.e.{circle}")
     return ax
 
@@ -153,7 +179,11 @@ def gini_of_size(table: pa.Table) -> tuple[Reals, Reals, Reals, float]:
         where half of the runs never grokked.
     """
     found = runs(table)
-    by_time = table.group_by("epoch").aggregate([("weight_gini", "mean"), ("weight_gini", "stddev", pc.VarianceOptions(ddof=1)), ("weight_gini", "count")]).sort_by("epoch")
+    unbiased = pc.VarianceOptions(ddof=1)
+    by_time = table.group_by("epoch").aggregate(
+        [("weight_gini", "mean"), ("weight_gini", "stddev", unbiased), ("weight_gini", "count")]
+    )
+    by_time = by_time.sort_by("epoch")
     complete = by_time.filter(pc.equal(by_time["weight_gini_count"], len(found.seed)))
     error = values(complete, "weight_gini_stddev") / np.sqrt(len(found.seed))
     grok = float(np.median(np.where(np.isnan(found.grok), np.inf, found.grok)))

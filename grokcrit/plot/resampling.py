@@ -26,7 +26,8 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Densities of the drawn exponents of each phase, data and null; estimates and intervals."""
     if request.statistic == "max":
         raise OptionError(
-            "statistic", "max has no draws, a resampled maximum being biased; choose mean or run-max"
+            "statistic",
+            "must be mean or run-max here: max has no draws, a resampled maximum being biased",
         )
     table = sources.fits("bootstrap", request, replicate=0)
     for surrogate in ("gaussian", "none"):
@@ -39,11 +40,13 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
                 density(ax, draws[window], surrogate, window)
     for place, window in enumerate(style.PHASES):
         bar(ax, rows(table, surrogate="none", window=window), window, 1.06 + 0.07 * place)
-    ax.axvline(1, color=style.INK, linewidth=0.6, zorder=0.5)
+    ax.axvline(1, **style.UNITY)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
     null = rows(table, surrogate="gaussian", kind="draw").num_rows
-    title = f"bar: {sources.confidence('bootstrap')}{'; grey: Gaussian null' if null else ''}"
+    title = (
+        f"bar: estimate, {sources.confidence('bootstrap')}{'; grey: Gaussian null' if null else ''}"
+    )
     style.legend_above(ax, 3, title=title)
     return ax
 
@@ -51,19 +54,21 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
 def finite(table: pa.Table) -> Reals:
     """Return the exponents that are there."""
     exponents = values(table, "exponent")
-    return exponents[np.isfinite(exponents)]
+    finite: Reals = exponents[np.isfinite(exponents)]
+    return finite
 
 
 def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
-    """Draw the kernel density of the draws over its peak: filled for the data, grey for the null."""
+    """Draw the kernel density of the draws over its peak; filled for the data."""
     looks = style.PHASES[window]
     colour, width = (looks["color"], 1.1) if surrogate == "none" else (style.NULL, 0.8)
     if np.ptp(draws) <= 1e-9:  # all draws agree: a density would be a delta
         ax.plot([draws[0], draws[0]], [0, 1], color=colour, linewidth=width)
         return
-    room = 0.1 * np.ptp(draws)
+    kernel = stats.gaussian_kde(draws)
+    room = 3 * kernel.factor * draws.std(ddof=1)  # beyond it a kernel is all but zero
     x = np.linspace(draws.min() - room, draws.max() + room, POINTS)
-    height = stats.gaussian_kde(draws)(x)
+    height = kernel(x)
     height /= height.max()
     ax.plot(x, height, color=colour, linestyle=looks["linestyle"], linewidth=width)
     if surrogate == "none":
@@ -101,6 +106,8 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
     pairs = zip(left_out["part"].to_pylist(), left_out["index"].to_pylist(), strict=True)
     places = sorted(set(pairs))  # n_params comes before seed
     for k, (window, phase) in enumerate(phases.items()):
+        if not len(finite(phase)):
+            continue
         looks = style.PHASES[window]
         exponent, low, high = estimate_of(rows(table, window=window))
         if exponent is not None:

@@ -6,13 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
 from grokcrit import scaling as fits
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
-from grokcrit.scaling import Ensemble, Reals
+from grokcrit.scaling import Ensemble, Ints, Reals
+
+# How the statistics are drawn, of the data and of the null.
+LAWS: dict[str, dict[str, dict[str, Any]]] = {
+    "none": {
+        "max": {"color": style.RED, "marker": "s", "linestyle": "--"},
+        "mean": {"color": style.BLUE, "marker": "o", "linestyle": "-"},
+    },
+    "gaussian": {
+        "max": {"color": style.NULL, "marker": "s", "linestyle": ":", "markerfacecolor": "white"},
+        "mean": {"color": style.NULL, "marker": "o", "linestyle": "-.", "markerfacecolor": "white"},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -27,15 +39,14 @@ class Law:
 
     def text(self) -> str:
         """Write the exponent, its standard error, and its interval where it has one."""
-        interval = "" if self.low is None else f", [{self.low:.3f}, {self.high:.3f}]"
-        return rf"$D$ = {self.exponent:.3f} $\pm$ {self.stderr:.3f}{interval}"
+        # In mathtext throughout: a minus is not a hyphen.
+        interval = "" if self.low is None else rf",\ [{self.low:.3f},\ {self.high:.3f}]"
+        return rf"$D = {self.exponent:.3f} \pm {self.stderr:.3f}{interval}$"
 
 
-def ensemble(sources: Sources, surrogate: str) -> Ensemble | None:
-    """Return the avalanches of the data or of a surrogate; None where there are none."""
+def ensemble(sources: Sources, surrogate: str) -> Ensemble:
+    """Return the avalanches of the data or of a surrogate that the table holds."""
     found = rows(sources.table("avalanche"), surrogate=surrogate, replicate=0)
-    if not found.num_rows:
-        return None
     order = [(name, "ascending") for name in ("width", "seed", "epoch")]
     return fits.ensemble(found.sort_by(order).combine_chunks())
 
@@ -56,23 +67,26 @@ def survival(observed: Reals) -> tuple[Reals, Reals]:
     return distinct, count[::-1].cumsum()[::-1] / count.sum()
 
 
-def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> list[int]:
+def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> None:
     """Draw P(S >= s) of every size against s / N^exponent; return the sizes."""
     data = ensemble(sources, "none")
-    assert data is not None  # the table was not admitted without data
     observed = data.observe(request.observable)
-    sizes = data.sizes.tolist()
+    sizes: list[int] = data.sizes.tolist()
     if not (observed > 0).any():
         raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
     for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
         s, p = survival(observed[data.size_of[data.run] == k])
         # P(S >= s) holds from the previous value up to and with s itself. 0 has no logarithm.
         ax.plot(
-            s[s > 0] / n**exponent, p[s > 0], color=colour, drawstyle="steps-pre",
+            s[s > 0] / n**exponent,
+            p[s > 0],
+            color=colour,
+            drawstyle="steps-pre",
             label=style.size_label(k, sizes),
         )
     ax.set(xscale="log", yscale="log")
-    return sizes
+    style.plain_log_ticks(ax.xaxis)
+    style.plain_log_ticks(ax.yaxis)
 
 
 def ccdf(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -80,7 +94,7 @@ def ccdf(ax: Axes, sources: Sources, request: Request) -> Axes:
     curves(ax, sources, request, 0.0)
     symbol, name = style.OBSERVABLES[request.observable]
     ax.set(xlabel=name, ylabel=rf"$P(\geq {symbol})$")
-    style.legend_above(ax, 4, title="$N$")
+    style.legend_above(ax, 4, title=style.PARAMETERS)
     return ax
 
 
@@ -93,50 +107,55 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
     symbol, _ = style.OBSERVABLES[request.observable]
     ax.set(xlabel=rf"${symbol} / N^D$", ylabel=rf"$P(\geq {symbol})$")
     title = f"$N$; {found.text()} (max {request.observable})"
-    style.plain_log_ticks(ax.xaxis)
     style.legend_above(ax, 4, title=title)
     return ax
 
 
 def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Largest and mean avalanche of each size against N, with the fitted power laws."""
-    looks: tuple[tuple[str, str, dict[str, Any]], ...] = (
-        ("max", "none", {"color": style.RED, "marker": "s", "linestyle": "--"}),
-        ("mean", "none", {"color": style.BLUE, "marker": "o", "linestyle": "-"}),
-        ("max", "gaussian", {"color": style.NULL, "marker": "s", "linestyle": ":"}),
-        ("mean", "gaussian", {"color": style.NULL, "marker": "o", "linestyle": "-."}),
-    )
-    for statistic, surrogate, kwargs in looks:
+    known = pc.unique(sources.table("avalanche")["surrogate"]).to_pylist()
+    for surrogate in ("none", "gaussian"):
+        if surrogate not in known:
+            continue
         data = ensemble(sources, surrogate)
-        if data is not None:
-            draw_law(ax, data, law(sources, request, statistic, surrogate), request.observable, statistic, surrogate, **kwargs)
+        for statistic, looks in LAWS[surrogate].items():
+            y = by_size(data, request.observable, statistic)
+            if surrogate == "none" and not (y > 0).any():
+                raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
+            name = statistic_name(request.observable, statistic, surrogate)
+            draw_law(ax, data.sizes, y, law(sources, request, statistic, surrogate), name, **looks)
     style.size_axis(ax)
     ax.set(yscale="log", ylabel=style.OBSERVABLES[request.observable][1])
-    style.legend_above(ax, 1)
+    style.plain_log_ticks(ax.yaxis)
+    null = "; null: Gaussian" if "gaussian" in known else ""
+    style.legend_above(ax, 1, title=f"[ ]: {sources.confidence('fss')}{null}")
     return ax
 
 
-def draw_law(ax: Axes, data: Ensemble, found: Law | None, observable: str, statistic: str, surrogate: str, **looks: Any) -> None:
-    """Draw a statistic of each size and the power law fitted to it."""
-    y = by_size(data, observable, statistic)
-    there = np.isfinite(y) & (y > 0)
+def statistic_name(observable: str, statistic: str, surrogate: str) -> str:
+    """Return the symbol of a statistic, marked where it is that of the null."""
     symbol, _ = style.OBSERVABLES[observable]
     name = rf"$\langle {symbol} \rangle$" if statistic == "mean" else rf"${symbol}_\max$"
-    name += "" if surrogate == "none" else ", Gaussian null"
+    return name if surrogate == "none" else f"{name}, null"
+
+
+def draw_law(ax: Axes, sizes: Ints, y: Reals, found: Law | None, name: str, **looks: Any) -> None:
+    """Draw a statistic of each size and the power law fitted to it; one entry of the legend."""
+    there = np.isfinite(y) & (y > 0)
+    line = looks.pop("linestyle")
+    line = "none" if found is None else line
     label = f"{name}: {'no fit' if found is None else found.text()}"
-    face = looks["color"] if surrogate == "none" else "white"
-    if found is None:
-        looks["linestyle"] = "none"
-    ax.plot([], [], label=label, markerfacecolor=face, **looks)
-    marker = looks.pop("marker")
-    ax.plot(data.sizes[there], y[there], marker, color=looks["color"], markerfacecolor=face)
+    ax.plot([], [], linestyle=line, label=label, **looks)
+    ax.plot(sizes[there], y[there], linestyle="none", **looks)
     if found is not None:
-        ends = np.array([data.sizes[0], data.sizes[-1]], np.float64)
-        ax.plot(ends, np.exp(found.intercept) * ends**found.exponent, zorder=1, **looks)
+        ends = np.array([sizes[0], sizes[-1]], np.float64)
+        fitted = np.exp(found.intercept) * ends**found.exponent
+        ax.plot(ends, fitted, color=looks["color"], linestyle=line, zorder=1)
 
 
 def by_size(data: Ensemble, observable: str, statistic: str) -> Reals:
     """Return a statistic of each size over all snapshots and runs, as fss fits it."""
     bins = fits.windows(data, "aggregate")
     by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
-    return fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]
+    reduced: Reals = fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]
+    return reduced

@@ -74,7 +74,7 @@ class Sources:
             pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
             for piece in pieces:
                 self._parts.setdefault(stage_of(piece), []).append(piece)
-        self._case = {name: typed(name, value) for name, value in (where or {}).items()}
+        self._where = {name: typed(name, value) for name, value in (where or {}).items()}
         self._tables: dict[str, pa.Table] = {}
         self._records: dict[str, list[provenance.Record]] = {}
 
@@ -93,11 +93,12 @@ class Sources:
             The data, surrogate ``none``, are not there; the tables are not of one case.
         """
         # A train table knows least about its case: the others, read first, narrow it down.
+        settled: dict[str, Any] = {}
         for stage in sorted(stages, key=lambda stage: stage == "train"):
             inputs = Inputs(self._parts[stage], light(TABLES[stage]))
             self._records[stage] = inputs.records
-            self._tables[stage], found = one_case(inputs.read(), stage, self._case)
-            self._case |= found
+            self._tables[stage], found = one_case(inputs.read(), stage, self._where, settled)
+            settled |= found
 
     def table(self, stage: str) -> pa.Table:
         """Return the rows of the case, surrogates included, of a stage that was loaded."""
@@ -169,13 +170,23 @@ def typed(name: str, value: Any) -> Any:
     try:
         return pa.scalar(value).cast(CHOOSABLE[name]).as_py()
     except pa.ArrowException:
-        raise OptionError("where", f"{name} cannot be {value!r}: it is {CHOOSABLE[name]}") from None
+        kind = "a whole number" if pa.types.is_integer(CHOOSABLE[name]) else "a number"
+        raise OptionError("where", f"{name} must be {kind}, got {value!r}") from None
 
 
 def one_case(
-    table: pa.Table, stage: str, wanted: dict[str, Any]
+    table: pa.Table, stage: str, where: dict[str, Any], settled: dict[str, Any]
 ) -> tuple[pa.Table, dict[str, Any]]:
     """Pick one case out of a table.
+
+    Parameters
+    ----------
+    table, stage
+        The table, and what to call it.
+    where
+        What was asked for.
+    settled
+        The case of the tables read before.
 
     Returns
     -------
@@ -190,30 +201,42 @@ def one_case(
             "make it again with 'grokcrit avalanche --surrogate none,gaussian'"
         )
     found = data.group_by(names).aggregate([]).to_pylist()
-    fitting = [
-        case for case in found if all(case[k] == v for k, v in wanted.items() if k in case)
-    ]
+    asked = [case for case in found if agrees(case, where)]
+    if not asked:
+        held = described(found, [name for name in where if name in names])
+        wanted = described([where], [name for name in where if name in names])
+        raise OptionError("where", f"{wanted} is not in the {stage} table, which holds {held}")
+    fitting = [case for case in asked if agrees(case, settled)]
     if not fitting:
-        asked = ", ".join(f"{k} {v}" for k, v in wanted.items() if k in names)
-        raise OptionError(
-            "where", f"{asked} is not in the {stage} table, which holds {differences(found, names)}"
+        both = [*asked, settled]
+        raise TableError(
+            f"the {stage} table is not of the case of the other tables "
+            f"({described(both, columns_apart(both, names))}); give tables made from one another"
         )
     if len(fitting) > 1:
-        differing = [name for name in names if len({case[name] for case in fitting}) > 1]
-        example = " ".join(f"--where {name}={fitting[0][name]}" for name in differing)
+        example = " ".join(f"--where {k}={fitting[0][k]}" for k in columns_apart(fitting, names))
         raise OptionError(
             "where",
-            f"must choose one of the {len(fitting)} cases in the {stage} table: "
-            f"{differences(fitting, names)}; for example {example}",
+            f"must choose one of the {len(fitting)} cases in the {stage} table "
+            f"({described(fitting, columns_apart(fitting, names))}); for example {example}",
         )
     return rows(table, **fitting[0]), fitting[0]
 
 
-def differences(cases: list[dict[str, Any]], names: Sequence[str]) -> str:
-    """Name the values of the columns in which cases differ; all columns where there is one."""
-    values = {name: sorted({case[name] for case in cases}) for name in names}
-    told = {k: v for k, v in values.items() if len(v) > 1 or len(cases) == 1}
-    return "; ".join(f"{k} {', '.join(map(str, v))}" for k, v in told.items())
+def agrees(case: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two cases have equal values in the columns that both have."""
+    return all(case[name] == value for name, value in other.items() if name in case)
+
+
+def columns_apart(cases: list[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """Return the columns in which cases differ."""
+    return [name for name in names if len({case[name] for case in cases}) > 1]
+
+
+def described(cases: list[dict[str, Any]], names: Sequence[str]) -> str:
+    """Name the values of some columns of cases: ``topology ba, ring; alpha 0.3``."""
+    held = {name: sorted({case[name] for case in cases}) for name in names}
+    return "; ".join(f"{name} {', '.join(map(str, found))}" for name, found in held.items())
 
 
 def rows(table: pa.Table, **equal: Any) -> pa.Table:

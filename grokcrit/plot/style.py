@@ -28,20 +28,22 @@ INK = "black"
 NULL = "#777777"
 
 # Every line differs from the others of its panel in dashes too, for prints without colour.
-PHASES = {
+PHASES: dict[str, dict[str, Any]] = {
     "pre": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "post": {"color": RED, "linestyle": "--", "marker": "s"},
     "aggregate": {"color": PURPLE, "linestyle": "-.", "marker": "D"},
 }
-DATA = {"color": BLUE, "linestyle": "-"}
+DATA: dict[str, Any] = {"color": BLUE, "linestyle": "-"}
 SURROGATES: tuple[dict[str, Any], ...] = (
     {"color": RED, "linestyle": "--"},
     {"color": PURPLE, "linestyle": "-."},
     {"color": YELLOW, "linestyle": (0, (1, 1))},
     {"color": CYAN, "linestyle": (0, (5, 1, 1, 1, 1, 1))},
 )
-GAUSSIAN = {"color": NULL, "linestyle": (0, (4, 1.5))}
-BAND = {"alpha": 0.25, "linewidth": 0}
+GAUSSIAN: dict[str, Any] = {"color": NULL, "linestyle": (0, (4, 1.5))}
+BAND: dict[str, Any] = {"alpha": 0.25, "linewidth": 0}
+MARK: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 0.9}
+UNITY: dict[str, Any] = {"color": INK, "linewidth": 0.6, "zorder": 0.5}
 
 # Observable: its symbol and its name with the unit.
 OBSERVABLES = {
@@ -119,14 +121,13 @@ def line_with_band(
     ax.plot(x, y, label=label, **kwargs)
     if alone.any():
         ax.plot(x[alone], y[alone], ".", color=kwargs["color"])
-    limits = np.isfinite(low) & np.isfinite(high)
-    if limits.any():
-        ax.fill_between(x, low, high, where=limits, color=kwargs["color"], **BAND)
+    if np.isfinite(low).any():  # NaN interrupts the band as it does the line
+        ax.fill_between(x, low, high, color=kwargs["color"], **BAND)
 
 
 def inches(ax: Axes) -> float:
     """Return about how wide the axes are, before the layout makes room for labels."""
-    return float(ax.get_position().width * ax.get_figure(root=True).get_figwidth())
+    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def legend_above(ax: Axes, columns: int, **kwargs: Any) -> Legend:
@@ -140,7 +141,9 @@ def plain_log_ticks(axis: Axis) -> None:
     """Label 1, 2, 5, ... of every decade in plain numbers, where there are few decades."""
     low, high = axis.get_view_interval()
     if high < low * 10**2:
-        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6) if high < 10 * low else (1, 2, 5)))
+        axis.set_major_locator(
+            LogLocator(subs=(1, 1.5, 2, 3, 4, 6) if high < 10 * low else (1, 2, 5))
+        )
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
 
@@ -160,9 +163,7 @@ def note(ax: Axes, x: float, y: float, text: str, **kwargs: Any) -> None:
 
 def letter(ax: Axes, name: str) -> None:
     """Letter a panel, left of its axes, where neither data nor legend are."""
-    ax.annotate(
-        f"({name})", (0, 1), (-30, 5), xycoords="axes fraction", textcoords="offset points"
-    )
+    ax.annotate(f"({name})", (0, 1), (-30, 5), xycoords="axes fraction", textcoords="offset points")
 
 
 def say_empty(ax: Axes, reason: str) -> None:

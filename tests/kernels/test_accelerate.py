@@ -17,7 +17,7 @@ import sys
 import numpy as np
 from grokcrit.graphs import graph
 from grokcrit.kernels import cascade, mlp, quantile, resample
-from grokcrit.cascade import cascade as one
+from grokcrit import cascade as one
 
 rng = np.random.default_rng(5)
 out = {}

@@ -1,0 +1,41 @@
+"""Real processes: every CLI test runs the installed command as a person would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ENVIRONMENT = {
+    **{k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NUMBA_DISABLE_JIT")},
+    "COLUMNS": "100",
+}
+COMMAND = [sys.executable, "-m", "grokcrit"]
+
+
+def grokcrit(
+    *arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, expect an exit code, and never a traceback."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env={**ENVIRONMENT, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence of a command that failed: standard error holds it and nothing else."""
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("grokcrit: ")
+    return lines[0]

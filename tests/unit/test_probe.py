@@ -1,0 +1,104 @@
+"""grokcrit.cascade: one gradient, one graph, one avalanche."""
+
+import naive
+import numpy as np
+import pytest
+
+import grokcrit
+from grokcrit.errors import OptionError, TableError
+
+
+def neighbours_of(graph):
+    return {
+        i: graph.indices[graph.indptr[i] : graph.indptr[i + 1]].tolist() for i in range(graph.n)
+    }
+
+
+@pytest.mark.parametrize("topology", ["ba", "ring", "lattice", "small-world", "erdos-renyi"])
+@pytest.mark.parametrize("rule", ["diffuse", "reset"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_cascade_on_every_topology_is_the_oracles(topology, rule, dtype):
+    graph = grokcrit.graph(topology, n=321, degree=6, seed=2)
+    gradient = np.random.default_rng(4).standard_normal(321).astype(dtype)
+    result = grokcrit.cascade(
+        gradient, graph, alpha=0.4, quantile=85, rule=rule, max_steps=12
+    )
+    wanted = naive.cascade(gradient, neighbours_of(graph), 0.4, 85.0, rule, 12)
+    for name in ("size", "area", "duration", "peak", "threshold", "truncated"):
+        assert getattr(result, name) == wanted[name], name
+    assert result.activity.tolist() == wanted["activity"]
+    assert result.gradient.tobytes() == wanted["gradient"].tobytes()
+    assert result.gradient.dtype == dtype
+
+
+def test_the_defaults_are_those_of_the_method():
+    graph = grokcrit.graph(n=81)
+    gradient = np.random.default_rng(1).standard_normal(81)
+    plain = grokcrit.cascade(gradient, graph)
+    named = grokcrit.cascade(
+        gradient, graph, alpha=0.3, quantile=90, rule="diffuse", max_steps=20
+    )
+    assert plain.gradient.tobytes() == named.gradient.tobytes()
+    assert plain.size == named.size > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.float16])
+def test_the_input_is_never_changed(dtype):
+    graph = grokcrit.graph("ring", n=50, degree=2)
+    gradient = (10 * np.random.default_rng(1).standard_normal(50)).astype(dtype)
+    kept = gradient.copy()
+    result = grokcrit.cascade(gradient, graph, quantile=50)
+    assert result.size > 0
+    np.testing.assert_array_equal(gradient, kept)
+    assert not np.shares_memory(result.gradient, gradient)
+    assert result.gradient.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    again = grokcrit.cascade(gradient, graph, quantile=50)
+    assert again.gradient.tobytes() == result.gradient.tobytes()
+
+
+def test_lists_views_and_read_only_arrays_are_taken():
+    graph = grokcrit.graph("ring", n=9, degree=2)
+    values = np.arange(18.0)[::2]
+    wanted = grokcrit.cascade(values.copy(), graph).gradient
+    np.testing.assert_array_equal(grokcrit.cascade(values.tolist(), graph).gradient, wanted)
+    np.testing.assert_array_equal(grokcrit.cascade(values, graph).gradient, wanted)
+    frozen = values.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_array_equal(grokcrit.cascade(frozen, graph).gradient, wanted)
+
+
+def test_two_results_share_no_memory():
+    graph = grokcrit.graph("ring", n=9, degree=2)
+    a = grokcrit.cascade(np.arange(9.0), graph)
+    b = grokcrit.cascade(np.arange(9.0)[::-1].copy(), graph)
+    assert a.activity.tolist()
+    assert not np.shares_memory(a.activity, b.activity)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_is_refused_with_its_place(bad):
+    gradient = np.ones(9)
+    gradient[4] = bad
+    with pytest.raises(TableError, match="at entry 4"):
+        grokcrit.cascade(gradient, grokcrit.graph("ring", n=9, degree=2))
+
+
+@pytest.mark.parametrize("shape", [(8,), (10,), (9, 1), (1, 9), ()])
+def test_a_gradient_of_another_shape_is_refused_with_both_lengths(shape):
+    with pytest.raises(TableError, match="9 nodes"):
+        grokcrit.cascade(np.ones(shape), grokcrit.graph("ring", n=9, degree=2))
+
+
+@pytest.mark.parametrize("bad", [np.ones(9) + 1j, ["a"] * 9, [None] * 9])
+def test_a_gradient_that_is_no_real_vector_is_refused_in_words(bad):
+    with pytest.raises(TableError):
+        grokcrit.cascade(bad, grokcrit.graph("ring", n=9, degree=2))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"alpha": 0}, {"alpha": 1.5}, {"quantile": 100}, {"rule": "x"}, {"max_steps": 0}]
+)
+def test_an_option_out_of_its_range_is_refused(bad):
+    with pytest.raises(OptionError) as caught:
+        grokcrit.cascade(np.ones(9), grokcrit.graph("ring", n=9, degree=2), **bad)
+    assert caught.value.name in bad

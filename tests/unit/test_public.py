@@ -1,0 +1,35 @@
+"""The package from outside: what is public, and that importing it is light."""
+
+import subprocess
+import sys
+
+import pytest
+
+import grokcrit
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    code = (
+        "import sys, grokcrit; "
+        "heavy = {'numpy', 'numba', 'igraph', 'scipy', 'pyarrow', 'matplotlib', 'torch'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_there_and_no_others():
+    for name in ("graph", "cascade", "train", "avalanche", "fss", "bootstrap"):
+        assert callable(getattr(grokcrit, name))
+        assert name in dir(grokcrit)
+    with pytest.raises(AttributeError, match="plotly"):
+        _ = grokcrit.plotly
+
+
+def test_a_submodule_does_not_hide_the_function_of_its_name():
+    code = (
+        "import grokcrit, grokcrit.stages.train, grokcrit.stages.avalanche, grokcrit.probe; "
+        "assert callable(grokcrit.train) and callable(grokcrit.avalanche); "
+        "assert callable(grokcrit.cascade)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
