@@ -95,6 +95,8 @@ class TrainOptions(CascadeOptions):
     def __post_init__(self) -> None:
         """Check every range."""
         super().__post_init__()
+        widths = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
+        object.__setattr__(self, "hidden", widths)
         check_choice("task", self.task, vocabulary.TASKS)
         check_distinct("hidden", self.hidden)
         for width in self.hidden:

@@ -16,6 +16,12 @@ def neighbours_of(edges, n):
     return {i: sorted(found) for i, found in lists.items()}
 
 
+def adjacency(graph):
+    """Adjacency lists read from compressed sparse rows."""
+    start, neighbours = graph.indptr.tolist(), graph.indices.tolist()
+    return {i: neighbours[start[i] : start[i + 1]] for i in range(len(start) - 1)}
+
+
 def threshold(gradient, q):
     return np.percentile(np.array([abs(x) for x in gradient]), q)
 

@@ -18,7 +18,10 @@ def complete_surrogate(start: str) -> list[str]:
 
 
 def avalanche(
-    train: Annotated[list[Path], typer.Argument(help="Train tables, or folders of their parts.")],
+    train: Annotated[
+        list[Path],
+        typer.Argument(metavar="TRAIN...", help="Train tables, or folders of their parts."),
+    ],
     topology: probing.Topologies = None,
     degree: probing.DegreeOverride = None,
     graph_seed: probing.GraphSeeds = None,
@@ -29,7 +32,7 @@ def avalanche(
     surrogate: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME",
+            metavar="<str>",
             help=f"Null models: {', '.join(SURROGATES)}. Repeatable or a,b.  [default: none]",
             autocompletion=complete_surrogate,
         ),

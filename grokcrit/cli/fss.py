@@ -12,7 +12,8 @@ from grokcrit.cli import shell as sh
 
 def fss(
     avalanche: Annotated[
-        list[Path], typer.Argument(help="Avalanche tables, or folders of their parts.")
+        list[Path],
+        typer.Argument(metavar="AVALANCHE...", help="Avalanche tables, or folders of their parts."),
     ],
     observable: sh.Observable = None,
     resamples: sh.Resamples = 2000,

@@ -54,7 +54,7 @@ def plot(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="COLUMN=VALUE", help="Which case, where there are several (repeatable)."
+            metavar="<column=value>", help="Which case, where there are several (repeatable)."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,

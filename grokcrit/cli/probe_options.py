@@ -36,21 +36,21 @@ INHERITED = "  [default: as trained]"
 LISTED = "  Repeatable or a,b.  [default: as trained]"
 Topologies = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help=TOPOLOGY_HELP + LISTED, autocompletion=complete_topology),
+    typer.Option(metavar="<str>", help=TOPOLOGY_HELP + LISTED, autocompletion=complete_topology),
 ]
 DegreeOverride = Annotated[int | None, typer.Option(help="Mean degree." + INHERITED)]
 GraphSeeds = Annotated[
-    list[str] | None, typer.Option(metavar="INTEGER", help="Seed of the graph." + LISTED)
+    list[str] | None, typer.Option(metavar="<int>", help="Seed of the graph." + LISTED)
 ]
 Alphas = Annotated[
-    list[str] | None, typer.Option(metavar="FLOAT", help="Diffusion strength." + LISTED)
+    list[str] | None, typer.Option(metavar="<float>", help="Diffusion strength." + LISTED)
 ]
 Quantiles = Annotated[
-    list[str] | None, typer.Option(metavar="FLOAT", help="Threshold percentile." + LISTED)
+    list[str] | None, typer.Option(metavar="<float>", help="Threshold percentile." + LISTED)
 ]
 Rules = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help=RULE_HELP + LISTED, autocompletion=complete_rule),
+    typer.Option(metavar="<str>", help=RULE_HELP + LISTED, autocompletion=complete_rule),
 ]
 MaxStepsOverride = Annotated[
     int | None, typer.Option(help="Steps after which a cascade is cut off." + INHERITED)

@@ -30,14 +30,14 @@ Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: al
 Seed = Annotated[int, typer.Option(help="Root seed of everything random.")]
 Silence = Annotated[
     list[str] | None,
-    typer.Option(metavar="ID", help="Do not print the warning of this id (repeatable)."),
+    typer.Option(metavar="<id>", help="Do not print the warning of this id (repeatable)."),
 ]
 Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the runs.")]
 Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
 Observable = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME",
+        metavar="<str>",
         help="size, excess, area, duration, peak or branching; repeatable or a,b.  [default: size]",
     ),
 ]

@@ -21,7 +21,7 @@ def train(
         typer.Option(
             "--hidden",
             "--width",
-            metavar="H",
+            metavar="<int>",
             help=f"Hidden units; repeatable or 20,30,50.  [default: {','.join(map(str, SIZES))}]",
         ),
     ] = None,

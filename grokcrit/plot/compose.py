@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,9 +40,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Layout:
-    """A figure: its panels in the order of their letters, each with the statistic it is for."""
+    """A figure: its panels in the order of their letters, each with the options it fixes."""
 
-    panels: tuple[tuple[str, str | None], ...]
+    panels: tuple[tuple[str, dict[str, Any]], ...]
     mosaic: str
     size: tuple[float, float]
     heights: tuple[float, ...] = (1, 1)
@@ -61,15 +62,17 @@ PANELS = {
 }
 LAYOUTS = {
     "fig1": Layout(
-        (("trajectory", None), ("grokking", None), ("dimension", None), ("gini", None)),
+        (("trajectory", {}), ("grokking", {}), ("dimension", {}), ("gini", {})),
         "ab;cd",
         (style.PAGE, 5.2),
     ),
-    "fig2": Layout(
-        (("ccdf", None), ("collapse", None), ("scaling", None)), "ac;bc", (style.PAGE, 5.2)
-    ),
+    "fig2": Layout((("ccdf", {}), ("collapse", {}), ("scaling", {})), "ac;bc", (style.PAGE, 5.2)),
     "fig3": Layout(
-        (("bootstrap", "mean"), ("bootstrap", "run-max"), ("leave-one-out", None)),
+        (
+            ("bootstrap", {"statistic": "mean"}),
+            ("bootstrap", {"statistic": "run-max"}),
+            ("leave-one-out", {}),
+        ),
         "ab;cc",
         (style.PAGE, 5.2),
     ),
@@ -80,7 +83,7 @@ def layout_of(name: str) -> Layout:
     """Return the layout of a figure, or that of a panel alone."""
     if name in LAYOUTS:
         return LAYOUTS[name]
-    return Layout(((name, None),), "a", (style.COLUMN, PANELS[name].height), (1,))
+    return Layout(((name, {}),), "a", (style.COLUMN, PANELS[name].height), (1,))
 
 
 def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request) -> Figure:
@@ -91,10 +94,8 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
         figure = Figure(figsize=layout.size, layout="constrained")
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
         empty = []
-        for letter, (panel, statistic) in zip(sorted(axes), layout.panels, strict=True):
-            asked = (
-                request if statistic is None else dataclasses.replace(request, statistic=statistic)
-            )
+        for letter, (panel, fixed) in zip(sorted(axes), layout.panels, strict=True):
+            asked = dataclasses.replace(request, **fixed)
             try:
                 PANELS[panel].draw(axes[letter], sources, asked)
             except EmptyPanelError as error:

@@ -27,7 +27,7 @@ class Course:
 
 
 def dimension(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """D(t) of the data and of the Gaussian null, the line D = 1, when runs grokked."""
+    """D(t) of the data and of the Gaussian null, the line D = 1, the epochs of grokking."""
     return courses(ax, sources, request, ["gaussian"])
 
 

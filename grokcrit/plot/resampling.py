@@ -43,10 +43,9 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.axvline(1, **style.UNITY)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
-    null = rows(table, surrogate="gaussian", kind="draw").num_rows
-    title = (
-        f"bar: estimate, {sources.confidence('bootstrap')}{'; grey: Gaussian null' if null else ''}"
-    )
+    title = f"bar: estimate, {sources.confidence('bootstrap')}"
+    if rows(table, surrogate="gaussian", kind="draw").num_rows:
+        title += "; grey: Gaussian null"
     style.legend_above(ax, 3, title=title)
     return ax
 
@@ -54,8 +53,13 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
 def finite(table: pa.Table) -> Reals:
     """Return the exponents that are there."""
     exponents = values(table, "exponent")
-    finite: Reals = exponents[np.isfinite(exponents)]
-    return finite
+    there: Reals = exponents[np.isfinite(exponents)]
+    return there
+
+
+def left_out_of(table: pa.Table) -> list[tuple[str, int]]:
+    """Return what was left out in each row: ``n_params`` or ``seed``, and its value."""
+    return list(zip(table["part"].to_pylist(), table["index"].to_pylist(), strict=True))
 
 
 def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
@@ -103,8 +107,7 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
     phases = {window: rows(left_out, window=window) for window in style.PHASES}
     if not any(len(finite(phase)) for phase in phases.values()):
         raise EmptyPanelError("no fit is left when a size or a seed is left out")
-    pairs = zip(left_out["part"].to_pylist(), left_out["index"].to_pylist(), strict=True)
-    places = sorted(set(pairs))  # n_params comes before seed
+    places = sorted(set(left_out_of(left_out)))  # n_params comes before seed
     for k, (window, phase) in enumerate(phases.items()):
         if not len(finite(phase)):
             continue
@@ -114,8 +117,7 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
             ax.axhline(exponent, color=looks["color"], linestyle=looks["linestyle"], linewidth=0.8)
         if low is not None and high is not None:
             ax.axhspan(low, high, color=looks["color"], **style.BAND)
-        pairs = zip(phase["part"].to_pylist(), phase["index"].to_pylist(), strict=True)
-        x = np.array([places.index(pair) for pair in pairs]) + SHIFT * (k - 1)
+        x = np.array([places.index(each) for each in left_out_of(phase)]) + SHIFT * (k - 1)
         ax.plot(x, values(phase, "exponent"), **{**looks, "linestyle": "none"}, label=window)
     name_places(ax, places)
     ax.set(ylabel=style.exponent_label(request.statistic, request.observable))

@@ -40,7 +40,7 @@ class Law:
     def text(self) -> str:
         """Write the exponent, its standard error, and its interval where it has one."""
         # In mathtext throughout: a minus is not a hyphen.
-        interval = "" if self.low is None else rf",\ [{self.low:.3f},\ {self.high:.3f}]"
+        interval = "" if self.low is None else rf",\ [{self.low:.3f}, {self.high:.3f}]"
         return rf"$D = {self.exponent:.3f} \pm {self.stderr:.3f}{interval}$"
 
 

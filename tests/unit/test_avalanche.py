@@ -43,12 +43,6 @@ def snapshots(table):
     return {tuple(r[k] for k in KEY): r for r in table.to_pylist() if r["gradient"] is not None}
 
 
-def neighbours_of(graph):
-    return {
-        i: graph.indices[graph.indptr[i] : graph.indptr[i + 1]].tolist() for i in range(graph.n)
-    }
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -106,7 +100,7 @@ def test_every_case_of_the_product_is_the_oracles(trained):
     axes = ("topology", "graph_seed", "alpha", "quantile", "rule")
     assert len({tuple(r[a] for a in axes) for r in table.to_pylist()}) == 2**5
     graphs = {
-        (topology, seed): neighbours_of(
+        (topology, seed): naive.adjacency(
             graph_of(CascadeOptions(topology=topology, graph_seed=seed, degree=4), 33)
         )
         for topology, seed in itertools.product(("ring", "small-world"), (0, 3))
@@ -292,7 +286,7 @@ def test_gradients_in_single_precision_cascade_in_single_precision(trained):
     )
     table = grokcrit.avalanche(narrow)
     kept = snapshots(trained)
-    graphs = {n: neighbours_of(grokcrit.graph("ba", n, 6, 0)) for n in (13, 21, 33, 49, 81)}
+    graphs = {n: naive.adjacency(grokcrit.graph("ba", n, 6, 0)) for n in (13, 21, 33, 49, 81)}
     for row in table.to_pylist():
         g = np.array(kept[tuple(row[k] for k in KEY)]["gradient"], np.float32)
         wanted = naive.cascade(g, graphs[row["n_params"]])

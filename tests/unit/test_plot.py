@@ -320,6 +320,10 @@ def test_the_trajectory_is_the_run_asked_for(tables):
     assert "seed 1" in words(figure)
 
 
+def test_the_trajectory_is_that_of_the_middle_width_where_none_is_asked_for(tables):
+    assert "$h$ = 32, $N$ = 129, seed 0" in words(stage.figure("trajectory", tables["train"]))
+
+
 def test_the_trajectory_shows_test_accuracy_where_it_differs(tables):
     other = tables["train"]["train_accuracy"].to_numpy() / 2
     figure = stage.figure("trajectory", changed(tables["train"], "test_accuracy", other))
@@ -341,6 +345,11 @@ def test_runs_that_never_grokked_are_counted_in_words(tables):
     never = sum(g is None for g, r in zip(lost, rows, strict=True) if r["epoch"] == 0)
     figure = stage.figure("grokking", changed(tables["train"], "grok_epoch", lost))
     assert f"{never} of 12 runs never grokked" in words(figure)
+    # Two of that size grokked and one is later than both: the median is the later of the two.
+    still = {g for g, r in zip(lost, rows, strict=True) if r["width"] == 8 and g is not None}
+    x, median = lines(figure.axes[0], "median")
+    assert len(still) == 2
+    assert median[x == 33] == max(still)
 
 
 def test_the_gini_curves_are_means_over_runs(tables):

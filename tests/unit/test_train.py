@@ -31,14 +31,9 @@ def of_run(table, width, seed):
     return [r for r in table.to_pylist() if r["width"] == width and r["seed"] == seed]
 
 
-def initial(width, seed, **options):
-    return stage.initial_weights(stage.Run(TrainOptions(**options), width, seed))
-
-
-def neighbours_of(graph):
-    return {
-        i: graph.indices[graph.indptr[i] : graph.indptr[i + 1]].tolist() for i in range(graph.n)
-    }
+def initial(width, number, **options):
+    """Weights a run starts from; ``number`` is its seed, ``seed`` the root seed."""
+    return stage.initial_weights(stage.Run(TrainOptions(**options), width, number))
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -253,7 +248,7 @@ def test_a_run_is_that_of_the_oracle_for_its_first_updates(options):
     weights = initial(6, 0, **options)
     from grokcrit.graphs import graph_of
 
-    neighbours = neighbours_of(graph_of(chosen.cascade, 25))
+    neighbours = naive.adjacency(graph_of(chosen.cascade, 25))
     for row in table.to_pylist():
         g = naive.gradient(weights, chosen.activation)
         np.testing.assert_allclose(row["gradient"], g, rtol=1e-8, atol=1e-11)

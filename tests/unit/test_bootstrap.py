@@ -1,0 +1,363 @@
+"""Stage 4: draws, intervals, paired differences and leave-one-out, against loops."""
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from scipy import stats
+
+import grokcrit
+from grokcrit import scaling
+from grokcrit.errors import FitError, OptionError
+from grokcrit.schemas import BOOTSTRAP
+
+from .synthetic import random_rows, regular_rows, row, table
+
+PHASES = ("aggregate", "pre", "post")
+
+
+def bare(made):
+    return made.replace_schema_metadata(None)
+
+
+def rows_of(made, **wanted):
+    return [r for r in made.to_pylist() if all(r[k] == v for k, v in wanted.items())]
+
+
+def one(made, **wanted):
+    (found,) = rows_of(made, **wanted)
+    return found
+
+
+def naive_exponents(rows, observable, statistic):
+    """Exponent of each phase, and their difference; None where there is no fit."""
+    out = {w: naive.exponent(naive.in_window(rows, w), observable, statistic) for w in PHASES}
+    both = out["pre"] is not None and out["post"] is not None
+    return {**out, "post - pre": out["post"] - out["pre"] if both else None}
+
+
+def agrees(found, wanted):
+    if wanted is None:
+        assert found is None
+    else:
+        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-10)
+
+
+def drawn_rows(rows, resamples, seed):
+    """The rows of every resample, by the indices that the package drew."""
+    (ensemble,) = scaling.ensembles(table(rows))
+    draws = scaling.draw_runs(ensemble, resamples, seed)
+    sizes = ensemble.sizes.tolist()
+    for k in range(resamples):
+        drawn = {n: d[k].tolist() for n, d in zip(sizes, draws, strict=True)}
+        yield naive.resampled(rows, drawn)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "run-max", "max"])
+@pytest.mark.parametrize("observable", ["size", "branching"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_estimates_are_those_of_plain_loops(statistic, observable, seed):
+    rows = random_rows(seed)
+    made = grokcrit.bootstrap(table(rows), resamples=3, observable=observable)
+    for window, wanted in naive_exponents(rows, observable, statistic).items():
+        found = one(made, kind="estimate", statistic=statistic, window=window)
+        agrees(found["exponent"], wanted)
+        assert found["method"] == "least squares"
+
+
+@pytest.mark.parametrize("statistic", ["mean", "run-max"])
+@pytest.mark.parametrize("maker", [random_rows, regular_rows])
+def test_draws_are_those_of_plain_loops_over_the_same_runs(statistic, maker):
+    rows = maker(4)
+    made = grokcrit.bootstrap(table(rows), resamples=25, seed=6)
+    draws = {
+        (d["window"], d["index"]): d["exponent"]
+        for d in rows_of(made, kind="draw", statistic=statistic)
+    }
+    assert len(draws) == 4 * 25
+    for k, resample in enumerate(drawn_rows(rows, 25, 6)):
+        for window, wanted in naive_exponents(resample, "size", statistic).items():
+            agrees(draws[window, k], wanted)
+    assert len({draws["aggregate", k] for k in range(25)}) > 10
+
+
+def test_draws_of_a_difference_are_differences_of_draws():
+    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=30)
+    by_window = {
+        w: [d["exponent"] for d in rows_of(made, kind="draw", statistic="mean", window=w)]
+        for w in (*PHASES, "post - pre")
+    }
+    differences = np.subtract(by_window["post"], by_window["pre"])
+    np.testing.assert_array_equal(by_window["post - pre"], differences)
+
+
+# --- intervals --------------------------------------------------------------------------------
+
+
+def naive_interval(rows, draws, statistic, confidence):
+    """Hesterberg's expanded percentile interval, for several samples, in plain loops.
+
+    The exponent is a weighted sum of logarithms of means; a run moves its size's by w v / mean.
+    """
+    reduce = (lambda v: sum(v) / len(v)) if statistic == "mean" else max
+    runs = {}
+    for (n, _), values in naive.by_run(rows, "size").items():
+        runs.setdefault(n, []).append(reduce(values))
+    centre = sum(math.log(n) for n in runs) / len(runs)
+    scale = sum((math.log(n) - centre) ** 2 for n in runs)
+    unbiased, resampled, freedom = 0.0, 0.0, 0.0
+    for n, values in runs.items():
+        mean = sum(values) / len(values)
+        moves = [(math.log(n) - centre) / scale * v / mean for v in values]
+        square = sum((m - sum(moves) / len(moves)) ** 2 for m in moves)
+        count = len(moves)
+        unbiased += square / (count * (count - 1))
+        resampled += square / count**2
+        freedom += (square / (count * (count - 1))) ** 2 / (count - 1)
+    t = stats.t.ppf(0.5 + confidence / 2, unbiased**2 / freedom)
+    tail = stats.norm.cdf(-math.sqrt(unbiased / resampled) * t)
+    return np.quantile(draws, [tail, 1 - tail])
+
+
+@pytest.mark.parametrize("confidence", [0.68, 0.95])
+@pytest.mark.parametrize("statistic", ["mean", "run-max"])
+@pytest.mark.parametrize("runs", [2, 3, 6])
+def test_the_intervals_are_quantiles_of_the_draws(confidence, statistic, runs):
+    rows = regular_rows(5, runs=runs)
+    made = grokcrit.bootstrap(table(rows), resamples=400, confidence=confidence)
+    for window in PHASES:
+        chosen = {"statistic": statistic, "window": window}
+        draws = [d["exponent"] for d in rows_of(made, kind="draw", **chosen)]
+        plain = one(made, kind="interval", method="percentile", **chosen)
+        wider = one(made, kind="interval", method="expanded percentile", **chosen)
+        outer = [0.5 - confidence / 2, 0.5 + confidence / 2]
+        assert (plain["ci_low"], plain["ci_high"]) == pytest.approx(np.quantile(draws, outer))
+        assert wider["ci_low"] <= plain["ci_low"] < plain["ci_high"] <= wider["ci_high"]
+        wanted = naive_interval(naive.in_window(rows, window), draws, statistic, confidence)
+        assert (wider["ci_low"], wider["ci_high"]) == pytest.approx(wanted, rel=1e-9)
+        estimate = one(made, kind="estimate", **chosen)["exponent"]
+        assert plain["exponent"] == wider["exponent"] == estimate
+
+
+def test_the_correction_fades_with_many_runs():
+    ratios = []
+    for runs in (3, 6, 40):
+        made = grokcrit.bootstrap(table(regular_rows(5, runs=runs)), resamples=3000)
+        ends = {
+            r["method"]: r["ci_high"] - r["ci_low"]
+            for r in rows_of(made, kind="interval", statistic="mean", window="aggregate")
+        }
+        ratios.append(ends["expanded percentile"] / ends["percentile"])
+    assert ratios[0] > ratios[1] > ratios[2] > 1
+    assert ratios[0] > 1.2
+    assert ratios[2] < 1.05
+
+
+def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone():
+    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=50)
+    for found in rows_of(made, kind="interval"):
+        if found["window"] != "post - pre":
+            assert found["p"] is None
+            continue
+        draws = [
+            d["exponent"]
+            for d in rows_of(
+                made, kind="draw", statistic=found["statistic"], window="post - pre"
+            )
+        ]
+        fewer = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
+        assert found["p"] == pytest.approx(min(1, 2 * (1 + fewer) / 51))
+    assert all(r["p"] is None for r in made.to_pylist() if r["kind"] != "interval")
+
+
+def test_the_largest_size_has_neither_interval_nor_draws():
+    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=5)
+    kinds = {r["kind"] for r in rows_of(made, statistic="max")}
+    assert kinds == {"estimate", "leave-one-out"}
+
+
+def test_one_run_a_size_gives_a_null_interval():
+    rows = [r for r in regular_rows(1) if r["seed"] == 0]
+    made = grokcrit.bootstrap(table(rows), resamples=10)
+    found = rows_of(made, kind="interval")
+    assert len(found) == 2 * 4 * 2
+    for each in found:
+        assert each["ci_low"] is each["ci_high"] is each["p"] is None
+    assert one(made, kind="estimate", statistic="mean", window="aggregate")["exponent"] is not None
+
+
+@pytest.mark.parametrize("grok", [None, 0, 1000])
+def test_phases_without_data_are_null_rows_and_no_warning(grok):
+    rows = [{**r, "grok_epoch": grok} for r in regular_rows(1)]
+    made = grokcrit.bootstrap(table(rows), resamples=10)
+    empty = {None: ("pre", "post"), 0: ("pre",), 1000: ("post",)}[grok]
+    for window in (*empty, "post - pre"):
+        for each in rows_of(made, window=window):
+            assert each["exponent"] is each["ci_low"] is each["ci_high"] is each["p"] is None
+    interval = one(
+        made, kind="interval", method="percentile", statistic="mean", window="aggregate"
+    )
+    assert interval["ci_low"] < interval["ci_high"]
+
+
+# --- pairing ----------------------------------------------------------------------------------
+
+
+def test_equal_data_under_two_labels_differ_by_exactly_zero():
+    rows = random_rows(5, runs=6)
+    null = [{**r, "surrogate": "gaussian"} for r in rows]
+    made = grokcrit.bootstrap(table(rows + null), resamples=40)
+    differences = rows_of(made, part="minus gaussian")
+    assert {d["surrogate"] for d in differences} == {"none"}
+    assert {d["kind"] for d in differences} == {"estimate", "interval"}
+    for d in differences:
+        if d["exponent"] is not None:
+            assert d["exponent"] == 0
+            if d["kind"] == "interval" and d["ci_low"] is not None:
+                assert d["ci_low"] == d["ci_high"] == 0
+                assert d["p"] == 1
+    assert any(d["ci_low"] == 0 for d in differences)
+
+
+def test_draws_are_the_same_for_data_and_null_and_for_every_case():
+    rows = regular_rows(5)
+    null = [{**r, "surrogate": "gaussian"} for r in rows]
+    other = [{**r, "alpha": 0.5} for r in rows]
+    made = grokcrit.bootstrap(table(rows + null + other), resamples=20)
+    parts = [
+        [d["exponent"] for d in rows_of(made, kind="draw", **case)]
+        for case in ({"surrogate": "gaussian"}, {"alpha": 0.5}, {"surrogate": "none", "alpha": 0.3})
+    ]
+    assert parts[0] == parts[1] == parts[2]
+
+
+def test_the_difference_to_the_null_is_paired_draw_by_draw():
+    rows, null = regular_rows(5), regular_rows(6, surrogate="gaussian")
+    made = grokcrit.bootstrap(table(rows + null), resamples=60)
+    for window in (*PHASES, "post - pre"):
+        chosen = {"statistic": "mean", "window": window}
+        draws = [
+            np.array([d["exponent"] for d in rows_of(made, kind="draw", surrogate=s, **chosen)])
+            for s in ("none", "gaussian")
+        ]
+        found = one(made, part="minus gaussian", kind="interval", method="percentile", **chosen)
+        wanted = np.quantile(draws[0] - draws[1], [0.025, 0.975])
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx(wanted)
+        assert found["p"] is not None
+        estimates = [
+            one(made, part=None, kind="estimate", surrogate=s, **chosen)["exponent"]
+            for s in ("none", "gaussian")
+        ]
+        assert found["exponent"] == pytest.approx(estimates[0] - estimates[1], abs=1e-12)
+
+
+def test_every_case_is_held_against_the_null_of_its_own_settings():
+    rows = [
+        *regular_rows(1),
+        *regular_rows(2, surrogate="gaussian"),
+        *regular_rows(3, surrogate="gaussian", replicate=1),
+        *regular_rows(4, topology="ring"),
+    ]
+    made = grokcrit.bootstrap(table(rows), resamples=5)
+    found = {
+        (d["topology"], d["surrogate"], d["replicate"]) for d in rows_of(made, part="minus gaussian")
+    }
+    assert found == {("ba", "none", 0), ("ba", "gaussian", 1)}
+
+
+def test_a_null_of_other_runs_is_no_baseline():
+    rows = regular_rows(1)
+    null = [r for r in regular_rows(2, surrogate="gaussian") if r["seed"] != 1]
+    made = grokcrit.bootstrap(table(rows + null), resamples=5)
+    assert rows_of(made, part="minus gaussian") == []
+
+
+# --- leave-one-out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statistic", ["mean", "run-max", "max"])
+@pytest.mark.parametrize("maker", [random_rows, regular_rows])
+def test_leaving_one_out_is_refitting_without_it(statistic, maker):
+    rows = maker(6)
+    made = grokcrit.bootstrap(table(rows), resamples=3)
+    found = rows_of(made, kind="leave-one-out", statistic=statistic)
+    values = {name: {r[name] for r in rows} for name in ("n_params", "seed")}
+    assert {(f["part"], f["index"]) for f in found} == {
+        (name, value) for name, known in values.items() for value in known
+    }
+    assert len(found) == 4 * sum(map(len, values.values()))
+    for f in found:
+        others = [r for r in rows if r[f["part"]] != f["index"]]
+        agrees(f["exponent"], naive_exponents(others, "size", statistic)[f["window"]])
+
+
+def test_leaving_one_of_three_sizes_out_leaves_no_fit():
+    made = grokcrit.bootstrap(table(regular_rows(1, widths=(3, 5, 9))), resamples=3)
+    found = rows_of(made, kind="leave-one-out", part="n_params")
+    assert found
+    assert all(f["exponent"] is None for f in found)
+
+
+# --- order, bad input -------------------------------------------------------------------------
+
+
+def test_threads_pieces_and_repetition_change_no_bit():
+    rows = regular_rows(1) + random_rows(2, alpha=0.5) + random_rows(2, surrogate="gaussian")
+    wanted = bare(grokcrit.bootstrap(table(rows), resamples=30, threads=1))
+    assert bare(grokcrit.bootstrap(table(rows), resamples=30, threads=2)).equals(wanted)
+    assert bare(grokcrit.bootstrap(table(rows[::-1]), resamples=30)).equals(wanted)
+    pieces = [table([r for r in rows if r["width"] == w]) for w in (30, 3, 9, 5, 14)]
+    assert bare(grokcrit.bootstrap(pieces, resamples=30)).equals(wanted)
+    assert wanted.schema.equals(BOOTSTRAP.arrow)
+    keys = [tuple(r[k] for k in BOOTSTRAP.key) for r in wanted.to_pylist()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_another_root_seed_gives_other_draws_and_the_same_estimates():
+    rows = table(regular_rows(1))
+    a, b = (grokcrit.bootstrap(rows, resamples=20, seed=s) for s in (0, 1))
+    for kind, same in (("estimate", True), ("leave-one-out", True), ("draw", False)):
+        first, second = ([r["exponent"] for r in rows_of(m, kind=kind)] for m in (a, b))
+        assert (first == second) is same
+
+
+def test_a_table_with_too_few_sizes_is_refused():
+    with pytest.raises(FitError, match="the table has 2"):
+        grokcrit.bootstrap(table(regular_rows(1, widths=(3, 5))))
+
+
+@pytest.mark.parametrize("bad", [{"resamples": -1}, {"confidence": 0}, {"observable": "sise"}])
+def test_an_option_out_of_its_range_is_refused(bad):
+    with pytest.raises(OptionError) as caught:
+        grokcrit.bootstrap(table(regular_rows(1)), **bad)
+    assert caught.value.name in bad
+
+
+# --- coverage ---------------------------------------------------------------------------------
+
+
+def coverage(runs, tables=400, exponent=1.1, noise=0.5):
+    """Share of tables whose interval holds the exponent they were made with, by method."""
+    widths = (20, 30, 50, 75, 100, 200, 300, 500)
+    hits = {"expanded percentile": 0, "percentile": 0}
+    for number in range(tables):
+        rng = np.random.default_rng([runs, number])
+        rows = [
+            row(w, s, 0, [round(1e6 * (4 * w + 1) ** exponent * math.exp(noise * rng.normal()))])
+            for w in widths
+            for s in range(runs)
+        ]
+        made = grokcrit.bootstrap(table(rows), resamples=500, seed=number, threads=1)
+        for found in rows_of(made, kind="interval", statistic="mean", window="aggregate"):
+            hits[found["method"]] += found["ci_low"] <= exponent <= found["ci_high"]
+    return {method: count / tables for method, count in hits.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [3, 6, 12])
+def test_the_corrected_interval_covers_what_it_says(runs):
+    found = coverage(runs)
+    print(f"coverage at 95 %, {runs} runs: {found}")
+    assert 0.93 <= found["expanded percentile"] <= 0.975
+    assert found["percentile"] < found["expanded percentile"]
