@@ -19,7 +19,7 @@ from grokcrit import reference as source
 from grokcrit import scaling
 from grokcrit.reference import Reference
 from grokcrit.tables import split
-from grokcrit.vocabulary import STATISTICS, THE_FIVE
+from grokcrit.vocabulary import INTERVAL, STATISTICS, THE_FIVE
 
 Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, pa.Table]
@@ -124,7 +124,7 @@ def phase(claim: Reference, window: str, statistic: str, tables: Tables) -> Clai
     low = high = None
     error, value = fit["stderr"], fit["exponent"]
     if statistic != "max":
-        own = {"kind": "interval", "method": "expanded percentile", "part": None}
+        own = {"kind": "interval", "method": INTERVAL, "part": None}
         found = one(tables["bootstrap"], surrogate="none", **place, **own)
         low, high = found["ci_low"], found["ci_high"]
         error = None if low is None else (high - low) / (2 * NORMAL_95)
@@ -355,7 +355,7 @@ def gini(tables: Tables) -> list[Claim]:
 
 def peaks(tables: Tables) -> Claim:
     """Judge the bootstrap peaks: consistent when the three 95 % intervals do not overlap."""
-    place = {"kind": "interval", "method": "expanded percentile", "part": None}
+    place = {"kind": "interval", "method": INTERVAL, "part": None}
     found = [
         one(
             tables["bootstrap"],

@@ -11,13 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import tables
+from grokcrit import plot, tables
 from grokcrit._version import __version__
 from grokcrit.claims import Claim, claims, number, other_choices
 from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
 from grokcrit.parallel import Progress
-from grokcrit.plot import plot
 from grokcrit.reference import ELSEWHERE
 from grokcrit.schemas import TRAIN
 from grokcrit.stages import train as training
@@ -187,8 +186,9 @@ class Work:
         """Draw the source's three figures."""
         sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
         for figure in FIGURES:
+            drawn = plot.figure(figure, sources)
             for kind in FORMATS:
-                plot(figure, sources, self.folder / f"{figure}.{kind}")
+                plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
 
     def topologies(self) -> None:
         """Cascade the same gradients, and the synthetic control, on five topologies."""

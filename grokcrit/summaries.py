@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grokcrit.schemas import CASE_COLUMNS
-from grokcrit.vocabulary import PHASES
+from grokcrit.vocabulary import INTERVAL, PHASES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -297,7 +297,7 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     intervals = {
         (*shared(r), r["part"]): r
         for r in data
-        if r["kind"] == "interval" and r["method"] == "expanded percentile"
+        if r["kind"] == "interval" and r["method"] == INTERVAL
     }
     rows = []
     for r in data:

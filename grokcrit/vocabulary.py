@@ -18,6 +18,8 @@ WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
+# The interval that is meant where none is named; `percentile` stands beside it.
+INTERVAL = "expanded percentile"
 
 FIGURES = ("fig1", "fig2", "fig3")
 PANELS = (

@@ -94,7 +94,7 @@ def plot(
         observable=observable,
         statistic=statistic,
         width=hidden,
-        seed=run,
+        run=run,
         aligned=aligned,
         where=conditions(where),
     )

@@ -33,7 +33,7 @@ def figure(
     observable: str = "size",
     statistic: str = "mean",
     width: int | None = None,
-    seed: int = 0,
+    run: int = 0,
     aligned: bool = False,
     where: Mapping[str, Any] | None = None,
 ) -> Figure:
@@ -49,8 +49,8 @@ def figure(
         What of an avalanche is shown.
     statistic
         Whose exponent is shown where a panel does not fix it.
-    width, seed
-        The example run of ``trajectory``; the middle width where none is given.
+    width, run
+        Width and seed of the example run of ``trajectory``; the middle width where none is given.
     aligned
         ``dimension``, ``controls``, ``gini``: against the time since each run's grokking epoch.
     where
@@ -72,7 +72,7 @@ def figure(
     from grokcrit.plot import compose
     from grokcrit.plot.sources import Request
 
-    request = Request(observable, statistic, width, seed, aligned, dict(where or {}))
+    request = Request(observable, statistic, width, run, aligned, dict(where or {}))
     return compose.compose(name, tables, request)
 
 

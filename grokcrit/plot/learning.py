@@ -77,12 +77,12 @@ def example_run(table: pa.Table, request: Request) -> pa.Table:
         known = ", ".join(map(str, widths))
         raise OptionError("width", f"must be one of {known}, as in the train table, got {width}")
     seeds = sorted(pc.unique(chosen["seed"]).to_pylist())
-    chosen = rows(chosen, seed=request.seed)
+    chosen = rows(chosen, seed=request.run)
     if not chosen.num_rows:
         known = ", ".join(map(str, seeds))
         raise OptionError(
-            "seed",
-            f"must be one of {known}, as in the train table at width {width}, got {request.seed}",
+            "run",
+            f"must be one of {known}, as in the train table at width {width}, got {request.run}",
         )
     return chosen.sort_by("epoch")
 

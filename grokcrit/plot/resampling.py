@@ -11,11 +11,10 @@ from grokcrit.errors import OptionError
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, values
 from grokcrit.scaling import Reals
+from grokcrit.vocabulary import INTERVAL
 
 # Points at which a density is computed.
 POINTS = 400
-# The interval that is corrected for few runs, as the bootstrap table names it.
-CORRECTED = "expanded percentile"
 # The axis names at most about so many of the values left out.
 NAMED = 24
 # How far the markers of two phases stand apart, in distances between values left out.
@@ -94,7 +93,7 @@ def estimate_of(table: pa.Table) -> tuple[float | None, float | None, float | No
     """Return the estimate of a phase and its interval, None where there is none."""
     estimate = rows(table, kind="estimate")
     plain = estimate.filter(estimate["part"].is_null()).to_pylist()
-    interval = rows(table, kind="interval", method=CORRECTED)
+    interval = rows(table, kind="interval", method=INTERVAL)
     ends = interval.filter(interval["part"].is_null()).to_pylist()
     low, high = (ends[0]["ci_low"], ends[0]["ci_high"]) if ends else (None, None)
     return (plain[0]["exponent"] if plain else None), low, high

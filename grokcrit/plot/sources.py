@@ -38,7 +38,7 @@ class Request:
     observable: str = "size"
     statistic: str = "mean"
     width: int | None = None
-    seed: int = 0
+    run: int = 0
     aligned: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class Request:
         check_choice("statistic", self.statistic, vocabulary.STATISTICS)
         if self.width is not None:
             check_integer("width", self.width, 1)
-        check_integer("seed", self.seed, 0)
+        check_integer("run", self.run, 0)
         for name in self.where:
             check_choice("where", name, tuple(CHOOSABLE))
 

@@ -16,11 +16,10 @@ from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
 from grokcrit.tables import Inputs, TableLike
-from grokcrit.vocabulary import PHASES, STATISTICS
+from grokcrit.vocabulary import INTERVAL, PHASES, STATISTICS
 
 Row: TypeAlias = dict[str, Any]
 DIFFERENCE = "post - pre"
-CORRECTED = "expanded percentile"
 PLAIN = "percentile"
 
 
@@ -221,9 +220,10 @@ def estimates(
     difference = np.array([part is not None or w == DIFFERENCE for w in Sample.windows])
     outer = [0.5 - chosen.confidence / 2, 0.5 + chosen.confidence / 2]
     corrected = scaling.interval(sample.ensemble, draws, influences, chosen.confidence)
-    single = np.isnan(corrected[0])  # a size with one run: resampling it shows no spread
-    plain = np.where(single, np.nan, np.nanquantile(draws, outer, axis=0))
-    for method, (low, high) in ((CORRECTED, corrected), (PLAIN, plain)):
+    single = np.isnan(corrected[0])  # no fit, or a size with one run, whose resampling is no spread
+    plain = np.full((2, windows), np.nan)
+    plain[:, ~single] = np.nanquantile(draws[:, ~single], outer, axis=0)
+    for method, (low, high) in ((INTERVAL, corrected), (PLAIN, plain)):
         ends = {"ci_low": low, "ci_high": high}
         p = np.where(difference & ~single, scaling.two_sided_p(draws), np.nan)
         named = {"kind": ["interval"] * windows, "method": [method] * windows}

@@ -49,11 +49,11 @@ def check_fit(found, rows, every_size, runs):
         for name in ("exponent", "stderr", "r_squared", "intercept", "curvature", "ci_low"):
             assert found[name] is None
         return
+    flat = max(y) - min(y) < 1e-12  # what linregress says of a constant is another convention
     line = stats.linregress(x, y)
     close(found["exponent"], line.slope)
     close(found["intercept"], line.intercept)
-    close(found["stderr"], line.stderr, 1e-6)
-    flat = max(y) - min(y) < 1e-12
+    close(found["stderr"], 0.0 if flat else line.stderr, 1e-6)
     close(found["r_squared"], None if flat else line.rvalue**2, 1e-7)
     curved = np.polynomial.Polynomial.fit(x, y, 2).convert().coef if len(x) > 3 else [0, 0, None]
     close(found["curvature"], curved[2] if len(curved) > 2 else 0.0, 1e-6)
