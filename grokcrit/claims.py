@@ -58,8 +58,8 @@ def claims(tables: Tables) -> list[Claim]:
     ----------
     tables
         ``train`` (without gradients), ``avalanche``, ``fss``, ``bootstrap`` of the default
-        experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds, data and
-        null; ``shadow-fss``; ``choices-fss`` and ``choices-train``: other training choices.
+        experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds,
+        data and null; ``shadow-fss``; ``choices-fss`` and ``choices-train``: other choices.
     """
     rows = [phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS]
     rows += [phase(source.D_AFTER, "post", s, tables) for s in STATISTICS]

@@ -408,7 +408,7 @@ def test_an_observable_that_was_not_fitted_is_refused(tables):
 
 
 @pytest.mark.parametrize(
-    ("option", "sentence"), [({"width": 9}, "8, 16, 32, 64"), ({"seed": 7}, "0, 1, 2")]
+    ("option", "sentence"), [({"width": 9}, "8, 16, 32, 64"), ({"run": 7}, "0, 1, 2")]
 )
 def test_a_run_that_is_not_there_is_refused_with_those_that_are(tables, option, sentence):
     with pytest.raises(OptionError, match=sentence):
