@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 import threading
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from grokcrit.errors import OptionError
 from grokcrit.kernels.types import Network
-from grokcrit.options import CascadeOptions, check_choice
+from grokcrit.options import CascadeOptions, check_choice, check_integer
 from grokcrit.rng import stream
 from grokcrit.vocabulary import TOPOLOGIES
 
@@ -94,9 +95,13 @@ def _random(topology: str, n: int, degree: int, seed: int) -> npt.NDArray[np.int
         igraph.set_random_number_generator(state)
         try:
             if topology == "ba":
-                made = igraph.Graph.Barabasi(n, degree // 2, implementation="psumtree")
+                # Without these two, igraph adds 1 to every degree: not Barabasi and Albert's model.
+                pure = {"outpref": True, "zero_appeal": 0, "implementation": "psumtree"}
+                made = igraph.Graph.Barabasi(n, degree // 2, **pure)
             elif topology == "small-world":
-                made = igraph.Graph.Watts_Strogatz(1, n, degree // 2, REWIRING)
+                # igraph rewires each end of an edge with its probability, Watts and Strogatz one
+                # end: this way a tenth of the edges is rewired.
+                made = igraph.Graph.Watts_Strogatz(1, n, degree // 2, 1 - math.sqrt(1 - REWIRING))
             elif topology == "erdos-renyi":
                 made = igraph.Graph.Erdos_Renyi(n=n, m=round(n * degree / 2))
             else:
@@ -132,9 +137,13 @@ def graph(topology: str = "ba", n: int = 2001, degree: int = 6, seed: int = 0) -
         An unknown topology; a degree the topology cannot have on n nodes.
     """
     check_choice("topology", topology, TOPOLOGIES)
+    check_integer("n", n, 1, 2**62)
+    check_integer("degree", degree, 1)
+    check_integer("seed", seed, 0)
+    n, degree, seed = int(n), int(degree), int(seed)
     if topology == "lattice":
         return from_edges(_lattice(n), n)
-    if not 0 < degree < n:
+    if degree >= n:
         raise OptionError("degree", f"must lie in 1 to N - 1 = {n - 1} on {n} nodes, got {degree}")
     if topology in ("ba", "ring", "small-world") and degree % 2:
         raise OptionError("degree", f"must be even for topology {topology}, got {degree}")

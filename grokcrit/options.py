@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import math
+import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,27 @@ def check_number(name: str, value: float, valid: bool, limits: str) -> None:
     """Raise OptionError unless ``value`` is finite and ``valid``."""
     if not (math.isfinite(value) and valid):
         raise OptionError(name, f"must be {limits}, got {value:g}")
+
+
+def plain(value: Any) -> Any:
+    """Turn numbers of numpy, also inside a tuple, into Python's: records are written as JSON."""
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    """Take a single value as a list of one."""
+    return (value,) if isinstance(value, str | numbers.Real) else tuple(value)
+
+
+def settle(options: Any, **values: Any) -> None:
+    """Give the fields of a frozen options object their final values, numbers as Python's own."""
+    for field in dataclasses.fields(options):
+        value = values.get(field.name, getattr(options, field.name))
+        object.__setattr__(options, field.name, plain(value))
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:
@@ -71,8 +93,7 @@ class CascadeOptions:
         check_choice("rule", self.rule, vocabulary.RULES)
         check_integer("max_steps", self.max_steps, 1)
         check_choice("parameter_order", self.parameter_order, vocabulary.PARAMETER_ORDERS)
-        object.__setattr__(self, "alpha", float(self.alpha))
-        object.__setattr__(self, "quantile", float(self.quantile))
+        settle(self, alpha=float(self.alpha), quantile=float(self.quantile))
 
 
 @dataclass(frozen=True)
@@ -95,8 +116,7 @@ class TrainOptions(CascadeOptions):
     def __post_init__(self) -> None:
         """Check every range."""
         super().__post_init__()
-        widths = (self.hidden,) if isinstance(self.hidden, int) else tuple(self.hidden)
-        object.__setattr__(self, "hidden", widths)
+        settle(self, hidden=listed(self.hidden))
         check_choice("task", self.task, vocabulary.TASKS)
         check_distinct("hidden", self.hidden)
         for width in self.hidden:
@@ -112,8 +132,7 @@ class TrainOptions(CascadeOptions):
         check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.label is not None and not self.label.strip():
             raise OptionError("label", "must not be empty")
-        object.__setattr__(self, "hidden", tuple(sorted(self.hidden)))
-        object.__setattr__(self, "lr", float(self.lr))
+        settle(self, hidden=tuple(sorted(self.hidden)), lr=float(self.lr))
 
     @property
     def cascade(self) -> CascadeOptions:
@@ -148,10 +167,9 @@ class EstimateOptions:
 
     def __post_init__(self) -> None:
         """Turn a single observable into a list; check every range."""
-        names = (self.observable,) if isinstance(self.observable, str) else tuple(self.observable)
-        object.__setattr__(self, "observable", names)
-        check_distinct("observable", names)
-        for name in names:
+        settle(self, observable=listed(self.observable))
+        check_distinct("observable", self.observable)
+        for name in self.observable:
             check_choice("observable", name, vocabulary.OBSERVABLES)
         check_integer("resamples", self.resamples, 1)
         check_number("confidence", self.confidence, 0 < self.confidence < 1, "between 0 and 1")

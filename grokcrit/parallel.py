@@ -65,7 +65,8 @@ def in_order(
         ready: dict[int, R] = {}
         due = 0
         for done, future in enumerate(as_completed(places), 1):
-            ready[places[future]] = future.result()
+            ready[places.pop(future)] = future.result()
+            del future  # it holds its result, which may be a large table on its way to a file
             if progress:
                 progress(done, len(tasks))
             while due in ready:

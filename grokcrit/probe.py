@@ -81,6 +81,8 @@ def cascade(
     """
     options = CascadeOptions(alpha=alpha, quantile=quantile, rule=rule, max_steps=max_steps)
     given = np.asarray(gradient)
+    if given.dtype.kind not in "iuf":
+        raise TableError(f"the gradient holds {given.dtype}, not real numbers; pass a real vector")
     values = np.array(given, np.float32 if given.dtype == np.float32 else np.float64)
     if values.shape != (graph.n,):
         raise TableError(

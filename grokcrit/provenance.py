@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from grokcrit._version import __version__
-from grokcrit.errors import TableError
+from grokcrit.errors import GrokcritError, TableError
 
 Record: TypeAlias = dict[str, Any]
 KEY = b"grokcrit"
@@ -23,11 +24,14 @@ command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
 def now() -> str:
     """Return the time of creation, ISO 8601, UTC; SOURCE_DATE_EPOCH where it is set."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = (
-        datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
-        if epoch
-        else datetime.datetime.now(datetime.UTC)
-    )
+    moment = datetime.datetime.now(datetime.UTC)
+    if epoch:
+        try:
+            moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+        except (ValueError, OverflowError, OSError):
+            raise GrokcritError(
+                f"SOURCE_DATE_EPOCH must be seconds since 1970, got {epoch!r}; unset or mend it"
+            ) from None
     return moment.isoformat(timespec="seconds")
 
 
@@ -98,12 +102,28 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def encode(made: Record) -> dict[bytes, bytes]:
-    """Turn a record into schema metadata."""
-    return {KEY: json.dumps(made, sort_keys=True).encode()}
+    """Turn a record into schema metadata, sealed with its digest."""
+    return {KEY: json.dumps({**made, "digest": digest(made)}, sort_keys=True).encode()}
+
+
+def digest(made: Record) -> str:
+    """Return the SHA-256 of a record, times of creation left out: equal runs have equal digests.
+
+    Parquet has no checksum for what a record is kept in; a flipped digit of alpha would be believed.
+    """
+
+    def lasting(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: lasting(v) for k, v in value.items() if k not in ("created", "digest")}
+        return list(map(lasting, value)) if isinstance(value, list | tuple) else value
+
+    return hashlib.sha256(json.dumps(lasting(made), sort_keys=True).encode()).hexdigest()
 
 
 def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
     """Read the record out of schema metadata; None where there is none.
+
+    The seal is left to :func:`check_seal`: a newer version may seal otherwise.
 
     Raises
     ------
@@ -116,6 +136,17 @@ def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
         found = json.loads(metadata[KEY])
         if not isinstance(found, dict) or not isinstance(found["schema"], str):
             raise ValueError
-    except (ValueError, KeyError):
-        raise TableError(f"{where}: its grokcrit record is damaged; make the table again") from None
+    except (ValueError, KeyError, RecursionError):
+        raise damaged(where) from None
     return found
+
+
+def check_seal(found: Record, where: str) -> None:
+    """Raise TableError where a record is not the one that was written."""
+    if found.get("digest") != digest(found):
+        raise damaged(where)
+
+
+def damaged(where: str) -> TableError:
+    """Say that a record cannot be believed."""
+    return TableError(f"{where}: its grokcrit record is damaged; make the table again")

@@ -21,5 +21,6 @@ def stream(purpose: str, *key: int | str) -> np.random.Generator:
     key
         What tells one use from another: root seed, width, seed, epoch, ...
     """
-    digest = hashlib.sha256(repr((purpose, *key)).encode()).digest()
+    plain = [part if isinstance(part, str) else int(part) for part in key]
+    digest = hashlib.sha256(repr((purpose, *plain)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

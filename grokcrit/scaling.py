@@ -264,6 +264,9 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
         return np.where(safe, top / np.where(safe, bottom, 1.0), np.nan)
 
     dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
+    # A flat line is flat: what rounding left of it is no variance to be explained.
+    flat = np.abs(dy).max(axis=-1) <= 1e-14 * (1 + np.abs(y).max(axis=-1))
+    dy = np.where(flat[..., None], 0.0, dy)
     sxx = (dx * dx).sum(axis=-1)
     exponent = ratio((dx * dy).sum(axis=-1), sxx)
     residual = dy - exponent[..., None] * dx
@@ -276,7 +279,7 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
         exponent=np.where(enough, exponent, np.nan),
         intercept=np.where(enough, (weight * (y - exponent[..., None] * x)).sum(axis=-1), np.nan),
         stderr=np.where(enough, np.sqrt(ratio(squared, np.maximum(free, 1) * sxx)), np.nan),
-        # A flat line is fitted perfectly by slope 0: its R^2 is not defined.
+        # Not defined for a flat line, which has no variance.
         r_squared=np.where(enough, 1 - ratio(squared, total), np.nan),
         curvature=np.where(
             count > MINIMUM_SIZES, ratio((bend * dy).sum(axis=-1), (bend**2).sum(axis=-1)), np.nan

@@ -66,8 +66,12 @@ def cascade(gradient, neighbours, alpha=0.3, q=90.0, rule="diffuse", max_steps=2
 
 def deviation(redistributed, gradient):
     """||g' - g|| / ||g||."""
-    above = math.fsum((float(a) - float(b)) ** 2 for a, b in zip(redistributed, gradient, strict=True))
-    return math.sqrt(above) / math.sqrt(math.fsum(float(b) ** 2 for b in gradient)) if above else 0.0
+    above = math.fsum(
+        (float(a) - float(b)) ** 2 for a, b in zip(redistributed, gradient, strict=True)
+    )
+    return (
+        math.sqrt(above) / math.sqrt(math.fsum(float(b) ** 2 for b in gradient)) if above else 0.0
+    )
 
 
 # --- section 3: the network and its runs ----------------------------------------------------
@@ -94,9 +98,7 @@ def unpack(weights):
 
 def logit(weights, x, activation):
     h, w1, b1, w2, b2 = unpack(weights)
-    units = [
-        ACTIVATION[activation](w1[k][0] * x[0] + w1[k][1] * x[1] + b1[k]) for k in range(h)
-    ]
+    units = [ACTIVATION[activation](w1[k][0] * x[0] + w1[k][1] * x[1] + b1[k]) for k in range(h)]
     return b2 + sum(w2[k] * units[k] for k in range(h))
 
 

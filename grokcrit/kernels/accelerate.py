@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+
+
+def align_times(folder: Path) -> None:
+    """Give all kernel sources the time of the newest.
+
+    numba compiles one kernel into another, but holds the cached code of a kernel to be good as long
+    as the file of that kernel is unchanged. After an edit of a file that it calls, it would go on
+    with the old code, or crash (seen). With one time for all, an edit of one renews all.
+    """
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*.py")}
+    newest = max(times.values())
+    for path, time in times.items():
+        if time < newest:
+            with contextlib.suppress(OSError):  # read-only, so nobody edits it either
+                os.utime(path, ns=(newest, newest))
+
+
+align_times(Path(__file__).parent)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -132,7 +132,7 @@ def threshold(gradient: Array, rule: Rule, work: Work) -> Any:
     """Return theta, the quantile of abs(gradient) that ``rule`` names."""
     for i in range(len(gradient)):
         work.magnitude[i] = abs(gradient[i])
-    return quantile(work.magnitude, rule.rank, rule.weight, rule.rest)
+    return quantile(work.magnitude, rule.rank, rule.weight)
 
 
 @jit

@@ -52,7 +52,7 @@ def select(values: Array, rank: int) -> None:
 
 
 @jit
-def quantile(values: Array, rank: int, weight: float, rest: float) -> Any:
+def quantile(values: Array, rank: int, weight: float) -> Any:
     """Return the quantile between the order statistics ``rank`` and ``rank + 1``.
 
     Equal to ``numpy.percentile(values, q)`` to the bit when ``rank`` and ``weight`` are the whole
@@ -63,8 +63,8 @@ def quantile(values: Array, rank: int, weight: float, rest: float) -> Any:
     ----------
     values
         One-dimensional, without NaN; reordered.
-    rank, weight, rest
-        Lower order statistic, weight of the upper one (0 <= weight < 1), and 1 - weight.
+    rank, weight
+        Lower order statistic, and weight of the upper one in double precision, 0 <= weight < 1.
 
     Returns
     -------
@@ -81,5 +81,5 @@ def quantile(values: Array, rank: int, weight: float, rest: float) -> Any:
             high = values[i]
     difference = high - low
     if weight >= 0.5:
-        return high - difference * rest
-    return low + difference * weight
+        return high - difference * values.dtype.type(1 - weight)
+    return low + difference * values.dtype.type(weight)

@@ -25,8 +25,7 @@ class Rule(NamedTuple):
     reset: bool
     max_steps: int
     rank: int  # the threshold lies between this order statistic of abs(g) and the next
-    weight: Any  # of the next
-    rest: Any  # of this one: 1 - weight
+    weight: float  # of the next, in double precision
 
 
 class Work(NamedTuple):
@@ -116,13 +115,11 @@ def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:
     scalar: Any = np.dtype(dtype).type
     position = (n - 1) * (settings.quantile / 100)
     rank = min(int(position), n - 1)
-    weight = position - rank
     return Rule(
         scalar(settings.alpha),
         scalar(1 - settings.alpha),
         settings.rule == "reset",
         settings.max_steps,
         rank,
-        scalar(weight),
-        scalar(1 - weight),
+        float(position - rank),
     )

@@ -18,7 +18,14 @@ from grokcrit.errors import TableError
 from grokcrit.graphs import graph_of
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
-from grokcrit.options import CascadeOptions, check_choice, check_distinct, check_integer
+from grokcrit.options import (
+    CascadeOptions,
+    check_choice,
+    check_distinct,
+    check_integer,
+    listed,
+    settle,
+)
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, TRAIN
@@ -54,9 +61,8 @@ class AvalancheOptions:
         for name in (*LISTED, "surrogate"):
             value = getattr(self, name)
             if value is not None:
-                values = (value,) if isinstance(value, str | int | float) else tuple(value)
-                check_distinct(name, values)
-                object.__setattr__(self, name, values)
+                settle(self, **{name: listed(value)})
+                check_distinct(name, getattr(self, name))
         for name in self.surrogate:
             check_choice("surrogate", name, SURROGATES)
         check_integer("replicates", self.replicates, 1)
@@ -133,9 +139,10 @@ def avalanche(
         threads=threads,
         progress=progress,
     )
-    joint = pa.concat_tables([part for parts in results for part in parts])
-    if joint.num_rows == 0:
+    found = [part for parts in results for part in parts]
+    if not found:
         raise TableError("there is no gradient in the train tables: every snapshot is null")
+    joint = pa.concat_tables(found)
     check_unique(joint, AVALANCHE)
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
     return ordered.replace_schema_metadata(provenance.encode(record))

@@ -21,17 +21,15 @@ WIDTHS = (1, 2, 7)
 
 def training(activation, lr=0.5, inline=True, gini_of="output", every=1, targets=TARGETS):
     which = ("output", "first", "all", "gradient").index(gini_of)
-    return kt.Training(
-        INPUTS, targets, ACTIVATIONS.index(activation), lr, inline, which, every
-    )
+    return kt.Training(INPUTS, targets, ACTIVATIONS.index(activation), lr, inline, which, every)
 
 
 def evaluate(weights, activation, targets=TARGETS):
     """Loss, accuracy and gradient, as the kernel has them."""
     out = np.full(len(weights), 7.0)
-    hidden = np.empty(len(weights) // 4)
+    hidden, delta = np.empty((len(weights) // 4, len(targets))), np.empty(len(targets))
     setting = training(activation, targets=targets)
-    return (*mlp.forward_backward(weights, setting, hidden, out), out)
+    return (*mlp.forward_backward(weights, setting, hidden, delta, out), out)
 
 
 def some_weights(width, seed=0, sigma=1.0):
@@ -73,9 +71,7 @@ def test_the_gradient_is_that_of_torch_autograd(activation):
         tensors = [first.weight, first.bias, last.weight, last.bias]
         flat = torch.from_numpy(weights.copy())
         with torch.no_grad():
-            for tensor, part in zip(
-                tensors, flat.split([t.numel() for t in tensors]), strict=True
-            ):
+            for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
                 tensor.copy_(part.reshape(tensor.shape))
         logits = last(act(first(torch.from_numpy(INPUTS)))).squeeze(1)
         wanted = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -131,14 +127,51 @@ def test_parameters_lie_in_the_order_w1_row_major_b1_w2_b2():
     )
 )
 def test_the_gini_coefficient_is_the_mean_absolute_difference(values):
-    assert mlp.gini(np.array(values)) == pytest.approx(naive.gini(values), rel=1e-12, abs=1e-13)
+    assert gini(values) == pytest.approx(naive.gini(values), rel=1e-12, abs=1e-13)
 
 
 def test_the_gini_coefficient_of_known_vectors():
-    assert mlp.gini(np.full(8, -3.0)) == pytest.approx(0, abs=1e-16)
-    assert mlp.gini(np.array([0, 0, 0, 0, -5.0])) == pytest.approx(4 / 5)
-    assert mlp.gini(np.array([1.0, 2, 3, 4])) == pytest.approx(0.25)
-    assert math.isnan(mlp.gini(np.zeros(4)))
+    assert gini(np.full(8, -3.0)) == pytest.approx(0, abs=1e-16)
+    assert gini([0, 0, 0, 0, -5.0]) == pytest.approx(4 / 5)
+    assert gini([1.0, 2, 3, 4]) == pytest.approx(0.25)
+    assert math.isnan(gini(np.zeros(4)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 400])
+def test_the_gini_coefficient_does_not_depend_on_the_order_it_starts_from(size):
+    rng = np.random.default_rng(size)
+    values = rng.standard_normal(size)
+    sorting = np.argsort(np.abs(values))
+    for order in (sorting, sorting[::-1], rng.permutation(size), np.arange(size)):
+        kept = order.copy()
+        assert mlp.gini(values, kept) == gini(values)
+        assert (kept == sorting).all()
+
+
+def gini(values):
+    values = np.array(values, float)
+    return mlp.gini(values, np.arange(len(values)))
+
+
+def test_the_hyperbolic_tangent_is_right_to_four_units_in_the_last_place():
+    x = np.concatenate(
+        [np.linspace(-25, 25, 100_001), np.geomspace(1e-300, 1e300, 10_001), [0.0, -0.0, np.inf]]
+    )
+    found = x.copy()
+    mlp.tanh(found)
+    exact = np.array([math.tanh(v) for v in x])
+    assert (np.abs(found - exact) <= 4 * np.spacing(np.abs(exact))).all()
+    assert (np.signbit(found) == np.signbit(x)).all()
+    assert found[-1] == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_never_trained_on(bad):
+    assert mlp.finite(np.array([1.0, -2.0, 1e308]))
+    for place in range(3):
+        values = np.zeros(3)
+        values[place] = bad
+        assert not mlp.finite(values)
 
 
 # --- training ---------------------------------------------------------------------------------
@@ -211,7 +244,9 @@ def test_every_epoch_of_a_run_is_the_oracles(inline, rule):
         assert record.threshold[t] == pytest.approx(result["threshold"], rel=1e-9)
         for name in ("size", "area", "duration", "peak", "truncated"):
             assert getattr(record, name)[t] == result[name], (t, name)
-        assert record.deviation[t] == pytest.approx(naive.deviation(result["gradient"], g), rel=1e-8)
+        assert record.deviation[t] == pytest.approx(
+            naive.deviation(result["gradient"], g), rel=1e-8
+        )
         assert record.accuracy[t] == naive.accuracy(plain, "tanh")
         assert record.gini[t] == pytest.approx(naive.gini(plain[12:16]), rel=1e-9)
         plain -= 0.5 * (result["gradient"] if inline else g)

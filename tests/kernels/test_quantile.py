@@ -14,7 +14,7 @@ from grokcrit.options import CascadeOptions
 def percentile(values, q):
     """The kernel's quantile, its settings settled as the cascade settles them."""
     rule = kt.rule(len(values), values.dtype, CascadeOptions(quantile=q))
-    return quantile(values.copy(), rule.rank, rule.weight, rule.rest)
+    return quantile(values.copy(), rule.rank, rule.weight)
 
 
 def same(values, q):
@@ -54,6 +54,15 @@ def test_a_rank_a_hair_below_the_middle_is_interpolated_from_below_in_single_pre
     assert 0.5 - 1e-14 < (n - 1) * (q / 100) % 1 < 0.5
     rng = np.random.default_rng(n)
     for _ in range(200):
+        same(np.exp(8 * rng.standard_normal(n)).astype(np.float32), q)
+
+
+@pytest.mark.parametrize(("n", "q"), [(2, 50.0), (16, 50.0), (16, 30.0), (6, 90.0), (5, 12.5)])
+def test_a_rank_exactly_between_two_is_interpolated_from_above(n, q):
+    assert (n - 1) * (q / 100) % 1 == 0.5
+    rng = np.random.default_rng(n)
+    for _ in range(200):
+        same(np.exp(8 * rng.standard_normal(n)), q)
         same(np.exp(8 * rng.standard_normal(n)).astype(np.float32), q)
 
 
@@ -130,11 +139,14 @@ def test_selection_puts_the_rank_where_sorting_would(shape, n):
         np.testing.assert_array_equal(np.sort(values), ordered)
 
 
-def test_a_range_that_refuses_to_shrink_is_sorted_outright():
+@pytest.mark.parametrize("from_above", [False, True])
+def test_a_range_that_refuses_to_shrink_is_sorted_outright(from_above):
     plain, rounds = adversary(1000)
     assert rounds > 200  # far beyond the selection's patience
-    for rank in range(900, 1000):
+    if from_above:
+        plain = -plain
+    for rank in [*range(100), *range(900, 1000)]:
         values = plain.copy()
         select(values, rank)
         assert values[rank] == np.sort(plain)[rank]
-        assert values[:rank].max() <= values[rank] <= values[rank:].min()
+        assert values[:rank].max(initial=-np.inf) <= values[rank] <= values[rank:].min()

@@ -134,9 +134,9 @@ def test_only_random_surrogates_are_replicated(trained):
     found = {(r["surrogate"], r["replicate"]) for r in table.to_pylist()}
     assert found == {("none", 0), ("gaussian", 0), ("gaussian", 1), ("gaussian", 2)}
     sizes = {
-        k: table.filter(pc.and_(pc.equal(table["surrogate"], "gaussian"), pc.equal(table["replicate"], k)))[
-            "threshold"
-        ].to_pylist()
+        k: table.filter(
+            pc.and_(pc.equal(table["surrogate"], "gaussian"), pc.equal(table["replicate"], k))
+        )["threshold"].to_pylist()
         for k in range(3)
     }
     assert sizes[0] != sizes[1] != sizes[2] != sizes[0]
@@ -262,7 +262,9 @@ def test_a_gradient_of_another_length_is_named_with_both_lengths(trained, change
     def spoil(row, g):
         return change(g) if (row["width"], row["seed"], row["epoch"]) == (5, 2, 70) else g
 
-    with pytest.raises(TableError, match=r"width 5, seed 2, epoch 70 has \d+ entries, n_params is 21"):
+    with pytest.raises(
+        TableError, match=r"width 5, seed 2, epoch 70 has \d+ entries, n_params is 21"
+    ):
         grokcrit.avalanche(with_gradients(trained, spoil))
 
 

@@ -162,9 +162,7 @@ def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone()
             continue
         draws = [
             d["exponent"]
-            for d in rows_of(
-                made, kind="draw", statistic=found["statistic"], window="post - pre"
-            )
+            for d in rows_of(made, kind="draw", statistic=found["statistic"], window="post - pre")
         ]
         fewer = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
         assert found["p"] == pytest.approx(min(1, 2 * (1 + fewer) / 51))
@@ -195,9 +193,7 @@ def test_phases_without_data_are_null_rows_and_no_warning(grok):
     for window in (*empty, "post - pre"):
         for each in rows_of(made, window=window):
             assert each["exponent"] is each["ci_low"] is each["ci_high"] is each["p"] is None
-    interval = one(
-        made, kind="interval", method="percentile", statistic="mean", window="aggregate"
-    )
+    interval = one(made, kind="interval", method="percentile", statistic="mean", window="aggregate")
     assert interval["ci_low"] < interval["ci_high"]
 
 
@@ -263,7 +259,8 @@ def test_every_case_is_held_against_the_null_of_its_own_settings():
     ]
     made = grokcrit.bootstrap(table(rows), resamples=5)
     found = {
-        (d["topology"], d["surrogate"], d["replicate"]) for d in rows_of(made, part="minus gaussian")
+        (d["topology"], d["surrogate"], d["replicate"])
+        for d in rows_of(made, part="minus gaussian")
     }
     assert found == {("ba", "none", 0), ("ba", "gaussian", 1)}
 

@@ -146,7 +146,9 @@ def test_a_thin_window_is_a_null_row_and_no_error():
 
 
 def test_runs_that_never_grok_are_a_window_of_their_own():
-    rows = regular_rows(3) + [{**r, "grok_epoch": None, "seed": r["seed"] + 10} for r in regular_rows(4)]
+    rows = regular_rows(3) + [
+        {**r, "grok_epoch": None, "seed": r["seed"] + 10} for r in regular_rows(4)
+    ]
     made = grokcrit.fss(table(rows), resamples=5).to_pylist()
     by_window = {f["window"]: f for f in made if f["statistic"] == "mean"}
     assert by_window["ungrokked"]["n_runs"] == by_window["pre"]["n_runs"] == 20
@@ -238,7 +240,7 @@ def test_the_p_of_the_curvature_is_counted_over_the_same_draws():
     made = grokcrit.fss(table(rows), resamples=60, seed=2).to_pylist()
     (f,) = [f for f in made if f["window"] == "aggregate" and f["statistic"] == "mean"]
     assert f["curvature_p"] == pytest.approx(min(1.0, 2 * (1 + fewer) / 61))
-    assert 0 < fewer
+    assert fewer > 0
 
 
 # --- grouping, order, bad input ---------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Diffusion graphs: against independent constructions or the properties that define them."""
 
 import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import igraph
 import networkx
 import numpy as np
 import pytest
@@ -159,6 +161,18 @@ def test_making_a_graph_leaves_the_global_random_states_as_they_were(topology):
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
 
 
+def test_making_a_graph_leaves_igraph_on_the_generator_it_has_by_default():
+    """Python's own: a program that seeds it and draws graphs of its own is not disturbed."""
+
+    def drawn():
+        random.seed(8)
+        return igraph.Graph.Erdos_Renyi(n=50, m=100).get_edgelist()
+
+    before = drawn()
+    fresh("ba", 61, 4, 1)
+    assert drawn() == before
+
+
 @pytest.mark.parametrize("topology", RANDOM)
 def test_another_seed_or_size_gives_another_random_graph(topology):
     edges = [edges_of(fresh(topology, 101, 6, seed)) for seed in range(5)]
@@ -176,9 +190,14 @@ def test_the_seed_changes_nothing_of_a_regular_graph(topology):
 
 
 def test_graphs_made_in_several_threads_at_once_are_those_made_alone():
-    asked = [(t, n, 6, s) for t in ALL for n in (61, 121) for s in range(6)] * 2
-    with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda a: fresh(*a), asked))
+    asked = [(t, n, 6, s) for t in RANDOM for n in (61, 901) for s in range(6)] * 2
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda a: fresh(*a), asked))
+    finally:
+        sys.setswitchinterval(interval)
     for arguments, made in zip(asked, together, strict=True):
         assert equal(made, fresh(*arguments)), arguments
 
@@ -219,7 +238,8 @@ def test_a_graph_without_nodes_is_an_option_error(topology, n):
 
 
 @pytest.mark.parametrize(
-    ("given", "near"), [("rign", "ring"), ("smallworld", "small-world"), ("erdosrenyi", "erdos-renyi")]
+    ("given", "near"),
+    [("rign", "ring"), ("smallworld", "small-world"), ("erdosrenyi", "erdos-renyi")],
 )
 def test_an_unknown_topology_lists_the_known_and_suggests_the_nearest(given, near):
     with pytest.raises(OptionError, match=f"did you mean '{near}'") as caught:

@@ -142,9 +142,10 @@ def test_the_defaults_are_those_of_the_method():
 
 
 def test_whole_and_real_numbers_of_one_value_are_one_case():
-    assert TrainOptions(lr=1, quantile=90, alpha=1).case == TrainOptions(
-        lr=1.0, quantile=90.0, alpha=1.0
-    ).case
+    assert (
+        TrainOptions(lr=1, quantile=90, alpha=1).case
+        == TrainOptions(lr=1.0, quantile=90.0, alpha=1.0).case
+    )
 
 
 def test_the_case_depends_on_everything_but_width_seed_count_and_label():
@@ -194,7 +195,9 @@ def test_widths_are_put_in_order():
 def test_numbers_of_numpy_are_taken_as_plain_ones_and_can_be_recorded(kind, values):
     made = kind(**values)
     recorded = json.loads(json.dumps(dataclasses.asdict(made)))
-    plain = {k: v.tolist() if hasattr(v, "tolist") else [int(x) for x in v] for k, v in values.items()}
+    plain = {
+        k: v.tolist() if hasattr(v, "tolist") else [int(x) for x in v] for k, v in values.items()
+    }
     assert recorded == json.loads(json.dumps(dataclasses.asdict(kind(**plain))))
 
 
@@ -224,9 +227,7 @@ def test_the_product_of_the_lists_is_computed_over_what_training_used():
     )
     probes = chosen.probes(trained)
     assert len(probes) == 2 * 2 * (1 + 3)
-    seen = {
-        (p.cascade.quantile, p.cascade.graph_seed, p.surrogate, p.replicate) for p in probes
-    }
+    seen = {(p.cascade.quantile, p.cascade.graph_seed, p.surrogate, p.replicate) for p in probes}
     assert len(seen) == len(probes)
     assert {p.replicate for p in probes if p.surrogate == "none"} == {0}
     assert {p.replicate for p in probes if p.surrogate == "gaussian"} == {0, 1, 2}

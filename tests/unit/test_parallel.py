@@ -68,7 +68,7 @@ def test_an_error_is_raised_at_once_and_stops_the_others():
     deadline = time.monotonic() + 2
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_a_consumer_that_stops_early_stops_the_tasks():

@@ -14,9 +14,7 @@ from grokcrit.errors import OptionError, TableError
 def test_a_cascade_on_every_topology_is_the_oracles(topology, rule, dtype):
     graph = grokcrit.graph(topology, n=321, degree=6, seed=2)
     gradient = np.random.default_rng(4).standard_normal(321).astype(dtype)
-    result = grokcrit.cascade(
-        gradient, graph, alpha=0.4, quantile=85, rule=rule, max_steps=12
-    )
+    result = grokcrit.cascade(gradient, graph, alpha=0.4, quantile=85, rule=rule, max_steps=12)
     wanted = naive.cascade(gradient, naive.adjacency(graph), 0.4, 85.0, rule, 12)
     for name in ("size", "area", "duration", "peak", "threshold", "truncated"):
         assert getattr(result, name) == wanted[name], name
@@ -29,9 +27,7 @@ def test_the_defaults_are_those_of_the_method():
     graph = grokcrit.graph(n=81)
     gradient = np.random.default_rng(1).standard_normal(81)
     plain = grokcrit.cascade(gradient, graph)
-    named = grokcrit.cascade(
-        gradient, graph, alpha=0.3, quantile=90, rule="diffuse", max_steps=20
-    )
+    named = grokcrit.cascade(gradient, graph, alpha=0.3, quantile=90, rule="diffuse", max_steps=20)
     assert plain.gradient.tobytes() == named.gradient.tobytes()
     assert plain.size == named.size > 0
 

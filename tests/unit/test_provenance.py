@@ -3,9 +3,9 @@
 import json
 import re
 
-import grokcrit
 import pytest
 
+import grokcrit
 from grokcrit import provenance
 from grokcrit.errors import TableError
 

@@ -140,7 +140,8 @@ def test_an_observable_is_the_oracles_for_every_avalanche(observable):
     assert any(not r["activity"] for r in rows)
     assert any(len(r["activity"]) == 1 for r in rows)
     found = ensemble_of(rows).observe(observable)
-    for value, each in zip(found, sorted(rows, key=lambda r: (r["width"], r["seed"], r["epoch"]))):
+    ordered = sorted(rows, key=lambda r: (r["width"], r["seed"], r["epoch"]))
+    for value, each in zip(found, ordered, strict=True):
         wanted = naive.observe(each, observable)
         assert math.isnan(value) if wanted is None else value == wanted
 

@@ -17,7 +17,10 @@ def test_none_is_the_snapshot_itself():
 def test_gaussian_is_standard_normal_and_knows_nothing_of_the_data(dtype):
     small = np.full(20_001, 1e-9, dtype)
     large = np.linspace(-5, 900, 20_001).astype(dtype)
-    a, b = surrogate("gaussian", small, stream("x", 1)), surrogate("gaussian", large, stream("x", 1))
+    a, b = (
+        surrogate("gaussian", small, stream("x", 1)),
+        surrogate("gaussian", large, stream("x", 1)),
+    )
     assert a.dtype == dtype
     assert a.shape == small.shape
     np.testing.assert_array_equal(a, b)

@@ -125,6 +125,8 @@ def test_every_run_starts_from_weights_of_its_own():
         for key in itertools.product((3, 4), (0, 1, 2), (0, 1, 12))
     }
     assert len(set(starts.values())) == len(starts)
+    # Not the same numbers cut to another length either.
+    assert len({initial(w, 0, init="normal")[0] for w in range(3, 30)}) == 27
     assert initial(3, 0).tobytes() == initial(3, 0, hidden=(3, 9), seeds=1, lr=0.1).tobytes()
 
 
@@ -287,9 +289,7 @@ def test_the_network_learns_xor(activation):
 
 def test_a_deviation_is_never_zero_where_the_cascade_moved_something():
     # Logits of a few hundred: gradients of 1e-170, whose squares are no numbers any more.
-    table = grokcrit.train(
-        hidden=(8, 20), seeds=4, epochs=60, activation="relu", init="normal:25"
-    )
+    table = grokcrit.train(hidden=(8, 20), seeds=4, epochs=60, activation="relu", init="normal:25")
     lost = [
         (r["width"], r["seed"], r["epoch"])
         for r in table.to_pylist()
