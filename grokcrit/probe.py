@@ -94,7 +94,7 @@ def cascade(
         raise TableError(f"the gradient is {values[where]} at entry {where}; it must be finite")
     settled = kt.rule(graph.n, values.dtype, options)
     work = kt.work(graph.n, values.dtype, max_steps)
-    theta = kernel.threshold(values, settled, work)
+    theta = kernel.threshold(values, settled, work, 0.0)
     counts = kernel.cascade(values, graph.network, settled, theta, work)
     activity = work.activity[: counts.duration].copy()
     return CascadeResult(

@@ -13,6 +13,9 @@ from grokcrit.kernels.types import Array, Network, Record, Rule, Training, Work
 TANH, RELU, SIGMOID = 0, 1, 2
 OUTPUT, FIRST, ALL, GRADIENT = 0, 1, 2, 3
 
+# Squared norms between these bounds lose nothing to underflow or overflow.
+SMALL, LARGE = 1e-200, 1e200
+
 # For tanh. Beyond SATURATED, tanh is 1 to the last bit; adding and taking away ROUNDER rounds.
 SATURATED = 44.0
 POWERS = 2.0 ** np.arange(66)
@@ -77,13 +80,16 @@ def activate(values: Array, activation: int) -> None:
 
 
 @jit
-def slope(a: float, activation: int) -> float:
-    """Derivative of the activation, from its value a."""
-    if activation == TANH:
-        return 1 - a * a
-    if activation == RELU:
-        return 1.0 if a > 0 else 0.0
-    return a * (1 - a)
+def differentiate(values: Array, activation: int) -> None:
+    """Replace activations of the hidden units by the derivatives of the activation there."""
+    for i in range(len(values)):
+        a = values[i]
+        if activation == TANH:
+            values[i] = 1 - a * a
+        elif activation == RELU:
+            values[i] = 1.0 if a > 0 else 0.0
+        else:
+            values[i] = a * (1 - a)
 
 
 @jit
@@ -141,7 +147,7 @@ def forward_backward(
     training
         Patterns and activation.
     hidden, delta
-        Scratch, (h, patterns) and (patterns,).
+        Scratch, (patterns, h) and (patterns,).
     gradient
         Overwritten with d loss / d weights, in the order of ``weights``.
 
@@ -150,39 +156,36 @@ def forward_backward(
     tuple of float
         Loss (nats) and accuracy (share of patterns).
     """
-    h, patterns = hidden.shape
+    patterns, h = hidden.shape
     b1, w2, b2 = 2 * h, 3 * h, 4 * h
     inputs, targets = training.inputs, training.targets
-    for k in range(h):
-        for p in range(patterns):
-            hidden[k, p] = (
-                weights[2 * k] * inputs[p, 0] + weights[2 * k + 1] * inputs[p, 1] + weights[b1 + k]
-            )
+    for p in range(patterns):
+        x0, x1 = inputs[p, 0], inputs[p, 1]
+        for k in range(h):
+            hidden[p, k] = weights[2 * k] * x0 + weights[2 * k + 1] * x1 + weights[b1 + k]
     activate(hidden.ravel(), training.activation)
     delta[:] = weights[b2]
     for k in range(h):
         for p in range(patterns):
-            delta[p] += weights[w2 + k] * hidden[k, p]
+            delta[p] += weights[w2 + k] * hidden[p, k]
     loss, right = 0.0, 0
-    gradient[b2] = 0
+    gradient[:] = 0
     for p in range(patterns):
         z, y = delta[p], targets[p]
         loss += max(z, 0.0) + math.log1p(math.exp(-abs(z))) - y * z
         right += (z > 0) == (y > 0.5)
         delta[p] = (sigmoid(z) - y) / patterns
         gradient[b2] += delta[p]
-    for k in range(h):
-        output, first, second, bias = 0.0, 0.0, 0.0, 0.0
-        for p in range(patterns):
-            output += delta[p] * hidden[k, p]
-            back = delta[p] * weights[w2 + k] * slope(hidden[k, p], training.activation)
-            first += back * inputs[p, 0]
-            second += back * inputs[p, 1]
-            bias += back
-        gradient[w2 + k] = output
-        gradient[2 * k] = first
-        gradient[2 * k + 1] = second
-        gradient[b1 + k] = bias
+        for k in range(h):
+            gradient[w2 + k] += delta[p] * hidden[p, k]
+    differentiate(hidden.ravel(), training.activation)
+    for p in range(patterns):
+        x0, x1, d = inputs[p, 0], inputs[p, 1], delta[p]
+        for k in range(h):
+            back = d * weights[w2 + k] * hidden[p, k]
+            gradient[2 * k] += back * x0
+            gradient[2 * k + 1] += back * x1
+            gradient[b1 + k] += back
     return loss / patterns, right / patterns
 
 
@@ -211,9 +214,13 @@ def finite(values: Array) -> bool:
 @jit
 def distance(a: Array, b: Array) -> float:
     """||a - b|| / ||b||; 0 where a equals b, b = 0 included."""
-    unit = 0.0
+    difference, norm = 0.0, 0.0
     for i in range(len(a)):
-        unit = max(unit, abs(b[i]))
+        difference += (a[i] - b[i]) ** 2
+        norm += b[i] ** 2
+    if SMALL < norm < LARGE and difference < LARGE:
+        return math.sqrt(difference / norm)
+    unit = np.abs(b).max()
     if unit == 0:
         return 0.0
     # In units of the largest, so that squares of tiny gradients do not vanish.
@@ -258,8 +265,9 @@ def train_block(
     """
     n = len(weights)
     patterns = len(training.targets)
-    hidden, delta = np.empty((n // 4, patterns)), np.empty(patterns)
+    hidden, delta = np.empty((patterns, n // 4)), np.empty(patterns)
     gradient, redistributed = np.empty(n), np.empty(n)
+    theta = 0.0
     order = np.arange(len(watched(weights, gradient, training.gini_of)))
     for t in range(first, last):
         if not finite(weights):
@@ -272,7 +280,7 @@ def train_block(
         record.gini[t] = gini(watched(weights, gradient, training.gini_of), order)
         if t % training.snapshot_every == 0 and len(record.gradients) > 0:
             record.gradients[t // training.snapshot_every] = gradient
-        theta = threshold(gradient, rule, work)
+        theta = threshold(gradient, rule, work, 0.85 * theta)
         redistributed[:] = gradient
         counts = cascade(redistributed, network, rule, theta, work)
         record.threshold[t] = theta

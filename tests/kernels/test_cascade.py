@@ -40,7 +40,7 @@ class Problem:
         g = self.gradient.copy()
         rule = kt.rule(len(g), g.dtype, self.options)
         work = kt.work(len(g), g.dtype, self.max_steps)
-        theta = kernel.threshold(g, rule, work)
+        theta = kernel.threshold(g, rule, work, 0.0)
         counts = kernel.cascade(g, self.graph.network, rule, theta, work)
         assert not work.marked.any()
         assert not work.toppled.any()

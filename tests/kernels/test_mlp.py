@@ -27,7 +27,7 @@ def training(activation, lr=0.5, inline=True, gini_of="output", every=1, targets
 def evaluate(weights, activation, targets=TARGETS):
     """Loss, accuracy and gradient, as the kernel has them."""
     out = np.full(len(weights), 7.0)
-    hidden, delta = np.empty((len(weights) // 4, len(targets))), np.empty(len(targets))
+    hidden, delta = np.empty((len(targets), len(weights) // 4)), np.empty(len(targets))
     setting = training(activation, targets=targets)
     return (*mlp.forward_backward(weights, setting, hidden, delta, out), out)
 
