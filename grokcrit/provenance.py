@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -102,28 +101,12 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def encode(made: Record) -> dict[bytes, bytes]:
-    """Turn a record into schema metadata, sealed with its digest."""
-    return {KEY: json.dumps({**made, "digest": digest(made)}, sort_keys=True).encode()}
-
-
-def digest(made: Record) -> str:
-    """Return the SHA-256 of a record, times of creation left out: equal runs have equal digests.
-
-    Parquet has no checksum for what a record is kept in; a flipped digit of alpha would be believed.
-    """
-
-    def lasting(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: lasting(v) for k, v in value.items() if k not in ("created", "digest")}
-        return list(map(lasting, value)) if isinstance(value, list | tuple) else value
-
-    return hashlib.sha256(json.dumps(lasting(made), sort_keys=True).encode()).hexdigest()
+    """Turn a record into schema metadata."""
+    return {KEY: json.dumps(made, sort_keys=True).encode()}
 
 
 def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
     """Read the record out of schema metadata; None where there is none.
-
-    The seal is left to :func:`check_seal`: a newer version may seal otherwise.
 
     Raises
     ------
@@ -134,19 +117,9 @@ def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
         return None
     try:
         found = json.loads(metadata[KEY])
-        if not isinstance(found, dict) or not isinstance(found["schema"], str):
+        cases = found.get("cases", {}).values()
+        if not (isinstance(found["schema"], str) and all(isinstance(c, dict) for c in cases)):
             raise ValueError
-    except (ValueError, KeyError, RecursionError):
-        raise damaged(where) from None
-    return found
-
-
-def check_seal(found: Record, where: str) -> None:
-    """Raise TableError where a record is not the one that was written."""
-    if found.get("digest") != digest(found):
-        raise damaged(where)
-
-
-def damaged(where: str) -> TableError:
-    """Say that a record cannot be believed."""
-    return TableError(f"{where}: its grokcrit record is damaged; make the table again")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise TableError(f"{where}: its grokcrit record is damaged; make the table again") from None
+    return dict(found)

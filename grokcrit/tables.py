@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,8 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
+SEAL = re.compile(rb"seal:(\d{20}):[0-9a-f]{64}")
+BLANK_SEAL = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,6 @@ class Inputs:
         for column in self.schema.columns:
             check_type(column, arrow, where)
         if found is not None:
-            provenance.check_seal(found, where)
             self.records.append(found)
 
     @property
@@ -141,6 +144,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
         length = path.stat().st_size
         if length == 0:
             raise TableError(f"{path} is empty (0 bytes); make it again")
+        check_seal(path)
         with pq.ParquetFile(path, arrow_extensions_enabled=False) as opened:
             footer, arrow = opened.metadata, opened.schema_arrow
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
@@ -314,12 +318,48 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
 
 
 def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write blocks of a schema into an open output, a row group each."""
+    """Write blocks of a schema into an open output, a row group each, and seal its footer."""
     with pq.ParquetWriter(
         temporary, schema, compression="zstd", write_page_checksum=True
     ) as writer:
         for block in blocks:
             writer.write_table(block, row_group_size=max(block.num_rows, 1))
+        writer.add_key_value_metadata({"grokcrit-footer": BLANK_SEAL})
+    with temporary.open("r+b") as file:
+        footer, start, length = read_footer(file)
+        place = start + footer.index(BLANK_SEAL)
+        file.seek(place)
+        file.write(seal_of(footer, length))
+
+
+def read_footer(file: BinaryIO) -> tuple[bytes, int, int]:
+    """Return the footer of a Parquet file, where it starts, and the length of the file."""
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - 8))
+    start = length - 8 - int.from_bytes(file.read(4), "little")
+    file.seek(max(0, start))
+    return file.read(max(0, length - 8 - start)), start, length
+
+
+def seal_of(blank_footer: bytes, length: int) -> bytes:
+    """Return the seal of a file: its length, and the SHA-256 of its footer without a seal."""
+    return f"seal:{length:020d}:{hashlib.sha256(blank_footer).hexdigest()}".encode()
+
+
+def check_seal(path: Path) -> None:
+    """Raise TableError where a footer is not the one that was written.
+
+    Parquet checks its pages but not its footer, where a flipped bit can make one column's numbers
+    another's (seen). A file that another program has written anew has another length, and then
+    its seal says nothing.
+    """
+    with path.open("rb") as file:
+        footer, _, length = read_footer(file)
+    found = SEAL.search(footer)
+    if found and int(found[1]) == length:
+        blank = footer.replace(found[0], BLANK_SEAL)
+        if seal_of(blank, length) != found[0]:
+            raise TableError(f"{path} is damaged: its footer is not the one that was written")
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:

@@ -226,7 +226,12 @@ def test_the_counts_are_ordered_as_their_meanings_are(problem):
         assert found["duration"] == problem.max_steps
 
 
-@given(problems(), st.integers(-60, 60), st.booleans())
+def in_range(problem):
+    """Whether no value can come near the subnormal numbers, which scale by no power of two."""
+    return problem.gradient.dtype == np.float64 or problem.max_steps <= 3
+
+
+@given(problems().filter(in_range), st.integers(-40, 40), st.booleans())
 def test_a_power_of_two_or_a_change_of_all_signs_changes_no_count(problem, power, flip):
     factor = problem.gradient.dtype.type(2.0**power * (-1 if flip else 1))
     plain = problem.compiled()

@@ -165,6 +165,7 @@ def test_the_hyperbolic_tangent_is_right_to_four_units_in_the_last_place():
     assert found[-1] == 1
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # said by numpy where nothing is compiled
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite_are_never_trained_on(bad):
     assert mlp.finite(np.array([1.0, -2.0, 1e308]))
@@ -265,6 +266,7 @@ def test_the_gini_is_of_the_part_asked_for(gini_of, part):
     assert record.gini[0] == pytest.approx(naive.gini(wanted), rel=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_run_that_breaks_stops_at_its_epoch_and_records_nothing_of_it():
     weights = some_weights(3, 1)
     weights[12] = np.inf

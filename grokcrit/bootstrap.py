@@ -1,4 +1,0 @@
-import sys
-from grokcrit.stages import bootstrap
-
-sys.modules[__name__] = bootstrap
