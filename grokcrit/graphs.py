@@ -120,7 +120,8 @@ def graph(topology: str = "ba", n: int = 2001, degree: int = 6, seed: int = 0) -
     Parameters
     ----------
     topology
-        ``ba`` (Barabasi-Albert, m = degree / 2, attachment in proportion to degree), ``ring`` (degree / 2 neighbours each side),
+        ``ba`` (Barabasi-Albert, m = degree / 2, attachment in proportion to degree),
+        ``ring`` (degree / 2 neighbours each side),
         ``lattice`` (open square grid, the first n sites row by row of the smallest square that
         holds them, degree up to 4), ``small-world`` (Watts-Strogatz, a tenth of the edges rewired),
         ``erdos-renyi`` (n * degree / 2 edges) or ``random-regular``.

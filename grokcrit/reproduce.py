@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from grokcrit import plot, tables
 from grokcrit._version import __version__
-from grokcrit.claims import Claim, claims, number, other_choices
+from grokcrit.claims import Claim, claims
+from grokcrit.claims.exponents import other_choices
+from grokcrit.claims.row import number
 from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
 from grokcrit.parallel import Progress

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import special
 
-from grokcrit.errors import FitError
+from grokcrit.errors import FitError, TableError
 from grokcrit.kernels.resample import resampled_means
 from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, CASE_COLUMNS
-from grokcrit.tables import split
+from grokcrit.tables import Inputs, split
 from grokcrit.vocabulary import MINIMUM_SIZES
 
 Reals: TypeAlias = npt.NDArray[np.float64]
@@ -82,6 +82,30 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
     """Return a column as an array."""
     values: npt.NDArray[Any] = table[name].to_numpy()
     return values
+
+
+def ensembles_of(inputs: Inputs) -> list[Ensemble]:
+    """Read avalanche tables and split them into their cases.
+
+    Raises
+    ------
+    TableError
+        The tables were made with different root seeds or step limits, which no column tells apart:
+        they would be pooled in silence.
+    FitError
+        No case has three sizes.
+    """
+    for name in ("seed", "max_steps"):
+        found = {record["configuration"].get(name) for record in inputs.records}
+        if len(found) > 1:
+            given = " and ".join(
+                "as trained" if f is None else str(f) for f in sorted(found, key=str)
+            )
+            raise TableError(
+                f"the avalanche tables were made with different --{name.replace('_', '-')} "
+                f"({given}); make them with one"
+            )
+    return ensembles(inputs.read())
 
 
 def ensembles(table: pa.Table) -> list[Ensemble]:
@@ -345,7 +369,8 @@ def interval(
     Parameters
     ----------
     draws
-        Shape (resamples, bins); draws that are NaN (a size lost all its data) are left out.
+        Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
+        out.
     influences
         Shape (R, bins).
     confidence

@@ -149,7 +149,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
             footer, arrow = opened.metadata, opened.schema_arrow
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
         raise unreadable(path, error) from None
-    # The footer's own count of values is not asked for: on a damaged one pyarrow 26 ends the process.
+    # The footer's count of values is not asked for: on a damaged one pyarrow 26 ends the process.
     if footer.num_rows > ROWS_A_BYTE * length:
         raise TableError(f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes")
     return footer, arrow

@@ -91,7 +91,7 @@ def bootstrap(
     record = provenance.record(
         BOOTSTRAP.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
-    found = scaling.ensembles(inputs.read())
+    found = scaling.ensembles_of(inputs)
     samples = list(
         in_order(
             lambda each, stop: case_samples(each, chosen, stop),

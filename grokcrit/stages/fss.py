@@ -64,7 +64,7 @@ def fss(
     )
     parts = in_order(
         lambda each, stop: case_fits(each, chosen, stop),
-        scaling.ensembles(inputs.read()),
+        scaling.ensembles_of(inputs),
         cost=lambda each: each.runs,
         threads=threads,
         progress=progress,

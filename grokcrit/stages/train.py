@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit import provenance
-from grokcrit.errors import RunError
+from grokcrit.errors import OptionError, RunError
 from grokcrit.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
-from grokcrit.options import TrainOptions, init_scale
+from grokcrit.options import INT32_MAX, TrainOptions, init_scale
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.rng import stream
 from grokcrit.schemas import TRAIN
@@ -97,6 +97,11 @@ def runs(
     options: TrainOptions, *, threads: int | None = None, progress: Progress | None = None
 ) -> Iterator[pa.Table]:
     """Train every run; yield one table each, by width and seed."""
+    largest = 4 * options.hidden[-1] + 1
+    if (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
+        raise OptionError(
+            "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
+        )
     schema = TRAIN.recorded(record(options))
     graphs = {h: graph_of(options.cascade, 4 * h + 1) for h in options.hidden}
     tasks = [Run(options, h, s) for h in options.hidden for s in range(options.seeds)]

@@ -266,6 +266,18 @@ def test_the_same_run_twice_is_named_and_never_pooled(chain, tmp_path):
         assert "2 times" in sentence(grokcrit(stage, *source, cwd=tmp_path, code=1))
 
 
+def test_avalanches_that_no_column_tells_apart_are_never_pooled(tmp_path):
+    for width, seed in ((4, 0), (8, 0), (16, 1)):
+        options = ["--hidden", width, "--seeds", "1", "--epochs", "20"]
+        grokcrit("train", *options, "-o", f"t{width}.parquet", cwd=tmp_path)
+        made = ["-o", f"a{width}.parquet", "--seed", seed]
+        grokcrit("avalanche", f"t{width}.parquet", *made, cwd=tmp_path)
+    source = [f"a{width}.parquet" for width in (4, 8, 16)]
+    for stage in ("fss", "bootstrap"):
+        said = sentence(grokcrit(stage, *source, cwd=tmp_path, code=1))
+        assert "different --seed (0 and 1)" in said
+
+
 def test_fewer_than_three_sizes_say_how_many_were_found_and_are_needed(tmp_path):
     grokcrit("train", "--hidden", "8,16", "--seeds", "1", "--epochs", "20", cwd=tmp_path)
     grokcrit("avalanche", "train.parquet", cwd=tmp_path)

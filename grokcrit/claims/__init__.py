@@ -1,0 +1,42 @@
+"""The source's claims held against our tables, row by row.
+
+Where the source gives an error, abs(difference) <= 2 sqrt(se^2 + se_source^2) agrees (METHOD,
+section 5). Where it gives none, or words, the verdict is "consistent" or "not seen", by the rule
+that each function states.
+"""
+
+from __future__ import annotations
+
+from grokcrit import reference as source
+from grokcrit.claims import dynamics, exponents, synthetic
+from grokcrit.claims.row import Claim, Tables
+from grokcrit.vocabulary import STATISTICS
+
+__all__ = ["Claim", "claims"]
+
+
+def claims(tables: Tables) -> list[Claim]:
+    """Judge every claim that XOR and the synthetic control can answer.
+
+    Parameters
+    ----------
+    tables
+        ``train`` (without gradients), ``avalanche``, ``fss``, ``bootstrap`` of the default
+        experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds,
+        data and null; ``shadow-fss``; ``choices-fss`` and ``choices-train``: other choices.
+    """
+    rows = [exponents.phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS]
+    rows += [exponents.phase(source.D_AFTER, "post", s, tables) for s in STATISTICS]
+    rows.append(exponents.phase(source.D_AGGREGATE, "aggregate", "max", tables))
+    rows.append(exponents.phase(source.GAMMA, "aggregate", "mean", tables))
+    rows += synthetic.synthetic(tables)
+    rows.append(dynamics.grokking_epochs(tables))
+    rows += dynamics.gini(tables)
+    rows.append(exponents.peaks(tables))
+    rows.append(exponents.leave_one_out(tables))
+    rows.append(dynamics.relaxation(tables))
+    rows.append(dynamics.deviation(tables))
+    rows.append(exponents.crossing_topologies(tables))
+    rows.append(exponents.crossing_shadow(tables))
+    rows.append(dynamics.single_fits(tables))
+    return rows
