@@ -96,7 +96,7 @@ def ensembles_of(inputs: Inputs) -> list[Ensemble]:
         No case has three sizes.
     """
     for name in ("seed", "max_steps"):
-        found = {record["configuration"].get(name) for record in inputs.records}
+        found = {record.get("configuration", {}).get(name) for record in inputs.records}
         if len(found) > 1:
             given = " and ".join(
                 "as trained" if f is None else str(f) for f in sorted(found, key=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import Any
 
 import pyarrow as pa
@@ -198,7 +199,8 @@ def crossing_topologies(tables: Tables) -> Claim:
     of_null = [null for _, _, null in found if null is not None]
     of_one = [one for _, one, _ in found if one is not None]
     missing = sorted({t for t, _, null in found if null is None})
-    times = f"epoch {min(of_null):.0f} to {max(of_null):.0f}" if of_null else "-"
+    middle = f"median epoch {statistics.median(of_null):.0f}" if of_null else ""
+    times = f"{middle} ({min(of_null):.0f} to {max(of_null):.0f})" if of_null else "-"
     return plain(
         source.CROSSING_TOPOLOGIES,
         f"{len(of_null)} of {len(graphs)} graphs cross their null",
