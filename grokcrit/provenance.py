@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from grokcrit._version import __version__
@@ -17,7 +16,8 @@ Record: TypeAlias = dict[str, Any]
 KEY = b"grokcrit"
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
 
-command_line: ContextVar[str | None] = ContextVar("command_line", default=None)
+# The command line of this process, where it is a command; None in a Python program.
+command_line: str | None = None
 
 
 def now() -> str:
@@ -67,7 +67,7 @@ def record(
     return {
         "schema": schema,
         "grokcrit": __version__,
-        "command_line": command_line.get(),
+        "command_line": command_line,
         "configuration": configuration,
         "root_seed": root_seed,
         "versions": {

@@ -73,7 +73,7 @@ def on_sigterm(_number: int, _frame: FrameType | None) -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run a command line and return its exit code: 0, 1 (data, run) or 2 (command line)."""
-    provenance.command_line.set(shlex.join(["grokcrit", *arguments]))
+    provenance.command_line = shlex.join(["grokcrit", *arguments])
     signal.signal(signal.SIGTERM, on_sigterm)
     if not arguments:
         with contextlib.redirect_stdout(sys.stderr):
