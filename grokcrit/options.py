@@ -30,7 +30,8 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
 def check_integer(name: str, value: int, low: int, high: int = INT32_MAX) -> None:
     """Raise OptionError unless ``low <= value <= high``."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or not low <= value <= high:
-        limits = f"at least {low}" if high == INT32_MAX else f"from {low} to {high}"
+        small = high == INT32_MAX and not (isinstance(value, numbers.Real) and value > high)
+        limits = f"at least {low}" if small else f"from {low} to {high}"
         raise OptionError(name, f"must be a whole number, {limits}, got {value!r}")
 
 

@@ -95,16 +95,19 @@ def ensembles_of(inputs: Inputs) -> list[Ensemble]:
     FitError
         No case has three sizes.
     """
-    for name in ("seed", "max_steps"):
-        found = {record.get("configuration", {}).get(name) for record in inputs.records}
-        if len(found) > 1:
-            given = " and ".join(
-                "as trained" if f is None else str(f) for f in sorted(found, key=str)
-            )
-            raise TableError(
-                f"the avalanche tables were made with different --{name.replace('_', '-')} "
-                f"({given}); make them with one"
-            )
+    known: dict[tuple[str, str], Any] = {}
+    for record in inputs.records:
+        configuration = record.get("configuration", {})
+        for case in record.get("cases", {}):
+            for name in ("seed", "max_steps"):
+                value = configuration.get(name)
+                value = value.get(case) if isinstance(value, dict) else value
+                other = known.setdefault((case, name), value)
+                if other != value:
+                    raise TableError(
+                        f"avalanche tables of case {case} were made with different "
+                        f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
+                    )
     return ensembles(inputs.read())
 
 
@@ -289,7 +292,7 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
 
     dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
     # A flat line is flat: what rounding left of it is no variance to be explained.
-    flat = np.abs(dy).max(axis=-1) <= 1e-14 * (1 + np.abs(y).max(axis=-1))
+    flat = np.abs(dy).max(axis=-1, initial=0) <= 1e-14 * (1 + np.abs(y).max(axis=-1, initial=0))
     dy = np.where(flat[..., None], 0.0, dy)
     sxx = (dx * dx).sum(axis=-1)
     exponent = ratio((dx * dy).sum(axis=-1), sxx)
@@ -354,25 +357,70 @@ def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
     return (weight[:, ensemble.size_of] * (values.T / mean[:, ensemble.size_of] - 1)).T
 
 
-def interval(
-    ensemble: Ensemble, draws: Reals, influences: Reals, confidence: float
-) -> tuple[Reals, Reals]:
+@dataclass(frozen=True)
+class Widening:
+    """How few runs there are, for each bin.
+
+    Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
+    variance is itself estimated.
+
+    Attributes
+    ----------
+    scale : ndarray, shape (bins,)
+        c, the root of the unbiased variance over that of the resampling, from the influences.
+    freedom : ndarray, shape (bins,)
+        Welch-Satterthwaite degrees of freedom of the variance.
+    single : ndarray of bool, shape (bins,)
+        Whether some size has one run, so that nothing can be said.
+    """
+
+    scale: Reals
+    freedom: Reals
+    single: npt.NDArray[np.bool_]
+
+
+def widening(ensemble: Ensemble, influences: Reals) -> Widening:
+    """Work out how much wider than the draws an exponent's distribution is.
+
+    Parameters
+    ----------
+    influences
+        Shape (R, bins).
+    """
+    bins = influences.shape[1]
+    variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+    single = np.zeros(bins, bool)
+    for k in range(len(ensemble.sizes)):
+        mine = influences[ensemble.size_of == k]
+        n = (~np.isnan(mine)).sum(axis=0)
+        mean = np.where(np.isnan(mine), 0.0, mine).sum(axis=0) / np.maximum(n, 1)
+        square = np.where(np.isnan(mine), 0.0, (mine - mean) ** 2).sum(axis=0)
+        part = square / np.maximum(n * (n - 1), 1)
+        variance += part
+        resampled += part * (n - 1) / np.maximum(n, 1)
+        spread += part**2 / np.maximum(n - 1, 1)
+        single |= n == 1
+    moving = resampled > 0
+    return Widening(
+        np.sqrt(np.where(moving, variance, 1.0) / np.where(moving, resampled, 1.0)),
+        np.where(moving, variance**2 / np.where(moving, spread, 1.0), 1.0),
+        single,
+    )
+
+
+def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
     """Interval of an exponent from its bootstrap draws, widened for few runs.
 
     The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
-    for several samples. Resampling n runs gives (n - 1) / n of the variance, and the normal
-    quantile inside the percentile ignores that the variance is itself estimated. So the
-    percentiles taken are Phi(-+ c t), with c^2 the ratio of the unbiased variance to that of the
-    resampling, t Student's quantile at the Welch-Satterthwaite degrees of freedom, both from the
-    runs' influences.
+    for several samples: the percentiles taken are Phi(-+ c t), t Student's quantile.
 
     Parameters
     ----------
     draws
         Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
         out.
-    influences
-        Shape (R, bins).
+    few
+        How few runs there are.
     confidence
         0.95 for a 95 % interval.
 
@@ -381,36 +429,32 @@ def interval(
     tuple of ndarray, shape (bins,)
         Low and high; NaN where a size in the fit has fewer than two runs.
     """
-    bins = draws.shape[1]
-    variance, resampled, curvature = np.zeros(bins), np.zeros(bins), np.zeros(bins)
-    short = np.zeros(bins, bool)
-    for k in range(len(ensemble.sizes)):
-        mine = influences[ensemble.size_of == k]
-        n = (~np.isnan(mine)).sum(axis=0)
-        filled = np.where(np.isnan(mine), 0.0, mine)
-        mean = filled.sum(axis=0) / np.maximum(n, 1)
-        square = np.where(np.isnan(mine), 0.0, (mine - mean) ** 2).sum(axis=0)
-        part = square / np.maximum(n * (n - 1), 1)
-        variance += part
-        resampled += part * (n - 1) / np.maximum(n, 1)
-        curvature += part**2 / np.maximum(n - 1, 1)
-        short |= n == 1
-    moving = resampled > 0
-    safe = np.where(moving, resampled, 1.0)
-    freedom = np.where(moving, variance**2 / np.where(moving, curvature, 1.0), 1.0)
-    quantile = special.stdtrit(freedom, 0.5 + confidence / 2)
-    tail = special.ndtr(-np.sqrt(np.where(moving, variance, 1.0) / safe) * quantile)
-    low, high = np.full(bins, np.nan), np.full(bins, np.nan)
-    for b in np.flatnonzero(~short):
+    tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
+    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
+    for b in np.flatnonzero(~few.single):
         valid = draws[~np.isnan(draws[:, b]), b]
         if len(valid):
             low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
     return low, high
 
 
-def two_sided_p(draws: Reals) -> Reals:
-    """Two-sided p of zero: how often draws fall on either side of it, shape (resamples, ...)."""
+def two_sided_p(draws: Reals, few: Widening) -> Reals:
+    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
+
+    Parameters
+    ----------
+    draws
+        Shape (resamples, bins).
+    few
+        How few runs there are.
+
+    Returns
+    -------
+    ndarray, shape (bins,)
+        At least that of one draw beyond zero; NaN without draws or with a single run.
+    """
     below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
     valid = (~np.isnan(draws)).sum(axis=0)
-    p = np.minimum(1.0, 2 * (1 + np.minimum(below, above)) / (1 + valid))
-    return np.where(valid > 0, p, np.nan)
+    tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))
+    p = 2 * special.stdtr(few.freedom, special.ndtri(tail) / few.scale)
+    return np.where((valid > 0) & ~few.single, p, np.nan)

@@ -118,8 +118,7 @@ def truncation(cut: int, total: int) -> list[Notice]:
         Notice(
             "truncated",
             f"{cut} of {total} avalanches were cut off at --max-steps with nodes still above the "
-            "threshold: their sizes are too small (a node without neighbours never relaxes under "
-            "'diffuse')",
+            "threshold: their sizes are too small",
         )
     ]
 
@@ -189,6 +188,9 @@ def baseline(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
     }
 
 
+SAME_RUNS = ("n_sizes", "n_runs", "n_avalanches")
+
+
 def shared(row: Row) -> tuple[Any, ...]:
     """Return what a fit of the data shares with that of its null."""
     names = [n for n in CASE_COLUMNS if n not in ("surrogate", "replicate")]
@@ -209,6 +211,8 @@ def fss_summary(table: pa.Table) -> Summary:
         if f["window"] not in PHASES and not f["n_avalanches"]:
             continue
         null = nulls.get(shared(f)) if is_data(f) else None
+        if null and any(null[name] != f[name] for name in SAME_RUNS):
+            null = None
         rows.append(
             {
                 **{name: f[name] for name in shown},
@@ -237,13 +241,11 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
     warnings = []
     if not nulls:
         warnings.append(no_null())
+    elif any(f[n] != nulls[shared(f)][n] for f in fits if shared(f) in nulls for n in SAME_RUNS):
+        warnings.append(other_runs())
     whole = [f for f in fits if f["window"] == "aggregate" and f["statistic"] == "mean"]
-    thin = sorted({f["window"] for f in fits if f["exponent"] is None and f["window"] in PHASES})
-    if thin:
-        warnings.append(
-            Notice("thin-window", f"no fit in {', '.join(thin)}: fewer than three sizes have data")
-        )
-    lost = sum(f["n_sizes_excluded"] for f in fits if f["window"] in PHASES and f["n_sizes"])
+    warnings += thin_windows(fits)
+    lost = sum(f["n_sizes_excluded"] for f in fits if f["exponent"] is not None)
     if lost:
         warnings.append(
             Notice("sizes-excluded", f"{lost} times a size was left out of a fit: no data, or 0")
@@ -278,11 +280,28 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
     return warnings
 
 
+def thin_windows(fits: list[Row]) -> list[Notice]:
+    """Warn of phases without a fit."""
+    thin = sorted({f["window"] for f in fits if f["exponent"] is None and f["window"] in PHASES})
+    if not thin:
+        return []
+    return [Notice("thin-window", f"no fit in {', '.join(thin)}: fewer than three sizes have data")]
+
+
 def no_null() -> Notice:
     """Tell how to add the baseline."""
     return Notice(
         "no-null",
         f"there is no Gaussian null to judge exponents against; add it with '{HOW_TO_ADD_NULL}'",
+    )
+
+
+def other_runs() -> Notice:
+    """Say that the baseline is of other runs than the data."""
+    return Notice(
+        "null-of-other-runs",
+        "the Gaussian null is not of the same runs and snapshots as the data, so it is not set "
+        f"beside them; make both from the same train table, with '{HOW_TO_ADD_NULL}'",
     )
 
 
@@ -318,7 +337,12 @@ def bootstrap_summary(table: pa.Table) -> Summary:
                 "p": against and against["p"],
             }
         )
-    warnings = [] if any(r["part"] for r in data) else [no_null()]
+    warnings = []
+    if not any(r["part"] for r in data):
+        has_null = any(r["surrogate"] == "gaussian" for r in few)
+        warnings.append(other_runs() if has_null else no_null())
+    own_rows = [r for r in data if r["kind"] == "estimate" and r["part"] is None]
+    warnings += thin_windows(own_rows)
     return Summary("run bootstrap", rows, warnings, {"p": ".2g"})
 
 

@@ -255,7 +255,7 @@ def describe(block: pa.Table, row: int) -> str:
     return f"row {row} ({', '.join(named)})" if named else f"row {row}"
 
 
-def check_unique(table: pa.Table, schema: Schema) -> None:
+def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> None:
     """Raise TableError where two rows carry the same key, naming the first such key."""
     counts = table.group_by(list(schema.key)).aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
@@ -263,7 +263,8 @@ def check_unique(table: pa.Table, schema: Schema) -> None:
     twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
     name = ", ".join(f"{k} {twice[k]}" for k in schema.key if twice[k] is not None)
     raise TableError(
-        f"the same row is there {twice['count_all']} times among the {schema.stage} inputs "
+        f"the same row is there {twice['count_all']} times among the {inputs or schema.stage} "
+        f"inputs "
         f"({name}); give each table once, or tell the cases apart with --label"
     )
 
@@ -311,10 +312,14 @@ def sync(path: Path) -> None:
 
 
 def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
-    """Raise OptionError where an output would take the place of one of its inputs."""
-    for each in inputs:
-        if os.path.exists(each) and os.path.realpath(each) == os.path.realpath(out):
-            raise OptionError("out", f"would overwrite the input {each}; choose another name")
+    """Raise OptionError where an output would replace an input, or lie among its parts."""
+    place = Path(os.path.realpath(out))
+    for each in (Path(os.path.realpath(path)) for path in inputs):
+        if each == place or (each.is_dir() and place.parent == each):
+            raise OptionError(
+                "out",
+                f"{str(out)!r} would overwrite or join the input {each}; choose another place",
+            )
 
 
 def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:

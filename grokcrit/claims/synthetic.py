@@ -35,9 +35,10 @@ def synthetic(tables: Tables) -> list[Claim]:
     )
     inside = min(means) - 0.005 <= 0.99 <= max(means) + 0.005
     cut = sum(f["n_truncated"] for f in fits)
+    where = sorted({f["topology"] for f in fits if f["n_truncated"]})
     remark = (
-        f" {cut} avalanches, all on graphs with isolated nodes, were cut off: such a node never "
-        "relaxes under 'diffuse', and how many there are differs from graph to graph."
+        f" {cut} avalanches were cut off, on {', '.join(where)}: under 'diffuse' a node without "
+        "neighbours never relaxes, and how many there are differs from graph to graph."
         if cut
         else ""
     )

@@ -13,6 +13,9 @@ def main() -> None:
     if arguments == ["--version"]:  # answered before anything else loads
         print(f"grokcrit {__version__}")
         return
-    from grokcrit.cli.app import invoke
+    try:
+        from grokcrit.cli.app import invoke
 
-    sys.exit(invoke(arguments))
+        sys.exit(invoke(arguments))
+    except KeyboardInterrupt:  # before the command has begun
+        sys.exit(130)

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -67,14 +68,19 @@ class TerminatedError(BaseException):
 
 
 def on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    """Turn SIGTERM into an exception."""
+    """Turn SIGTERM and SIGHUP into an exception."""
     raise TerminatedError
 
 
 def invoke(arguments: list[str]) -> int:
     """Run a command line and return its exit code: 0, 1 (data, run) or 2 (command line)."""
     provenance.command_line = shlex.join(["grokcrit", *arguments])
-    signal.signal(signal.SIGTERM, on_sigterm)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), on_sigterm)
+    # A stream that the caller has closed is None in Python; what is said there goes nowhere.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     if not arguments:
         with contextlib.redirect_stdout(sys.stderr):
             app(["--help"], standalone_mode=False, prog_name="grokcrit")
@@ -82,9 +88,9 @@ def invoke(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="grokcrit")
         if code == INTERRUPTED:  # how Typer hands Ctrl-C back
-            leave("interrupted; no output was written", INTERRUPTED)
+            leave("interrupted; nothing half-written remains", INTERRUPTED)
     except TerminatedError:
-        leave("terminated; no output was written", TERMINATED)
+        leave("terminated; nothing half-written remains", TERMINATED)
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -20,7 +20,9 @@ def complete_surrogate(start: str) -> list[str]:
 def avalanche(
     train: Annotated[
         list[Path],
-        typer.Argument(metavar="TRAIN...", help="Train tables, or folders of their parts."),
+        typer.Argument(
+            metavar="TRAIN...", readable=False, help="Train tables, or folders of their parts."
+        ),
     ],
     topology: probing.Topologies = None,
     degree: probing.DegreeOverride = None,
@@ -39,9 +41,9 @@ def avalanche(
     ] = None,
     replicates: Annotated[int, typer.Option(help="Draws of each random surrogate.")] = 1,
     seed: sh.Seed = 0,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Table to write.")] = Path(
-        "avalanche.parquet"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+    ] = Path("avalanche.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,
     json: sh.Json = False,

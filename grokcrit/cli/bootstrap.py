@@ -13,15 +13,19 @@ from grokcrit.cli import shell as sh
 def bootstrap(
     avalanche: Annotated[
         list[Path],
-        typer.Argument(metavar="AVALANCHE...", help="Avalanche tables, or folders of their parts."),
+        typer.Argument(
+            metavar="AVALANCHE...",
+            readable=False,
+            help="Avalanche tables, or folders of their parts.",
+        ),
     ],
     observable: sh.Observable = None,
     resamples: sh.Resamples = 10000,
     confidence: sh.Confidence = 0.95,
     seed: sh.Seed = 0,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Table to write.")] = Path(
-        "bootstrap.parquet"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+    ] = Path("bootstrap.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,
     json: sh.Json = False,

@@ -37,7 +37,10 @@ def plot(
         ),
     ],
     table: Annotated[
-        list[Path], typer.Argument(metavar="TABLE...", help="The tables it needs, in any order.")
+        list[Path],
+        typer.Argument(
+            metavar="TABLE...", readable=False, help="The tables it needs, in any order."
+        ),
     ],
     observable: Annotated[str, typer.Option(help=f"{', '.join(OBSERVABLES)}.")] = "size",
     statistic: Annotated[
@@ -60,7 +63,12 @@ def plot(
     seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="png, pdf or svg, by extension.  [default: FIGURE.png]"),
+        typer.Option(
+            "-o",
+            "--out",
+            readable=False,
+            help="png, pdf or svg, by extension.  [default: FIGURE.png]",
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")

@@ -16,7 +16,9 @@ def reproduce(
         typer.Option(help="smoke (tiny, means nothing), paper (the source's size) or full."),
     ] = "paper",
     seed: sh.Seed = 0,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to fill.")] = Path("results"),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, help="Folder to fill.")
+    ] = Path("results"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,
     json: sh.Json = False,

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from grokcrit.errors import OptionError
+from grokcrit.errors import OptionError, TableError
 from grokcrit.parallel import Progress
 
 if TYPE_CHECKING:
@@ -138,8 +138,11 @@ class Shell:
             elif not self.quiet:
                 self._table(summary)
             sys.stdout.flush()
-        except BrokenPipeError:  # the reader has gone, as `| head` does; the work is done
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # A reader that has gone, as `| head` does, wants no more; the work is done.
+            if not isinstance(error, BrokenPipeError):
+                raise TableError(f"cannot write to standard output: {error.strerror}") from None
         if not (self.quiet or self.as_json):
             print(f"wrote {out}", file=sys.stderr)
         if not self.quiet:
@@ -149,6 +152,7 @@ class Shell:
     def _table(self, summary: Summary) -> None:
         from rich import box
         from rich.console import Console
+        from rich.measure import Measurement
         from rich.table import Table
 
         seen = on_terminal(sys.stdout)
@@ -166,6 +170,9 @@ class Shell:
             table.add_column(name, justify="right" if numeric else "left", overflow="fold")
         for row in summary.rows:
             table.add_row(*(cell(v, summary.formats.get(k, ".3f")) for k, v in row.items()))
+        # On a narrow terminal lines run over; numbers and words are never cut in two.
+        wide = console.options.update(max_width=PIPE_WIDTH)
+        console.width = max(console.width, Measurement.get(console, wide, table).minimum)
         console.print(table)
 
 

@@ -59,9 +59,9 @@ def train(
         str | None, typer.Option(help="Name of the case.  [default: a digest of the options]")
     ] = None,
     seed: sh.Seed = DEFAULTS.seed,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Table to write.")] = Path(
-        "train.parquet"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+    ] = Path("train.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,
     json: sh.Json = False,

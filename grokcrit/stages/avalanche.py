@@ -130,7 +130,7 @@ def avalanche(
     inputs = Inputs(tables, TRAIN)
     cases = inputs.cases
     record = provenance.record(
-        AVALANCHE.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
+        AVALANCHE.name, resolved(chosen, cases), root_seed=chosen.seed, inputs=inputs.records
     )
     results = in_order(
         lambda block, stop: block_avalanches(block, cases, chosen, stop),
@@ -143,9 +143,20 @@ def avalanche(
     if not found:
         raise TableError("there is no gradient in the train tables: every snapshot is null")
     joint = pa.concat_tables(found)
-    check_unique(joint, AVALANCHE)
+    check_unique(joint, AVALANCHE, "train")
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
     return ordered.replace_schema_metadata(provenance.encode(record))
+
+
+def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the training's options where none was given, by case where cases differ."""
+    options = dataclasses.asdict(chosen)
+    for name, value in options.items():
+        if value is None and cases:
+            by_case = {case: trained[name] for case, trained in cases.items() if name in trained}
+            alike = all(each == next(iter(by_case.values())) for each in by_case.values())
+            options[name] = next(iter(by_case.values()), None) if alike else by_case
+    return options
 
 
 def block_avalanches(
@@ -191,6 +202,12 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
             f"n_params is {n}"
         )
     flat = column.flatten()
+    if flat.null_count:
+        row = int(np.argmax(pc.is_null(flat).to_numpy(zero_copy_only=False))) // n
+        raise TableError(
+            f"the gradient of {name}, epoch {run['epoch'][row]} holds a null; "
+            "nothing was computed from it: leave the run out, or train it again"
+        )
     values: npt.NDArray[np.floating] = flat.to_numpy(zero_copy_only=False).reshape(-1, n)
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).all(axis=1)))

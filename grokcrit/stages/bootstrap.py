@@ -219,13 +219,18 @@ def estimates(
         return tables[0]
     difference = np.array([part is not None or w == DIFFERENCE for w in Sample.windows])
     outer = [0.5 - chosen.confidence / 2, 0.5 + chosen.confidence / 2]
-    corrected = scaling.interval(sample.ensemble, draws, influences, chosen.confidence)
+    few = scaling.widening(sample.ensemble, influences)
+    corrected = scaling.interval(draws, few, chosen.confidence)
     single = np.isnan(corrected[0])  # no fit, or a size with one run, whose resampling is no spread
     plain = np.full((2, windows), np.nan)
     plain[:, ~single] = np.nanquantile(draws[:, ~single], outer, axis=0)
-    for method, (low, high) in ((INTERVAL, corrected), (PLAIN, plain)):
+    as_drawn = scaling.Widening(np.ones(windows), np.full(windows, np.inf), single)
+    for method, (low, high), wider in (
+        (INTERVAL, corrected, few),
+        (PLAIN, plain, as_drawn),
+    ):
         ends = {"ci_low": low, "ci_high": high}
-        p = np.where(difference & ~single, scaling.two_sided_p(draws), np.nan)
+        p = np.where(difference & ~single, scaling.two_sided_p(draws, wider), np.nan)
         named = {"kind": ["interval"] * windows, "method": [method] * windows}
         tables.append(rows(sample, {**columns, **named, **ends, "p": p}))
     return pa.concat_tables(tables)

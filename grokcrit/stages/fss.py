@@ -113,10 +113,9 @@ def statistic_fits(
         kept = by_run[:, fitted]
         drawn = scaling.fit(sizes, scaling.resample(ensemble, kept, draws))
         influences = scaling.influence(ensemble, kept, by_size[fitted])
-        low[fitted], high[fitted] = scaling.interval(
-            ensemble, drawn.exponent, influences, chosen.confidence
-        )
-        bend_p[fitted] = scaling.two_sided_p(drawn.curvature)
+        few = scaling.widening(ensemble, influences)
+        low[fitted], high[fitted] = scaling.interval(drawn.exponent, few, chosen.confidence)
+        bend_p[fitted] = scaling.two_sided_p(drawn.curvature, few)
     everything = np.ones(len(ensemble.epoch), bool)
     quiet = ensemble.observe("size") == 0
 

@@ -276,6 +276,43 @@ def test_avalanches_that_no_column_tells_apart_are_never_pooled(tmp_path):
     for stage in ("fss", "bootstrap"):
         said = sentence(grokcrit(stage, *source, cwd=tmp_path, code=1))
         assert "different --seed (0 and 1)" in said
+    made = ["-o", "a16.parquet", "--max-steps", "1"]
+    grokcrit("avalanche", "t16.parquet", *made, cwd=tmp_path)
+    said = sentence(grokcrit("fss", *source, cwd=tmp_path, code=1))
+    assert "different --max-steps (20 and 1)" in said
+
+
+def test_a_case_of_one_size_beside_a_good_one_has_rows_without_an_exponent(chain, tmp_path):
+    odd = ["--hidden", "8", "--seeds", "2", "--epochs", "20", "--lr", "0.6"]
+    grokcrit("train", *odd, "-o", "odd.parquet", cwd=tmp_path)
+    grokcrit("avalanche", chain / "train.parquet", "odd.parquet", cwd=tmp_path)
+    for stage in ("fss", "bootstrap"):
+        done = grokcrit(stage, "avalanche.parquet", cwd=tmp_path)
+        assert done.stderr.count("[thin-window]") == 1
+        rows = pq.read_table(tmp_path / f"{stage}.parquet").to_pandas()
+        whole = rows[rows.window == "aggregate"]
+        missing = whole.exponent.isna().groupby(whole.case).all()
+        assert sorted(missing) == [False, True]
+
+
+def test_an_output_among_the_parts_of_its_input_is_refused(chain, tmp_path):
+    (tmp_path / "parts").mkdir()
+    shutil.copy(chain / "train.parquet", tmp_path / "parts")
+    for name in ("train.parquet", "new.parquet"):
+        out = ["-o", f"parts/{name}"]
+        assert "--out" in sentence(grokcrit("avalanche", "parts", *out, cwd=tmp_path, code=2))
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == ["train.parquet"]
+
+
+def test_a_null_of_other_runs_is_not_set_beside_the_data(chain, tmp_path):
+    grokcrit("train", *SMALL[:2], "--seeds", "1", "--epochs", "120", cwd=tmp_path)
+    null = ["--surrogate", "gaussian", "-o", "null.parquet"]
+    grokcrit("avalanche", "train.parquet", *null, cwd=tmp_path)
+    grokcrit("avalanche", chain / "train.parquet", "-o", "data.parquet", cwd=tmp_path)
+    for stage in ("fss", "bootstrap"):
+        done = grokcrit(stage, "data.parquet", "null.parquet", cwd=tmp_path)
+        assert "[null-of-other-runs]" in done.stderr
+        assert "[no-null]" not in done.stderr
 
 
 def test_fewer_than_three_sizes_say_how_many_were_found_and_are_needed(tmp_path):

@@ -165,7 +165,11 @@ def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone()
             for d in rows_of(made, kind="draw", statistic=found["statistic"], window="post - pre")
         ]
         fewer = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
-        assert found["p"] == pytest.approx(min(1, 2 * (1 + fewer) / 51))
+        counted = min(1, 2 * (1 + fewer) / 51)
+        if found["method"] == "percentile":
+            assert found["p"] == pytest.approx(counted)
+        else:  # widened for few runs, as its interval is
+            assert counted < found["p"] < 1 or counted == 1
     assert all(r["p"] is None for r in made.to_pylist() if r["kind"] != "interval")
 
 

@@ -263,9 +263,35 @@ def test_fewer_resamples_are_the_first_of_more():
 
 def test_the_two_sided_p_of_zero_counts_both_sides():
     draws = np.array([[-1, 1, 0, np.nan], [2, 2, 0, np.nan], [3, 3, 0, np.nan], [4, 4, 0, np.nan]])
-    found = scaling.two_sided_p(draws)
-    assert found[:3].tolist() == pytest.approx([2 * 2 / 5, 2 * 1 / 5, 1.0])
+    # With runs without number the widening vanishes and the p is that of the draws alone.
+    many = scaling.Widening(np.ones(4), np.full(4, 1e9), np.zeros(4, bool))
+    found = scaling.two_sided_p(draws, many)
+    assert found[:3].tolist() == pytest.approx([2 * 2 / 5, 2 * 1 / 5, 1.0], rel=1e-6)
     assert np.isnan(found[3])
+    alone = scaling.Widening(np.ones(4), np.full(4, 1e9), np.ones(4, bool))
+    assert np.isnan(scaling.two_sided_p(draws, alone)).all()
+
+
+@pytest.mark.parametrize("runs", [3, 6])
+def test_the_p_of_zero_says_what_the_interval_of_that_confidence_says(runs):
+    rng = np.random.default_rng(runs)
+    found = ensemble_of(regular_rows(1, runs=runs))
+    influences = rng.standard_normal((found.runs, 40))
+    draws = rng.normal(rng.uniform(-3, 3, 40), 1, (2000, 40))
+    few = scaling.widening(found, influences)
+    p = scaling.two_sided_p(draws, few)
+    for confidence in (0.8, 0.95):
+        low, high = scaling.interval(draws, few, confidence)
+        outside = (low > 0) | (high < 0)
+        clear = np.abs(p - (1 - confidence)) > 0.01
+        assert clear.sum() > 25
+        assert (outside == (p < 1 - confidence))[clear].all()
+
+
+def test_a_fit_over_no_size_at_all_is_no_fit():
+    found = scaling.fit(np.array([], np.int64), np.empty((4, 0)))
+    assert np.isnan(found.exponent).all()
+    assert (found.n_sizes == 0).all()
 
 
 # --- coverage ---------------------------------------------------------------------------------
@@ -286,7 +312,7 @@ def test_the_corrected_interval_covers_what_it_says_and_the_plain_one_less(runs,
         draws = scaling.draw_runs(found, 500, number)
         drawn = scaling.fit(found.sizes, scaling.resample(found, values, draws)).exponent
         influences = scaling.influence(found, values, by_size)
-        ends = scaling.interval(found, drawn, influences, 0.95)
+        ends = scaling.interval(drawn, scaling.widening(found, influences), 0.95)
         for k, (low, high) in enumerate((ends, np.quantile(drawn, [0.025, 0.975], axis=0))):
             hits[k] += ((low <= 1.1) & (high >= 1.1)).sum()
     corrected, uncorrected = hits / tables
