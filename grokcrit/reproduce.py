@@ -14,7 +14,7 @@ import pyarrow as pa
 from grokcrit import plot, tables
 from grokcrit._version import __version__
 from grokcrit.claims import Claim, claims
-from grokcrit.claims.exponents import other_choices
+from grokcrit.claims.exponents import cautions, other_choices
 from grokcrit.claims.row import number
 from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
@@ -124,7 +124,9 @@ def reproduce(
             progress(done, len(steps))
         step()
     rows = claims(work.made)
-    write_text(folder / "claims.md", markdown(rows, other_choices(work.made), scale))
+    write_text(
+        folder / "claims.md", markdown(rows, other_choices(work.made), cautions(work.made), scale)
+    )
     write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
     return rows
 
@@ -224,8 +226,10 @@ class Work:
 COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
 
 
-def markdown(rows: list[Claim], choices: list[dict[str, Any]], scale: str) -> str:
-    """Write the table, what disagrees in words, and the numbers under other training choices."""
+def markdown(
+    rows: list[Claim], choices: list[dict[str, Any]], beware: list[str], scale: str
+) -> str:
+    """Write the table, each row in words, and the numbers under other training choices."""
     lines = [
         "# The source beside ours",
         "",
@@ -238,10 +242,15 @@ def markdown(rows: list[Claim], choices: list[dict[str, Any]], scale: str) -> st
     lines += ["| " + " | ".join(COLUMNS).replace("agrees", "agrees?") + " |"]
     lines += ["|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(getattr(r, c)) for c in COLUMNS) + " |" for r in rows]
-    for title, wanted in (("disagrees", DISAGREE), ("could not be fitted", ("no fit",))):
+    for title, wanted in (
+        ("What disagrees", DISAGREE),
+        ("What could not be fitted", ("no fit",)),
+        ("What agrees, or is consistent", ("yes", "consistent")),
+    ):
         chosen = [row.words for row in rows if row.agrees in wanted]
         if chosen:
-            lines += ["", f"## What {title}", "", *[f"- {words}" for words in chosen]]
+            lines += ["", f"## {title}", "", *[f"- {words}" for words in chosen]]
+    lines += ["", "## Beware", "", *[f"- {each}" for each in beware]]
     lines += ["", "## Under other training choices", "", "Mean size; one choice changed at a time."]
     lines += ["", "| " + " | ".join(choices[0]) + " |", "|" + "---|" * len(choices[0])]
     for choice in choices:

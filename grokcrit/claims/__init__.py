@@ -23,7 +23,8 @@ def claims(tables: Tables) -> list[Claim]:
     tables
         ``train`` (without gradients), ``avalanche``, ``fss``, ``bootstrap`` of the default
         experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds,
-        data and null; ``shadow-fss``; ``choices-fss`` and ``choices-train``: other choices.
+        data and null; ``shadow-fss``, ``shadow-train``; ``choices-fss`` and ``choices-train``:
+        other choices.
     """
     rows = [exponents.phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS]
     rows += [exponents.phase(source.D_AFTER, "post", s, tables) for s in STATISTICS]
@@ -32,8 +33,9 @@ def claims(tables: Tables) -> list[Claim]:
     rows += synthetic.synthetic(tables)
     rows.append(dynamics.grokking_epochs(tables))
     rows += dynamics.gini(tables)
-    rows.append(exponents.peaks(tables))
-    rows.append(exponents.leave_one_out(tables))
+    resampled = [s for s in STATISTICS if s != "max"]
+    rows += [exponents.peaks(s, tables) for s in resampled]
+    rows += [exponents.leave_one_out(s, tables) for s in resampled]
     rows.append(dynamics.relaxation(tables))
     rows.append(dynamics.deviation(tables))
     rows.append(exponents.crossing_topologies(tables))

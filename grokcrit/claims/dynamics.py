@@ -145,5 +145,6 @@ def single_fits(tables: Tables) -> Claim:
         verdict(sum(moved) > len(moved) / 2),
         f"A power law fitted to the sizes at one N gives tau from {min(taus):.1f} to "
         f"{max(taus):.1f}, moving with the lower cutoff at {sum(moved)} of {len(moved)} sizes: "
-        "range too short for a reliable exponent.",
+        f"range too short for a reliable exponent. The source has 1.5 decades a size, we have "
+        f"{min(decades):.1f} to {max(decades):.1f}.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,12 +18,13 @@ from grokcrit.claims.row import (
     number,
     one,
     plain,
+    runs_of,
     select,
     span,
     verdict,
 )
 from grokcrit.reference import Reference
-from grokcrit.vocabulary import INTERVAL
+from grokcrit.vocabulary import INTERVAL, PHASES, STATISTICS
 
 NORMAL_95 = 1.959964
 
@@ -93,14 +95,15 @@ def other_choices(tables: Tables) -> list[Row]:
     return rows
 
 
-def peaks(tables: Tables) -> Claim:
+def peaks(statistic: str, tables: Tables) -> Claim:
     """Judge the bootstrap peaks: consistent when the three 95 % intervals do not overlap."""
+    claim = replace(source.PEAKS, claim=f"{source.PEAKS.claim} ({statistic})")
     place = {"kind": "interval", "method": INTERVAL, "part": None}
     found = [
         one(
             tables["bootstrap"],
             observable="size",
-            statistic="mean",
+            statistic=statistic,
             surrogate="none",
             window=window,
             **place,
@@ -108,7 +111,7 @@ def peaks(tables: Tables) -> Claim:
         for window in ("pre", "aggregate", "post")
     ]
     if any(f["ci_low"] is None for f in found):
-        return plain(source.PEAKS, "no intervals", "-", "no fit", "Bootstrap: too few runs.")
+        return plain(claim, "no intervals", "-", "no fit", "Bootstrap: too few runs.")
     pairs = [(a, b) for i, a in enumerate(found) for b in found[i + 1 :]]
     overlapping = [
         f"{a['window']} and {b['window']}"
@@ -118,36 +121,37 @@ def peaks(tables: Tables) -> Claim:
     shown = "; ".join(f"{f['window']} {span(f['ci_low'], f['ci_high'], 2)}" for f in found)
     ours = f"overlap: {', '.join(overlapping)}" if overlapping else "no overlap"
     return plain(
-        source.PEAKS,
+        claim,
         ours,
         shown,
         verdict(not overlapping),
-        f"Bootstrap of the mean size, 95 % intervals: {shown}; {ours}.",
+        f"Bootstrap, {statistic} size, 95 % intervals: {shown}; {ours}.",
     )
 
 
-def leave_one_out(tables: Tables) -> Claim:
-    """Judge leave-one-out: robust when every D after lies above every D before, mean size."""
-    place = {"observable": "size", "statistic": "mean", "surrogate": "none"}
+def leave_one_out(statistic: str, tables: Tables) -> Claim:
+    """Judge leave-one-out: robust when every D after lies above every D before."""
+    claim = replace(source.LEAVE_ONE_OUT, claim=f"{source.LEAVE_ONE_OUT.claim} ({statistic})")
+    place = {"observable": "size", "statistic": statistic, "surrogate": "none"}
     rows = select(tables["bootstrap"], kind="leave-one-out", **place)
     ends = {}
     for window in ("pre", "post"):
         found = [r["exponent"] for r in rows if r["window"] == window]
         known = [e for e in found if e is not None]
         if not known:
-            return plain(source.LEAVE_ONE_OUT, "no fit", "-", "no fit", "Leave-one-out: no fit.")
+            return plain(claim, "no fit", "-", "no fit", "Leave-one-out: no fit.")
         ends[window] = (min(known), max(known))
     apart = ends["post"][0] > ends["pre"][1]
     below = ends["pre"][1] < 1 < ends["post"][0]
     shown = f"pre {span(*ends['pre'], 2)}; post {span(*ends['post'], 2)}"
     side = "stay" if below else "do not stay"
     return plain(
-        source.LEAVE_ONE_OUT,
+        claim,
         "phases stay apart" if apart else "phases mix",
         shown,
         verdict(apart),
-        f"Leave-one-out over sizes and seeds, mean size: {shown}; the phases {side} on their "
-        "sides of 1.",
+        f"Leave-one-out over sizes and seeds, {statistic} size: {shown}; the phases {side} on "
+        "their sides of 1.",
     )
 
 
@@ -183,46 +187,117 @@ def crossing(fits: list[Row], reference: list[Row] | float) -> float | None:
     return float(t0 + (t1 - t0) * -d0 / (d1 - d0))
 
 
-def epoch_crossings(table: pa.Table, **case: Any) -> tuple[float | None, float | None]:
-    """Lasting upward crossings of 1 and of the null by D(t), mean size."""
+@dataclass(frozen=True)
+class Rise:
+    """How D(t) of the mean size stands to 1 and to its null.
+
+    Attributes
+    ----------
+    through_one, through_null : float or None
+        Epochs of the upward crossings that last.
+    started_below : bool
+        Whether, before crossing its null, D(t) was ever below it by more than its 95 % interval.
+    ends_above : bool
+        Whether it ends above the null by more than its 95 % interval.
+    """
+
+    through_one: float | None
+    through_null: float | None
+    started_below: bool
+    ends_above: bool
+
+    @property
+    def seen(self) -> bool:
+        """Whether D(t) rises from clearly below its null to clearly above."""
+        return self.through_null is not None and self.started_below and self.ends_above
+
+
+def rise(table: pa.Table, **case: Any) -> Rise:
+    """Follow D(t), mean size, in one case of an fss table."""
     place = {"observable": "size", "statistic": "mean", "window": "epoch", **case}
-    data = select(table, surrogate="none", **place)
-    null = select(table, surrogate="gaussian", **place)
-    return crossing(data, 1.0), crossing(data, null)
+    data = sorted(select(table, surrogate="none", **place), key=lambda f: f["time"])
+    null = {f["time"]: f["exponent"] for f in select(table, surrogate="gaussian", **place)}
+    known = [f for f in data if f["ci_low"] is not None and null.get(f["time"]) is not None]
+    level = [{"time": time, "exponent": value} for time, value in null.items()]
+    return Rise(
+        crossing(data, 1.0),
+        crossing(data, level),
+        any(f["ci_high"] < null[f["time"]] for f in known),
+        bool(known) and known[-1]["ci_low"] > null[known[-1]["time"]],
+    )
 
 
 def crossing_topologies(tables: Tables) -> Claim:
-    """Judge the crossing on the five topologies: consistent when every graph crosses its null."""
+    """Judge the crossing on the five topologies: consistent when it is clear on every graph.
+
+    Clear: before crossing its null for good, D(t) lay below it by more than its 95 % interval, and
+    it ends above it by more than that.
+    """
     table = tables["topologies-fss"]
     graphs = sorted({(r["topology"], r["graph_seed"]) for r in select(table, window="aggregate")})
-    found = [(t, *epoch_crossings(table, topology=t, graph_seed=s)) for t, s in graphs]
-    of_null = [null for _, _, null in found if null is not None]
-    of_one = [one for _, one, _ in found if one is not None]
-    missing = sorted({t for t, _, null in found if null is None})
+    found = [(t, rise(table, topology=t, graph_seed=s)) for t, s in graphs]
+    of_null = [r.through_null for _, r in found if r.through_null is not None]
+    clear = [t for t, r in found if r.seen]
+    ends = sum(r.ends_above for _, r in found)
+    by_topology = ", ".join(
+        f"{t} {clear.count(t)} of {sum(t == other for other, _ in found)}"
+        for t in sorted({t for t, _ in found})
+    )
     middle = f"median epoch {statistics.median(of_null):.0f}" if of_null else ""
     times = f"{middle} ({min(of_null):.0f} to {max(of_null):.0f})" if of_null else "-"
     return plain(
         source.CROSSING_TOPOLOGIES,
-        f"{len(of_null)} of {len(graphs)} graphs cross their null",
+        f"clear on {len(clear)} of {len(graphs)} graphs",
         times,
-        verdict(len(of_null) == len(graphs)),
-        f"On training gradients D(t) of the mean size rises through its null for good on "
-        f"{len(of_null)} of {len(graphs)} graphs and through 1 on {len(of_one)}"
-        + (f"; not on every {', '.join(missing)}." if missing else "."),
+        verdict(len(clear) == len(graphs)),
+        f"On training gradients D(t) of the mean size ends clearly above its null on {ends} of "
+        f"{len(graphs)} graphs, but it was clearly below before on fewer: a crossing is clear on "
+        f"{len(clear)} ({by_topology}). On the others it starts at its null and rises.",
     )
 
 
 def crossing_shadow(tables: Tables) -> Claim:
-    """Judge the crossing under the shadow probe: consistent when D(t) crosses its null for good."""
-    unit, null = epoch_crossings(tables["shadow-fss"])
+    """Judge the crossing under the shadow probe: consistent when it is clear, as above."""
+    found = rise(tables["shadow-fss"])
+    grok = [r["grok_epoch"] for r in runs_of(tables["shadow-train"]) if r["grok_epoch"] is not None]
     place = {"observable": "size", "statistic": "mean", "surrogate": "none", "time": None}
     fits = {w: one(tables["shadow-fss"], window=w, **place) for w in ("pre", "post")}
     exponents = "; ".join(f"{w} {number(f['exponent'], 2)}" for w, f in fits.items())
+    times = (
+        f"its null at epoch {number(found.through_null, 0)}, 1 at {number(found.through_one, 0)}"
+    )
+    below = "was" if found.started_below else "was not"
+    above = "ends" if found.ends_above else "does not end"
+    grokked = f"{min(grok)} to {max(grok)}" if grok else "never"
     return plain(
         source.CROSSING_SHADOW,
-        f"crosses its null at epoch {number(null, 0)}, 1 at {number(unit, 0)}",
+        "clear" if found.seen else f"not clear: {below} clearly below, {above} clearly above",
         f"D {exponents}",
-        verdict(null is not None),
-        f"Under the shadow probe D(t) of the mean size crosses its null for good at epoch "
-        f"{number(null, 0)} and 1 at {number(unit, 0)} (-: not for good); D {exponents}.",
+        verdict(found.seen),
+        f"Under the shadow probe D(t) of the mean size crosses {times} (-: not for good); before, "
+        f"it {below} below its null by more than its 95 % interval, and it {above} above by more "
+        f"than that. D {exponents}. Runs grok at epochs {grokked}.",
     )
+
+
+def cautions(tables: Tables) -> list[str]:
+    """Say what a reader of the exponents must know: straightness, and gamma against D."""
+    found = []
+    place = {"observable": "size", "surrogate": "none", "time": None}
+    for window in PHASES:
+        fits = {s: one(tables["fss"], window=window, statistic=s, **place) for s in STATISTICS}
+        gamma, largest = fits["mean"]["exponent"], fits["max"]["exponent"]
+        if gamma is not None and largest is not None and gamma > largest:
+            found.append(
+                f"{window}: gamma {number(gamma)} exceeds D (max) {number(largest)}. The mean is "
+                "never larger than the maximum, so this cannot last as N grows: it is a "
+                "finite-size effect."
+            )
+        for statistic, fit in fits.items():
+            if fit["curvature_p"] is not None and fit["curvature_p"] < 0.05:
+                found.append(
+                    f"{window}, {statistic}: ln s against ln N is not straight, curvature "
+                    f"{number(fit['curvature'])} (p {fit['curvature_p']:.2g}); one exponent is a "
+                    "summary of a bent line."
+                )
+    return found or ["no gamma above D, no significant curvature."]

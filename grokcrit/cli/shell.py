@@ -152,7 +152,6 @@ class Shell:
     def _table(self, summary: Summary) -> None:
         from rich import box
         from rich.console import Console
-        from rich.measure import Measurement
         from rich.table import Table
 
         seen = on_terminal(sys.stdout)
@@ -166,13 +165,21 @@ class Shell:
             markup=False,
         )
         table = Table(title=summary.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for name, numeric in summary.columns:
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-        for row in summary.rows:
-            table.add_row(*(cell(v, summary.formats.get(k, ".3f")) for k, v in row.items()))
-        # On a narrow terminal lines run over; numbers and words are never cut in two.
-        wide = console.options.update(max_width=PIPE_WIDTH)
-        console.width = max(console.width, Measurement.get(console, wide, table).minimum)
+        rows = [
+            [cell(v, summary.formats.get(k, ".3f")) for k, v in r.items()] for r in summary.rows
+        ]
+        # On a narrow terminal cells fold at blanks, then lines run over; no word is cut in two.
+        needed = 2
+        for place, (name, numeric) in enumerate(summary.columns):
+            words = [
+                word for text in (name, *(row[place] for row in rows)) for word in text.split()
+            ]
+            longest = max(map(len, words))
+            table.add_column(name, justify="right" if numeric else "left", min_width=longest)
+            needed += longest + 3
+        for row in rows:
+            table.add_row(*row)
+        console.width = max(console.width, needed)
         console.print(table)
 
 
