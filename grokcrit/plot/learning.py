@@ -164,7 +164,8 @@ def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
             circle = r", circle: median $t_\mathrm{grok}$"
     if request.aligned:
         ax.axvline(0, **style.MARK)
-    ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel="Gini of abs(weights)")
+    label = style.SINCE if request.aligned else style.EPOCH
+    ax.set(xlabel=label, ylabel=f"Gini of {sources.gini_of()}")
     style.legend_above(ax, 4, title=f"$N$; mean over runs, band: s.e.{circle}")
     return ax
 

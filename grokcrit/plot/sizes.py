@@ -26,6 +26,8 @@ LAWS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+BAND = "bands: s.e. over runs"
+
 
 @dataclass(frozen=True)
 class Law:
@@ -67,15 +69,30 @@ def survival(observed: Reals) -> tuple[Reals, Reals]:
     return distinct, count[::-1].cumsum()[::-1] / count.sum()
 
 
+def spread(observed: Reals, run: Ints, s: Reals) -> Reals:
+    """Return the standard error over runs of the share of values that are at least s; 0 for one."""
+    shares = [
+        1 - np.searchsorted(np.sort(mine[np.isfinite(mine)]), s) / np.isfinite(mine).sum()
+        for mine in (observed[run == r] for r in np.unique(run))
+        if np.isfinite(mine).any()
+    ]
+    if len(shares) < 2:
+        return np.zeros(len(s))
+    error: Reals = np.std(shares, axis=0, ddof=1) / np.sqrt(len(shares))
+    return error
+
+
 def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> None:
-    """Draw P(S >= s) of every size against s / N^exponent; return the sizes."""
+    """Draw P(S >= s) of every size against s / N^exponent, with its standard error over runs."""
     data = ensemble(sources, "none")
     observed = data.observe(request.observable)
     sizes: list[int] = data.sizes.tolist()
     if not (observed > 0).any():
         raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
     for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
-        s, p = survival(observed[data.size_of[data.run] == k])
+        mine = data.size_of[data.run] == k
+        s, p = survival(observed[mine])
+        error = spread(observed[mine], data.run[mine], s)
         # P(S >= s) holds from the previous value up to and with s itself. 0 has no logarithm.
         ax.plot(
             s[s > 0] / n**exponent,
@@ -83,6 +100,15 @@ def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> Non
             color=colour,
             drawstyle="steps-pre",
             label=style.size_label(k, sizes),
+        )
+        ax.fill_between(
+            s[s > 0] / n**exponent,
+            np.maximum(p - error, p.min() / 2)[s > 0],
+            (p + error)[s > 0],
+            step="pre",
+            color=colour,
+            alpha=0.25,
+            linewidth=0,
         )
     ax.set(xscale="log", yscale="log")
     style.plain_log_ticks(ax.xaxis)
@@ -94,7 +120,7 @@ def ccdf(ax: Axes, sources: Sources, request: Request) -> Axes:
     curves(ax, sources, request, 0.0)
     symbol, name = style.OBSERVABLES[request.observable]
     ax.set(xlabel=name, ylabel=rf"$P(\geq {symbol})$")
-    style.legend_above(ax, 4, title=style.PARAMETERS)
+    style.legend_above(ax, 4, title=f"{style.PARAMETERS}; {BAND}")
     return ax
 
 
@@ -120,15 +146,17 @@ def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
         data = ensemble(sources, surrogate)
         for statistic, looks in LAWS[surrogate].items():
             y = by_size(data, request.observable, statistic)
+            error = run_error(data, request.observable) if statistic == "mean" else None
             if surrogate == "none" and not (y > 0).any():
                 raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
             name = statistic_name(request.observable, statistic, surrogate)
-            draw_law(ax, data.sizes, y, law(sources, request, statistic, surrogate), name, **looks)
+            found = law(sources, request, statistic, surrogate)
+            draw_law(ax, data.sizes, y, error, found, name, **looks)
     style.size_axis(ax)
     ax.set(yscale="log", ylabel=style.OBSERVABLES[request.observable][1])
     style.plain_log_ticks(ax.yaxis)
     null = "; null: Gaussian" if "gaussian" in known else ""
-    style.legend_above(ax, 1, title=f"[ ]: {sources.confidence('fss')}{null}")
+    style.legend_above(ax, 1, title=f"[ ], bands: {sources.confidence('fss')}; bars: s.e.{null}")
     return ax
 
 
@@ -139,8 +167,19 @@ def statistic_name(observable: str, statistic: str, surrogate: str) -> str:
     return name if surrogate == "none" else f"{name}, null"
 
 
-def draw_law(ax: Axes, sizes: Ints, y: Reals, found: Law | None, name: str, **looks: Any) -> None:
-    """Draw a statistic of each size and the power law fitted to it; one entry of the legend."""
+def draw_law(
+    ax: Axes,
+    sizes: Ints,
+    y: Reals,
+    error: Reals | None,
+    found: Law | None,
+    name: str,
+    **looks: Any,
+) -> None:
+    """Draw a statistic of each size, with the error where there is one, and its power law.
+
+    The band is the power law with the slopes of the interval, through the middle of the fit.
+    """
     there = np.isfinite(y) & (y > 0)
     line = looks.pop("linestyle")
     line = "none" if found is None else line
@@ -151,6 +190,31 @@ def draw_law(ax: Axes, sizes: Ints, y: Reals, found: Law | None, name: str, **lo
         ends = np.array([sizes[0], sizes[-1]], np.float64)
         fitted = np.exp(found.intercept) * ends**found.exponent
         ax.plot(ends, fitted, color=looks["color"], linestyle=line, zorder=1)
+        if found.low is not None and found.high is not None:
+            grid = np.geomspace(ends[0], ends[1], 60)
+            level = np.exp(found.intercept) * grid**found.exponent
+            middle = np.exp(np.log(sizes[there]).mean())
+            low, high = (
+                level * (grid / middle) ** (d - found.exponent) for d in (found.low, found.high)
+            )
+            edges = np.minimum(low, high), np.maximum(low, high)
+            ax.fill_between(grid, *edges, color=looks["color"], alpha=0.25, linewidth=0, zorder=0)
+    if error is not None:
+        bars = np.where(there, error, np.nan)[there]
+        ax.errorbar(sizes[there], y[there], bars, fmt="none", ecolor=looks["color"])
+
+
+def run_error(data: Ensemble, observable: str) -> Reals:
+    """Return the standard error over runs of the mean of each size; NaN for a single run."""
+    bins = fits.windows(data, "aggregate")
+    by_run = fits.over_snapshots(data, data.observe(observable), bins, "mean")[:, 0]
+    error = np.full(len(data.sizes), np.nan)
+    for k in range(len(data.sizes)):
+        mine = by_run[data.size_of == k]
+        mine = mine[np.isfinite(mine)]
+        if len(mine) > 1:
+            error[k] = mine.std(ddof=1) / np.sqrt(len(mine))
+    return error
 
 
 def by_size(data: Ensemble, observable: str, statistic: str) -> Reals:

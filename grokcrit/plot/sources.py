@@ -127,6 +127,14 @@ class Sources:
         wanted = {"observable": request.observable, "statistic": request.statistic}
         return rows(table, **{**wanted, **equal})
 
+    def gini_of(self) -> str:
+        """Name what the Gini coefficient of the train tables is of."""
+        options = [o for r in self._records["train"] for o in r.get("cases", {}).values()]
+        of = {o.get("gini_of") for o in options if isinstance(o, dict)}
+        named = {"output": "output weights", "first": "first weights", "all": "all weights"}
+        known = {**named, "gradient": "gradient"}
+        return f"abs({known.get(str(of.pop()), 'weights') if len(of) == 1 else 'weights'})"
+
     def confidence(self, stage: str) -> str:
         """Name the intervals of a stage, ``95 % CI``; ``CI`` where no record says how wide."""
         levels = {r.get("configuration", {}).get("confidence") for r in self._records[stage]}

@@ -594,3 +594,24 @@ def test_a_panel_draws_on_the_axes_it_is_given_and_returns_them(tables):
     sources.load(["fss"])
     ax = Figure().add_subplot()
     assert flow.dimension(ax, sources, Request()) is ax
+
+
+def test_the_bars_of_scaling_are_standard_errors_over_runs(tables):
+    ax = stage.figure("scaling", [tables["avalanche"], tables["fss"]]).axes[0]
+    bars = [c for c in ax.containers if c.has_yerr][0].lines[2][0].get_segments()
+    data = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
+    for n, segment in zip(sorted({r["n_params"] for r in data}), bars, strict=True):
+        means = [
+            np.mean([r["size"] for r in data if (r["n_params"], r["seed"]) == (n, seed)])
+            for seed in sorted({r["seed"] for r in data})
+        ]
+        error = np.std(means, ddof=1) / np.sqrt(len(means))
+        np.testing.assert_allclose(segment[:, 1], [np.mean(means) - error, np.mean(means) + error])
+
+
+@pytest.mark.parametrize(
+    ("of", "words_of"), [("output", "output weights"), ("gradient", "gradient")]
+)
+def test_the_gini_panel_says_what_the_coefficient_is_of(of, words_of):
+    trained = grokcrit.train(hidden=(3, 4), seeds=1, epochs=5, gini_of=of)
+    assert stage.figure("gini", trained).axes[0].get_ylabel() == f"Gini of abs({words_of})"
