@@ -120,7 +120,6 @@ def test_the_default_exponents_come_near_those_of_an_independent_prototype(defau
     assert found["post"] == pytest.approx(1.20, abs=0.05)
 
 
-@pytest.mark.slow
 def test_the_synthetic_baseline_is_near_one_on_the_five_topologies(default):
     avalanches = grokcrit.avalanche(
         default[0], surrogate="gaussian", topology=THE_FIVE, graph_seed=tuple(range(6))
