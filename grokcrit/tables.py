@@ -314,12 +314,12 @@ def sync(path: Path) -> None:
 def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
     """Raise OptionError where an output would replace an input, or lie among its parts."""
     place = Path(os.path.realpath(out))
-    for each in (Path(os.path.realpath(path)) for path in inputs):
-        if each == place or (each.is_dir() and place.parent == each):
-            raise OptionError(
-                "out",
-                f"{str(out)!r} would overwrite or join the input {each}; choose another place",
-            )
+    for each in inputs:
+        real = Path(os.path.realpath(each))
+        if real == place:
+            raise OptionError("out", f"would overwrite the input {each}; choose another name")
+        if real.is_dir() and place.parent == real:
+            raise OptionError("out", f"would lie among the parts in {each}; choose another folder")
 
 
 def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:

@@ -17,7 +17,7 @@ from tests.shell import grokcrit as command
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
-    done = command("reproduce", "--scale", "smoke", "-o", "results", cwd=folder)
+    done = command("reproduce", "--scale", "smoke", "--threads", "2", "-o", "results", cwd=folder)
     return folder / "results", done
 
 
@@ -67,12 +67,10 @@ def test_the_verdict_on_an_exponent_follows_from_its_numbers(smoke):
 
 def test_reproduce_gives_the_same_claims_for_one_thread_and_two(smoke, tmp_path):
     folder, _ = smoke
-    for threads in ("1", "2"):
-        out = ["--scale", "smoke", "--threads", threads, "-o", threads, "--quiet"]
-        command("reproduce", *out, cwd=tmp_path)
-        assert (tmp_path / threads / "claims.json").read_bytes() == (
-            folder / "claims.json"
-        ).read_bytes()
+    out = ["--scale", "smoke", "--threads", "1", "-o", "again", "--quiet"]
+    command("reproduce", *out, cwd=tmp_path)
+    again = (tmp_path / "again" / "claims.json").read_bytes()
+    assert again == (folder / "claims.json").read_bytes()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
