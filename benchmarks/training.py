@@ -4,7 +4,8 @@
 
 The peers do the same work: the same networks and updates, the same cascade every epoch. Rounds are
 interleaved, medians and spread are reported, and the peers' avalanche sizes are compared with ours
-so that a fast wrong answer would show.
+so that a fast wrong answer would show. They differ in some epochs: torch sums in another order, and
+a threshold makes a toppling of a last bit, which in-line training then follows.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ import torch
 from grokcrit.graphs import graph
 from grokcrit.options import TrainOptions
 from grokcrit.stages.train import XOR_INPUTS, XOR_TARGETS, Run, initial_weights, runs
-
-TARGET = 50.0
 
 
 def torch_network(weights: np.ndarray) -> list[torch.Tensor]:
