@@ -25,7 +25,7 @@ from grokcrit.stages import train as training
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.stages.bootstrap import bootstrap
 from grokcrit.stages.fss import fss
-from grokcrit.vocabulary import FIGURES, THE_FIVE
+from grokcrit.vocabulary import DISAGREE, FIGURES, THE_FIVE
 
 # One choice of METHOD, section 4, changed at a time.
 OTHER_CHOICES: tuple[tuple[str, object], ...] = (
@@ -261,9 +261,6 @@ def markdown(
     lines += ["", f"D after exceeds D before under {higher} of the {len(both)} with both fits."]
     lines += ["", "## What XOR cannot answer", "", *[f"- {each}" for each in ELSEWHERE], ""]
     return "\n".join(lines)
-
-
-DISAGREE = ("no", "not seen")
 
 
 def write_text(path: Path, text: str) -> None:

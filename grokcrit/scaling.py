@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,13 @@ from scipy import special
 
 from grokcrit.errors import FitError, TableError
 from grokcrit.kernels.resample import resampled_means
+from grokcrit.parallel import Progress, Stop, in_order
 from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, CASE_COLUMNS
 from grokcrit.tables import Inputs, split
 from grokcrit.vocabulary import MINIMUM_SIZES
 
+R = TypeVar("R")
 Reals: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -82,6 +84,23 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
     """Return a column as an array."""
     values: npt.NDArray[Any] = table[name].to_numpy()
     return values
+
+
+def over_cases(
+    function: Callable[[Ensemble, Stop], R],
+    inputs: Inputs,
+    *,
+    threads: int | None,
+    progress: Progress | None,
+) -> Iterator[R]:
+    """Yield ``function(ensemble, stop)`` for each case of avalanche tables, cases over threads."""
+    return in_order(
+        function,
+        ensembles_of(inputs),
+        cost=lambda ensemble: ensemble.runs,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def ensembles_of(inputs: Inputs) -> list[Ensemble]:

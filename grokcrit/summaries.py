@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grokcrit.schemas import CASE_COLUMNS
-from grokcrit.vocabulary import INTERVAL, PHASES
+from grokcrit.vocabulary import DISAGREE, INTERVAL, PHASES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,7 +188,9 @@ def baseline(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
     }
 
 
-SAME_RUNS = ("n_sizes", "n_runs", "n_avalanches")
+def same_runs(fit: Row, null: Row) -> bool:
+    """Whether a null is of the same runs and snapshots as the fit it stands for."""
+    return all(fit[name] == null[name] for name in ("n_sizes", "n_runs", "n_avalanches"))
 
 
 def shared(row: Row) -> tuple[Any, ...]:
@@ -211,7 +213,7 @@ def fss_summary(table: pa.Table) -> Summary:
         if f["window"] not in PHASES and not f["n_avalanches"]:
             continue
         null = nulls.get(shared(f)) if is_data(f) else None
-        if null and any(null[name] != f[name] for name in SAME_RUNS):
+        if null and not same_runs(f, null):
             null = None
         rows.append(
             {
@@ -241,7 +243,7 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
     warnings = []
     if not nulls:
         warnings.append(no_null())
-    elif any(f[n] != nulls[shared(f)][n] for f in fits if shared(f) in nulls for n in SAME_RUNS):
+    elif not all(same_runs(f, nulls[shared(f)]) for f in fits if shared(f) in nulls):
         warnings.append(other_runs())
     whole = [f for f in fits if f["window"] == "aggregate" and f["statistic"] == "mean"]
     warnings += thin_windows(fits)
@@ -360,6 +362,6 @@ def claims_summary(rows: list[Row], columns: Sequence[str], scale: str) -> Summa
         warnings.append(
             Notice("smoke", "smoke scale: tiny sizes, few runs; the numbers mean nothing")
         )
-    odd = [row["words"] for row in rows if row["agrees"] in ("no", "not seen")]
+    odd = [row["words"] for row in rows if row["agrees"] in DISAGREE]
     warnings += [Notice("disagrees", words) for words in odd]
     return Summary("the source beside ours", shown, warnings, details=rows)

@@ -20,6 +20,8 @@ SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
+# Verdicts that are told in words: on a number, and on a claim without an error.
+DISAGREE = ("no", "not seen")
 
 FIGURES = ("fig1", "fig2", "fig3")
 PANELS = (

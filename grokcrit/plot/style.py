@@ -23,7 +23,7 @@ PAGE = 7.0
 
 # P. Tol's "bright" palette. No panel sets red against green.
 BLUE, CYAN, YELLOW = "#4477AA", "#66CCEE", "#CCBB44"
-RED, PURPLE, GREY = "#EE6677", "#AA3377", "#BBBBBB"
+RED, PURPLE = "#EE6677", "#AA3377"
 INK = "black"
 NULL = "#777777"
 

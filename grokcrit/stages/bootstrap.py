@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from grokcrit import provenance, scaling
 from grokcrit.options import EstimateOptions
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.parallel import Progress, Stop, StoppedError
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
 from grokcrit.tables import Inputs, TableLike
@@ -91,12 +91,10 @@ def bootstrap(
     record = provenance.record(
         BOOTSTRAP.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
-    found = scaling.ensembles_of(inputs)
     samples = list(
-        in_order(
+        scaling.over_cases(
             lambda each, stop: case_samples(each, chosen, stop),
-            found,
-            cost=lambda each: each.runs,
+            inputs,
             threads=threads,
             progress=progress,
         )

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from grokcrit import provenance, scaling
 from grokcrit.options import EstimateOptions
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.parallel import Progress, Stop, StoppedError
 from grokcrit.scaling import Ensemble, Reals, Windows
 from grokcrit.schemas import AVALANCHE, FSS
 from grokcrit.tables import Inputs, TableLike
@@ -62,12 +62,8 @@ def fss(
     record = provenance.record(
         FSS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
-    parts = in_order(
-        lambda each, stop: case_fits(each, chosen, stop),
-        scaling.ensembles_of(inputs),
-        cost=lambda each: each.runs,
-        threads=threads,
-        progress=progress,
+    parts = scaling.over_cases(
+        lambda each, stop: case_fits(each, chosen, stop), inputs, threads=threads, progress=progress
     )
     return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
 
