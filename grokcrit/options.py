@@ -161,7 +161,7 @@ class TrainOptions(CascadeOptions):
 class EstimateOptions:
     """What the estimating stages depend on."""
 
-    observable: tuple[str, ...] = ("size",)
+    observable: tuple[str, ...] = vocabulary.SHOWN
     resamples: int = 10_000
     confidence: float = 0.95
     seed: int = 0

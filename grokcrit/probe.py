@@ -27,6 +27,9 @@ class CascadeResult:
         Topplings of each step.
     threshold : float
         Theta, in the unit of the gradient.
+    transported : float
+        Sum of alpha abs(g_i) over all topplings of nodes with neighbours, in the unit of the
+        gradient.
     truncated : bool
         Whether nodes were still above theta after the last step allowed.
     gradient : ndarray
@@ -39,6 +42,7 @@ class CascadeResult:
     peak: int
     activity: npt.NDArray[np.int64]
     threshold: float
+    transported: float
     truncated: bool
     gradient: npt.NDArray[Any]
 
@@ -104,6 +108,7 @@ def cascade(
         counts.peak,
         activity,
         float(theta),
+        float(counts.transported),
         bool(counts.truncated),
         values,
     )

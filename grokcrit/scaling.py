@@ -64,8 +64,13 @@ class Ensemble:
         """Return an observable of every avalanche; NaN where it is not defined.
 
         ``excess`` is size minus the activity of step 1; ``branching`` the activity of step 2 over
-        that of step 1, not defined for a quiet avalanche.
+        that of step 1, not defined for a quiet avalanche. ``transported-per-toppling`` is the
+        transported amount over the size, not defined for a quiet avalanche either.
         """
+        if observable == "transported-per-toppling":
+            size = column(self.table, "size")
+            amount = column(self.table, "transported")
+            return np.where(size > 0, amount / np.maximum(size, 1), np.nan)
         if observable not in ("excess", "branching"):
             return column(self.table, observable).astype(np.float64)
         activity = self.table["activity"].combine_chunks()

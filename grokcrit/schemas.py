@@ -13,7 +13,11 @@ from grokcrit.vocabulary import OBSERVABLES, STATISTICS, WINDOWS
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``minimum`` bounds numbers from below where they have a bound."""
+    """One column.
+
+    ``minimum`` bounds numbers from below where they have a bound; an ``optional`` column may be
+    missing from a table made elsewhere, and is then null.
+    """
 
     name: str
     type: pa.DataType
@@ -21,6 +25,7 @@ class Column:
     nullable: bool = False
     minimum: float | None = None
     alternative: pa.DataType | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,14 @@ AVALANCHE = Schema(
         *CASCADE,
         TRUNCATED,
         Column("activity", pa.list_(pa.int64()), "topplings of each step; they sum to size"),
+        Column(
+            "transported",
+            pa.float64(),
+            "sum of alpha abs(g) over all topplings, in the unit of the gradient",
+            True,
+            0,
+            optional=True,
+        ),
     ),
     (*CASE_COLUMNS, "width", "seed", "epoch"),
 )

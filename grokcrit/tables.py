@@ -115,6 +115,11 @@ class Inputs:
         """Options of every case the records know."""
         return provenance.merged("case", [r.get("cases", {}) for r in self.records])
 
+    @property
+    def widths(self) -> dict[str, Any]:
+        """Tensors of each width the records know."""
+        return provenance.merged("width", [r.get("widths", {}) for r in self.records])
+
     def read(self) -> pa.Table:
         """Read all of it; refuse rows that appear twice.
 
@@ -207,6 +212,8 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
     """Raise TableError where a column is missing, twice there, or of the wrong type."""
     places = arrow.get_all_field_indices(column.name)
+    if column.optional and not places:
+        return
     if len(places) != 1:
         what = "lacks the column" if not places else "has more than one column"
         raise TableError(f"{where} {what} '{column.name}' ({column.type})")
@@ -219,6 +226,9 @@ def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
 
 def normalised(block: pa.Table, schema: Schema) -> pa.Table:
     """Cast a block to the plain types, columns in the schema's order."""
+    for column in schema.columns:
+        if column.optional and column.name not in block.column_names:
+            block = block.append_column(column.name, pa.nulls(block.num_rows, column.type))
     fields = [pa.field(c.name, plain_type(block.schema.field(c.name).type)) for c in schema.columns]
     return block.select([c.name for c in schema.columns]).cast(pa.schema(fields))
 

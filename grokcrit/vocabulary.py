@@ -5,14 +5,26 @@ from __future__ import annotations
 TASKS = ("xor",)
 TOPOLOGIES = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular")
 THE_FIVE = ("ring", "lattice", "small-world", "erdos-renyi", "ba")
-SURROGATES = ("none", "gaussian")
+SURROGATES = ("none", "gaussian", "permute", "permute-layers", "sign-flip", "gaussianize")
 RULES = ("diffuse", "reset")
 PROBES = ("inline", "shadow")
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 INITS = ("uniform", "xavier", "he", "normal")
 GINI_OF = ("output", "first", "all", "gradient")
 PARAMETER_ORDERS = ("as-is", "shuffled")
-OBSERVABLES = ("size", "excess", "area", "duration", "peak", "branching")
+OBSERVABLES = (
+    "size",
+    "excess",
+    "area",
+    "duration",
+    "peak",
+    "branching",
+    "transported",
+    "transported-per-toppling",
+)
+# What is estimated where nothing is asked for: the threshold puts 10 % of N into the size, so the
+# size never stands without the part that the cascade added.
+SHOWN = ("size", "excess", "branching")
 STATISTICS = ("mean", "run-max", "max")
 WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")

@@ -44,11 +44,16 @@ def cascade(gradient, neighbours, alpha=0.3, q=90.0, rule="diffuse", max_steps=2
     """Dictionary of everything a cascade counts, and the redistributed gradient."""
     g = list(np.array(gradient))
     theta = threshold(g, q)
-    activity, ever = [], set()
+    activity, ever, transported = [], set(), 0.0
     while len(activity) < max_steps:
         above = [i for i in range(len(g)) if abs(g[i]) > theta]
         if not above:
             break
+        step = 0.0
+        for i in above:
+            if neighbours[i]:
+                step += abs(float(type(g[i])(alpha) * g[i]))
+        transported += step
         topple(g, neighbours, above, alpha, rule)
         activity.append(len(above))
         ever.update(above)
@@ -60,6 +65,7 @@ def cascade(gradient, neighbours, alpha=0.3, q=90.0, rule="diffuse", max_steps=2
         "peak": max(activity, default=0),
         "activity": activity,
         "truncated": any(abs(x) > theta for x in g),
+        "transported": transported,
         "gradient": np.array(g, np.array(gradient).dtype),
     }
 
@@ -165,6 +171,8 @@ def observe(row, observable):
         if not activity:
             return None
         return (activity[1] if len(activity) > 1 else 0) / activity[0]
+    if observable == "transported-per-toppling":
+        return row["transported"] / row["size"] if row["size"] else None
     return row[observable]
 
 

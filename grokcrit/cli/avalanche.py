@@ -14,7 +14,7 @@ from grokcrit.vocabulary import SURROGATES
 
 def complete_surrogate(start: str) -> list[str]:
     """Complete a surrogate."""
-    return [name for name in SURROGATES if name.startswith(start)]
+    return [name for name in (*SURROGATES, "all") if name.startswith(start)]
 
 
 def avalanche(
@@ -35,7 +35,7 @@ def avalanche(
         list[str] | None,
         typer.Option(
             metavar="<str>",
-            help=f"Null models: {', '.join(SURROGATES)}. Repeatable or a,b.  [default: none]",
+            help=f"Null models: {', '.join(SURROGATES)}; all. Repeatable or a,b.  [default: none]",
             autocompletion=complete_surrogate,
         ),
     ] = None,

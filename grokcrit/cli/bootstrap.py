@@ -48,7 +48,7 @@ def bootstrap(
         out,
         sh.Shell(quiet, json, silence),
         threads=threads,
-        observable=sh.words(observable) or ("size",),
+        **sh.given(observable=sh.words(observable)),
         resamples=resamples,
         confidence=confidence,
         seed=seed,

@@ -36,7 +36,7 @@ def fss(
 
     \b
     Example:
-      grokcrit fss avalanche.parquet --observable size,excess
+      grokcrit fss avalanche.parquet --observable size,area,duration
     """
     from grokcrit.stages.fss import fss as stage
     from grokcrit.summaries import fss_summary
@@ -48,7 +48,7 @@ def fss(
         out,
         sh.Shell(quiet, json, silence),
         threads=threads,
-        observable=sh.words(observable) or ("size",),
+        **sh.given(observable=sh.words(observable)),
         resamples=resamples,
         confidence=confidence,
         seed=seed,

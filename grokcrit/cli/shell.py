@@ -15,6 +15,7 @@ import typer
 
 from grokcrit.errors import OptionError, TableError
 from grokcrit.parallel import Progress
+from grokcrit.vocabulary import OBSERVABLES, SHOWN
 
 if TYPE_CHECKING:
     from grokcrit.summaries import Summary
@@ -38,7 +39,7 @@ Observable = Annotated[
     list[str] | None,
     typer.Option(
         metavar="<str>",
-        help="size, excess, area, duration, peak or branching; repeatable or a,b.  [default: size]",
+        help=f"{', '.join(OBSERVABLES)}; repeatable or a,b.  [default: {','.join(SHOWN)}]",
     ),
 ]
 

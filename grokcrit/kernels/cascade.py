@@ -63,7 +63,7 @@ def topple(
     last delivery marked it, or it toppled and stayed above: the marks miss nothing.
     """
     indptr, indices = network.indptr, network.indices
-    fresh = 0
+    fresh, transported = 0, 0.0
     for f in range(count):
         i = work.frontier[f]
         place = np.uint64(i)
@@ -73,6 +73,7 @@ def topple(
         degree = indptr[i + 1] - indptr[i]
         if degree > 0:
             work.sent[f] = rule.alpha * gradient[i] / gradient.dtype.type(degree)
+            transported += abs(rule.alpha * gradient[i])
         if rule.reset:
             gradient[i] = 0
         elif degree > 0:
@@ -87,6 +88,7 @@ def topple(
             gradient[j] += amount
             if abs(gradient[j]) > theta:
                 mark(work.marked, j)
+    work.transported[0] += transported
     return fresh
 
 
@@ -112,8 +114,10 @@ def cascade(gradient: Array, network: Network, rule: Rule, theta: float, work: W
     Returns
     -------
     Counts
-        Size, area, duration, peak, and whether nodes were still above theta at the end.
+        Size, area, duration, peak, whether nodes were still above theta at the end, and the
+        amount transported: sum of alpha abs(g_i) over every toppling that sent something.
     """
+    work.transported[0] = 0.0
     size, area, duration, peak = 0, 0, 0, 0
     count = first_frontier(gradient, theta, work.frontier)
     while count > 0 and duration < rule.max_steps:
@@ -124,7 +128,7 @@ def cascade(gradient: Array, network: Network, rule: Rule, theta: float, work: W
         peak = max(peak, count)
         count = next_frontier(gradient, theta, work.marked, work.frontier)
     work.toppled[:] = 0
-    return Counts(size, area, duration, peak, count > 0)
+    return Counts(size, area, duration, peak, count > 0, work.transported[0])
 
 
 @jit
@@ -165,6 +169,7 @@ def cascades(
     theta: Array,
     counts: Array,
     truncated: Array,
+    transported: Array,
     activity: Array,
 ) -> None:
     """Run the cascade of every row of ``gradients``, each with its own threshold, in place.
@@ -173,7 +178,7 @@ def cascades(
     ----------
     gradients
         Shape (m, n), finite; redistributed in place.
-    theta, truncated
+    theta, truncated, transported
         Shape (m,); filled.
     counts
         Shape (m, 4): size, area, duration, peak; filled.
@@ -185,5 +190,5 @@ def cascades(
         theta[m] = threshold(gradients[m], rule, work, hint)
         c = cascade(gradients[m], network, rule, theta[m], work)
         counts[m, 0], counts[m, 1], counts[m, 2], counts[m, 3] = c.size, c.area, c.duration, c.peak
-        truncated[m] = c.truncated
+        truncated[m], transported[m] = c.truncated, c.transported
         activity[m, : c.duration] = work.activity[: c.duration]

@@ -37,6 +37,7 @@ class Work(NamedTuple):
     marked: Array  # (n + 63) // 64, uint64: nodes touched and then above theta
     toppled: Array  # (n + 63) // 64, uint64: nodes that toppled at least once
     activity: Array  # max_steps, int64
+    transported: Array  # 1, float64: sum of alpha abs(g) over what toppled so far
 
 
 class Counts(NamedTuple):
@@ -47,6 +48,7 @@ class Counts(NamedTuple):
     duration: int
     peak: int
     truncated: bool
+    transported: float
 
 
 class Training(NamedTuple):
@@ -87,6 +89,7 @@ def work(n: int, dtype: npt.DTypeLike, max_steps: int) -> Work:
         np.zeros(words, np.uint64),
         np.zeros(words, np.uint64),
         np.zeros(max_steps, np.int64),
+        np.zeros(1),
     )
 
 

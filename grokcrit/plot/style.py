@@ -53,6 +53,8 @@ OBSERVABLES = {
     "duration": ("T", "avalanche duration $T$ (steps)"),
     "peak": ("p", "avalanche peak $p$ (topplings)"),
     "branching": (r"\sigma", r"branching ratio $\sigma$"),
+    "transported": ("A", r"transported amount $A$ (gradient units)"),
+    "transported-per-toppling": ("v", r"transported per toppling $v$ (gradient units)"),
 }
 EPOCH = "epoch (updates)"
 SINCE = r"$t - t_\mathrm{grok}$ (updates)"

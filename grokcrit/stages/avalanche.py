@@ -29,6 +29,7 @@ from grokcrit.options import (
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, TRAIN
+from grokcrit.surrogates import DETERMINISTIC
 from grokcrit.surrogates import surrogate as make_surrogate
 from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
 from grokcrit.vocabulary import SURROGATES
@@ -63,6 +64,8 @@ class AvalancheOptions:
             if value is not None:
                 settle(self, **{name: listed(value)})
                 check_distinct(name, getattr(self, name))
+        if self.surrogate == ("all",):
+            settle(self, surrogate=SURROGATES)
         for name in self.surrogate:
             check_choice("surrogate", name, SURROGATES)
         check_integer("replicates", self.replicates, 1)
@@ -81,7 +84,7 @@ class AvalancheOptions:
             Probe(CascadeOptions(**base | dict(zip(axes, values, strict=True))), name, replicate)
             for values in itertools.product(*axes.values())
             for name in self.surrogate
-            for replicate in range(1 if name == "none" else self.replicates)
+            for replicate in range(1 if name in DETERMINISTIC else self.replicates)
         ]
 
 
@@ -128,12 +131,12 @@ def avalanche(
     """
     chosen = AvalancheOptions(**options)
     inputs = Inputs(tables, TRAIN)
-    cases = inputs.cases
+    cases, widths = inputs.cases, inputs.widths
     record = provenance.record(
         AVALANCHE.name, resolved(chosen, cases), root_seed=chosen.seed, inputs=inputs.records
     )
     results = in_order(
-        lambda block, stop: block_avalanches(block, cases, chosen, stop),
+        lambda block, stop: block_avalanches(block, cases, widths, chosen, stop),
         inputs.blocks,
         cost=lambda block: block.rows,
         threads=threads,
@@ -160,15 +163,33 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def block_avalanches(
-    block: Block, cases: dict[str, Any], chosen: AvalancheOptions, stop: Stop
+    block: Block,
+    cases: dict[str, Any],
+    widths: dict[str, Any],
+    chosen: AvalancheOptions,
+    stop: Stop,
 ) -> list[pa.Table]:
     """Run every probe over the snapshots of one block, a run at a time."""
     rows = block.load()
     rows = rows.filter(pc.is_valid(rows["gradient"])).combine_chunks()
-    return [
-        run_avalanches(run, chosen.probes(options_of(run, cases, block.where)), chosen, stop)
-        for run in split(rows, RUN)
-    ]
+    parts = []
+    for run in split(rows, RUN):
+        probes = chosen.probes(options_of(run, cases, block.where))
+        known = any(probe.surrogate == "permute-layers" for probe in probes)
+        tensors = tensors_of(run, widths, block.where) if known else [0]
+        parts.append(run_avalanches(run, probes, tensors, chosen, stop))
+    return parts
+
+
+def tensors_of(run: pa.Table, widths: dict[str, Any], where: str) -> list[int]:
+    """Return where each tensor of a run's gradient starts, from the tables' records."""
+    width = str(run["width"][0])
+    if width not in widths:
+        raise TableError(
+            f"{where}: its record does not know the tensors of width {width}, which "
+            "--surrogate permute-layers needs; make the table again with 'grokcrit train'"
+        )
+    return [tensor["offset"] for tensor in widths[width]]
 
 
 def options_of(run: pa.Table, cases: dict[str, Any], where: str) -> dict[str, Any]:
@@ -220,18 +241,17 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
 
 
 def run_avalanches(
-    run: pa.Table, probes: list[Probe], chosen: AvalancheOptions, stop: Stop
+    run: pa.Table, probes: list[Probe], tensors: list[int], chosen: AvalancheOptions, stop: Stop
 ) -> pa.Table:
     """Run every probe over the snapshots of one run."""
     gradients = gradients_of(run)
     parts = []
     for probe in probes:
         counted = [
-            probe_chunk(
-                gradients[first : first + step], run.slice(first, step), probe, chosen, stop
-            )
+            probe_chunk(gradients[at], run.slice(first, step), probe, tensors, chosen, stop)
             for step in [max(1, CHUNK // gradients.shape[1])]
             for first in range(0, len(gradients), step)
+            for at in [slice(first, first + step)]
         ]
         parts.append(
             probe_table(run, probe, [np.concatenate(c) for c in zip(*counted, strict=True)])
@@ -243,10 +263,11 @@ def probe_chunk(
     gradients: npt.NDArray[np.floating],
     run: pa.Table,
     probe: Probe,
+    tensors: list[int],
     chosen: AvalancheOptions,
     stop: Stop,
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Run one probe over some snapshots; return theta, counts, truncated, activity."""
+    """Run one probe over some snapshots; return theta, counts, truncated, transported, activity."""
     if stop.is_set():
         raise StoppedError
     m, n = gradients.shape
@@ -265,8 +286,8 @@ def probe_chunk(
             run["seed"][row].as_py(),
             run["epoch"][row].as_py(),
         )
-        copies[row] = make_surrogate(probe.surrogate, gradients[row], rng)
-    theta, truncated = np.empty(m), np.empty(m, np.bool_)
+        copies[row] = make_surrogate(probe.surrogate, gradients[row], rng, tensors)
+    theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts = np.empty((m, 4), np.int64)
     activity = np.empty((m, settings.max_steps), np.int64)
     kernel.cascades(
@@ -277,14 +298,15 @@ def probe_chunk(
         theta,
         counts,
         truncated,
+        transported,
         activity,
     )
-    return theta, counts, truncated, activity
+    return theta, counts, truncated, transported, activity
 
 
 def probe_table(run: pa.Table, probe: Probe, counted: list[npt.NDArray[Any]]) -> pa.Table:
     """Turn what a probe counted into rows of the avalanche table."""
-    theta, counts, truncated, activity = counted
+    theta, counts, truncated, transported, activity = counted
     settings, rows = probe.cascade, run.num_rows
     durations = counts[:, 2]
     offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
@@ -307,5 +329,6 @@ def probe_table(run: pa.Table, probe: Probe, counted: list[npt.NDArray[Any]]) ->
         "peak": counts[:, 3],
         "truncated": truncated,
         "activity": pa.ListArray.from_arrays(offsets, activity[within]),
+        "transported": transported,
     }
     return pa.table(columns).cast(AVALANCHE.arrow)

@@ -52,6 +52,7 @@ class Problem:
             "peak": counts.peak,
             "activity": work.activity[: counts.duration].tolist(),
             "truncated": bool(counts.truncated),
+            "transported": counts.transported,
             "gradient": g,
         }
 
@@ -268,7 +269,7 @@ def test_many_rows_at_once_equal_each_alone(dtype, rule):
     problem = Problem(rows[0], edges, 0.3, 80.0, rule, 6)
     alone = [problem.changed(gradient=row).compiled() for row in rows]
     m = len(rows)
-    theta, truncated = np.empty(m), np.empty(m, np.bool_)
+    theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.full((m, 6), -1)
     kernel.cascades(
         rows,
@@ -278,12 +279,14 @@ def test_many_rows_at_once_equal_each_alone(dtype, rule):
         theta,
         counts,
         truncated,
+        transported,
         activity,
     )
     for k, one in enumerate(alone):
         assert theta[k] == one["threshold"]
         assert counts[k].tolist() == [one["size"], one["area"], one["duration"], one["peak"]]
         assert truncated[k] == one["truncated"]
+        assert transported[k] == one["transported"]
         assert activity[k, : counts[k, 2]].tolist() == one["activity"]
         assert rows[k].tobytes() == one["gradient"].tobytes()
     assert rows.dtype == dtype
@@ -297,6 +300,7 @@ def test_a_pulse_on_a_ring_spreads_as_pascals_triangle():
     ring = [(i, (i + 1) % n) for i in range(n)]
     found = Problem(gradient, ring, 1.0, 50.0, "reset", 4).compiled()
     assert found["activity"] == [1, 2, 3, 4]
+    assert found["transported"] == 4.0  # alpha = 1 sends all there is, in each of four steps
     assert found["area"] == 7
     pascal = [0.0] * n
     for k, ways in enumerate([1, 4, 6, 4, 1]):

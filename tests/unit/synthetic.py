@@ -38,6 +38,7 @@ def row(width, seed, epoch, activity, grok=None, truncated=False, **case):
         "peak": max(activity, default=0),
         "truncated": truncated,
         "activity": activity,
+        "transported": 0.01 * sum(a * (k + 1) for k, a in enumerate(activity)),
     }
 
 

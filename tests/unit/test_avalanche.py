@@ -16,6 +16,7 @@ from grokcrit.graphs import graph_of
 from grokcrit.options import CascadeOptions
 from grokcrit.schemas import AVALANCHE
 from grokcrit.stages import avalanche as stage
+from grokcrit.vocabulary import SURROGATES
 
 COUNTS = ("size", "area", "duration", "peak", "threshold", "truncated")
 KEY = ("width", "seed", "epoch")
@@ -342,3 +343,39 @@ def test_the_record_holds_the_options_and_the_training(trained, avalanches):
     assert record["configuration"]["surrogate"] == ["none", "gaussian"]
     assert record["inputs"] == [json.loads(trained.schema.metadata[b"grokcrit"])]
     assert record["cases"].keys() == {trained["case"][0].as_py()}
+
+
+def test_permute_layers_moves_values_inside_each_tensor_of_the_network(trained, monkeypatch):
+    seen = []
+
+    def spy(name, gradient, rng, tensors):
+        seen.append((len(gradient), tuple(tensors)))
+        return gradient
+
+    monkeypatch.setattr("grokcrit.stages.avalanche.make_surrogate", spy)
+    grokcrit.avalanche(trained, surrogate="permute-layers", threads=1)
+    # W1 (h, 2), b1, W2, b2: N = 4 h + 1.
+    assert {n: (n - 1) // 4 for n, _ in seen} == {13: 3, 21: 5, 33: 8, 49: 12, 81: 20}
+    assert all(t == (0, (n - 1) // 2, 3 * (n - 1) // 4, n - 1) for n, t in seen)
+
+
+def test_permute_layers_without_the_record_of_the_tensors_is_refused(trained):
+    record = json.loads(trained.schema.metadata[b"grokcrit"])
+    del record["widths"]["8"]
+    table = trained.replace_schema_metadata({b"grokcrit": json.dumps(record).encode()})
+    with pytest.raises(TableError, match="tensors of width 8"):
+        grokcrit.avalanche(table, surrogate="permute-layers")
+    assert grokcrit.avalanche(table, surrogate="permute").num_rows
+
+
+def test_all_surrogates_can_be_asked_for_in_one_word(trained):
+    table = grokcrit.avalanche(trained, surrogate="all")
+    assert set(table["surrogate"].to_pylist()) == set(SURROGATES)
+    with pytest.raises(OptionError, match="all"):
+        grokcrit.avalanche(trained, surrogate=("all", "none"))
+
+
+def test_gaussianize_is_never_replicated_for_it_draws_nothing(trained):
+    table = grokcrit.avalanche(trained, surrogate=("gaussianize", "permute"), replicates=2)
+    found = {(r["surrogate"], r["replicate"]) for r in table.to_pylist()}
+    assert found == {("gaussianize", 0), ("permute", 0), ("permute", 1)}

@@ -70,7 +70,7 @@ def test_estimates_are_those_of_plain_loops(statistic, observable, seed):
 @pytest.mark.parametrize("maker", [random_rows, regular_rows])
 def test_draws_are_those_of_plain_loops_over_the_same_runs(statistic, maker):
     rows = maker(4)
-    made = grokcrit.bootstrap(table(rows), resamples=25, seed=6)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=25, seed=6)
     draws = {
         (d["window"], d["index"]): d["exponent"]
         for d in rows_of(made, kind="draw", statistic=statistic)
@@ -83,7 +83,7 @@ def test_draws_are_those_of_plain_loops_over_the_same_runs(statistic, maker):
 
 
 def test_draws_of_a_difference_are_differences_of_draws():
-    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=30)
+    made = grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=30)
     by_window = {
         w: [d["exponent"] for d in rows_of(made, kind="draw", statistic="mean", window=w)]
         for w in (*PHASES, "post - pre")
@@ -125,7 +125,7 @@ def naive_interval(rows, draws, statistic, confidence):
 @pytest.mark.parametrize("runs", [2, 3, 6])
 def test_the_intervals_are_quantiles_of_the_draws(confidence, statistic, runs):
     rows = regular_rows(5, runs=runs)
-    made = grokcrit.bootstrap(table(rows), resamples=400, confidence=confidence)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=400, confidence=confidence)
     for window in PHASES:
         chosen = {"statistic": statistic, "window": window}
         draws = [d["exponent"] for d in rows_of(made, kind="draw", **chosen)]
@@ -143,7 +143,9 @@ def test_the_intervals_are_quantiles_of_the_draws(confidence, statistic, runs):
 def test_the_correction_fades_with_many_runs():
     ratios = []
     for runs in (3, 6, 40):
-        made = grokcrit.bootstrap(table(regular_rows(5, runs=runs)), resamples=3000)
+        made = grokcrit.bootstrap(
+            table(regular_rows(5, runs=runs)), observable="size", resamples=3000
+        )
         ends = {
             r["method"]: r["ci_high"] - r["ci_low"]
             for r in rows_of(made, kind="interval", statistic="mean", window="aggregate")
@@ -155,7 +157,7 @@ def test_the_correction_fades_with_many_runs():
 
 
 def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone():
-    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=50)
+    made = grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=50)
     for found in rows_of(made, kind="interval"):
         if found["window"] != "post - pre":
             assert found["p"] is None
@@ -174,14 +176,14 @@ def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone()
 
 
 def test_the_largest_size_has_neither_interval_nor_draws():
-    made = grokcrit.bootstrap(table(regular_rows(4)), resamples=5)
+    made = grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=5)
     kinds = {r["kind"] for r in rows_of(made, statistic="max")}
     assert kinds == {"estimate", "leave-one-out"}
 
 
 def test_one_run_a_size_gives_a_null_interval():
     rows = [r for r in regular_rows(1) if r["seed"] == 0]
-    made = grokcrit.bootstrap(table(rows), resamples=10)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=10)
     found = rows_of(made, kind="interval")
     assert len(found) == 2 * 4 * 2
     for each in found:
@@ -192,7 +194,7 @@ def test_one_run_a_size_gives_a_null_interval():
 @pytest.mark.parametrize("grok", [None, 0, 1000])
 def test_phases_without_data_are_null_rows_and_no_warning(grok):
     rows = [{**r, "grok_epoch": grok} for r in regular_rows(1)]
-    made = grokcrit.bootstrap(table(rows), resamples=10)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=10)
     empty = {None: ("pre", "post"), 0: ("pre",), 1000: ("post",)}[grok]
     for window in (*empty, "post - pre"):
         for each in rows_of(made, window=window):
@@ -208,7 +210,7 @@ def test_phases_without_data_are_null_rows_and_no_warning(grok):
 def test_equal_data_under_two_labels_differ_by_exactly_zero(maker):
     rows = maker(5)
     null = [{**r, "surrogate": "gaussian"} for r in rows]
-    made = grokcrit.bootstrap(table(rows + null), resamples=40)
+    made = grokcrit.bootstrap(table(rows + null), observable="size", resamples=40)
     differences = rows_of(made, part="minus gaussian")
     assert {d["surrogate"] for d in differences} == {"none"}
     assert {d["kind"] for d in differences} == {"estimate", "interval"}
@@ -226,7 +228,7 @@ def test_draws_are_the_same_for_data_and_null_and_for_every_case():
     rows = regular_rows(5)
     null = [{**r, "surrogate": "gaussian"} for r in rows]
     other = [{**r, "alpha": 0.5} for r in rows]
-    made = grokcrit.bootstrap(table(rows + null + other), resamples=20)
+    made = grokcrit.bootstrap(table(rows + null + other), observable="size", resamples=20)
     parts = [
         [d["exponent"] for d in rows_of(made, kind="draw", **case)]
         for case in ({"surrogate": "gaussian"}, {"alpha": 0.5}, {"surrogate": "none", "alpha": 0.3})
@@ -236,7 +238,7 @@ def test_draws_are_the_same_for_data_and_null_and_for_every_case():
 
 def test_the_difference_to_the_null_is_paired_draw_by_draw():
     rows, null = regular_rows(5), regular_rows(6, surrogate="gaussian")
-    made = grokcrit.bootstrap(table(rows + null), resamples=60)
+    made = grokcrit.bootstrap(table(rows + null), observable="size", resamples=60)
     for window in (*PHASES, "post - pre"):
         chosen = {"statistic": "mean", "window": window}
         draws = [
@@ -261,7 +263,7 @@ def test_every_case_is_held_against_the_null_of_its_own_settings():
         *regular_rows(3, surrogate="gaussian", replicate=1),
         *regular_rows(4, topology="ring"),
     ]
-    made = grokcrit.bootstrap(table(rows), resamples=5)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=5)
     found = {
         (d["topology"], d["surrogate"], d["replicate"])
         for d in rows_of(made, part="minus gaussian")
@@ -272,7 +274,7 @@ def test_every_case_is_held_against_the_null_of_its_own_settings():
 def test_a_null_of_other_runs_is_no_baseline():
     rows = regular_rows(1)
     null = [r for r in regular_rows(2, surrogate="gaussian") if r["seed"] != 1]
-    made = grokcrit.bootstrap(table(rows + null), resamples=5)
+    made = grokcrit.bootstrap(table(rows + null), observable="size", resamples=5)
     assert rows_of(made, part="minus gaussian") == []
 
 
@@ -283,7 +285,7 @@ def test_a_null_of_other_runs_is_no_baseline():
 @pytest.mark.parametrize("maker", [random_rows, regular_rows])
 def test_leaving_one_out_is_refitting_without_it(statistic, maker):
     rows = maker(6)
-    made = grokcrit.bootstrap(table(rows), resamples=3)
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=3)
     found = rows_of(made, kind="leave-one-out", statistic=statistic)
     values = {name: {r[name] for r in rows} for name in ("n_params", "seed")}
     assert {(f["part"], f["index"]) for f in found} == {
@@ -296,7 +298,9 @@ def test_leaving_one_out_is_refitting_without_it(statistic, maker):
 
 
 def test_leaving_one_of_three_sizes_out_leaves_no_fit():
-    made = grokcrit.bootstrap(table(regular_rows(1, widths=(3, 5, 9))), resamples=3)
+    made = grokcrit.bootstrap(
+        table(regular_rows(1, widths=(3, 5, 9))), observable="size", resamples=3
+    )
     found = rows_of(made, kind="leave-one-out", part="n_params")
     assert found
     assert all(f["exponent"] is None for f in found)
@@ -307,11 +311,15 @@ def test_leaving_one_of_three_sizes_out_leaves_no_fit():
 
 def test_threads_pieces_and_repetition_change_no_bit():
     rows = regular_rows(1) + random_rows(2, alpha=0.5) + random_rows(2, surrogate="gaussian")
-    wanted = bare(grokcrit.bootstrap(table(rows), resamples=30, threads=1))
-    assert bare(grokcrit.bootstrap(table(rows), resamples=30, threads=2)).equals(wanted)
-    assert bare(grokcrit.bootstrap(table(rows[::-1]), resamples=30)).equals(wanted)
+    wanted = bare(grokcrit.bootstrap(table(rows), observable="size", resamples=30, threads=1))
+    assert bare(grokcrit.bootstrap(table(rows), observable="size", resamples=30, threads=2)).equals(
+        wanted
+    )
+    assert bare(grokcrit.bootstrap(table(rows[::-1]), observable="size", resamples=30)).equals(
+        wanted
+    )
     pieces = [table([r for r in rows if r["width"] == w]) for w in (30, 3, 9, 5, 14)]
-    assert bare(grokcrit.bootstrap(pieces, resamples=30)).equals(wanted)
+    assert bare(grokcrit.bootstrap(pieces, observable="size", resamples=30)).equals(wanted)
     assert wanted.schema.equals(BOOTSTRAP.arrow)
     keys = [tuple(r[k] for k in BOOTSTRAP.key) for r in wanted.to_pylist()]
     assert len(set(keys)) == len(keys)
@@ -319,7 +327,7 @@ def test_threads_pieces_and_repetition_change_no_bit():
 
 def test_another_root_seed_gives_other_draws_and_the_same_estimates():
     rows = table(regular_rows(1))
-    a, b = (grokcrit.bootstrap(rows, resamples=20, seed=s) for s in (0, 1))
+    a, b = (grokcrit.bootstrap(rows, observable="size", resamples=20, seed=s) for s in (0, 1))
     for kind, same in (("estimate", True), ("leave-one-out", True), ("draw", False)):
         first, second = ([r["exponent"] for r in rows_of(m, kind=kind)] for m in (a, b))
         assert (first == second) is same
@@ -352,7 +360,9 @@ def test_the_corrected_interval_of_the_whole_stage_covers_what_it_says():
             for w in widths
             for s in range(6)
         ]
-        made = grokcrit.bootstrap(table(rows), resamples=500, seed=number, threads=1)
+        made = grokcrit.bootstrap(
+            table(rows), observable="size", resamples=500, seed=number, threads=1
+        )
         for found in rows_of(made, kind="interval", statistic="mean", window="aggregate"):
             hits[found["method"]] += found["ci_low"] <= 1.1 <= found["ci_high"]
     print(f"coverage at 95 %, 6 runs, 400 tables: {hits}")

@@ -12,10 +12,10 @@ import grokcrit
 from grokcrit import scaling
 from grokcrit.errors import FitError, OptionError, TableError
 from grokcrit.schemas import CASE_COLUMNS, FSS
+from grokcrit.vocabulary import OBSERVABLES
 
 from .synthetic import CASE, random_rows, regular_rows, row, table
 
-OBSERVABLES = ("size", "excess", "area", "duration", "peak", "branching")
 STATISTICS = ("mean", "run-max", "max")
 FIXED = [("aggregate", None), ("pre", None), ("post", None), ("ungrokked", None)]
 
@@ -89,7 +89,7 @@ def test_an_exact_power_law_gives_its_exponent_in_every_window(exponent):
         for run in range(3)
         for epoch in range(0, 100, 10)
     ]
-    made = grokcrit.fss(table(rows), resamples=20).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=20).to_pylist()
     fitted = [f for f in made if f["window"] != "ungrokked"]
     assert len(fitted) == 3 * (3 + 10 + 10)
     for f in fitted:
@@ -112,7 +112,7 @@ def test_phases_with_exponents_of_their_own_are_told_apart():
         for s in range(2)
         for e in range(0, 100, 10)
     ]
-    made = grokcrit.fss(table(rows), resamples=10).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=10).to_pylist()
     exponents = {f["window"]: f["exponent"] for f in made if f["statistic"] == "mean"}
     assert exponents["pre"] == pytest.approx(0.9, rel=1e-8)
     assert exponents["post"] == pytest.approx(1.2, rel=1e-8)
@@ -127,7 +127,7 @@ def test_sizes_with_statistic_zero_are_left_out_and_counted():
     for r in rows:
         if r["width"] == 9:
             r.update(row(9, r["seed"], r["epoch"], [], 35))
-    made = grokcrit.fss(table(rows), resamples=5).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
     for f in made:
         if f["window"] != "ungrokked":
             assert (f["n_sizes"], f["n_sizes_excluded"]) == (4, 1)
@@ -137,7 +137,7 @@ def test_sizes_with_statistic_zero_are_left_out_and_counted():
 
 def test_a_thin_window_is_a_null_row_and_no_error():
     rows = [r for r in regular_rows(2) if r["epoch"] >= 35 or r["width"] < 9]
-    made = grokcrit.fss(table(rows), resamples=5).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
     (pre,) = [f for f in made if f["window"] == "pre" and f["statistic"] == "mean"]
     assert pre["n_sizes"] == 2
     for name in ("exponent", "stderr", "r_squared", "intercept", "ci_low", "ci_high", "curvature"):
@@ -149,7 +149,7 @@ def test_runs_that_never_grok_are_a_window_of_their_own():
     rows = regular_rows(3) + [
         {**r, "grok_epoch": None, "seed": r["seed"] + 10} for r in regular_rows(4)
     ]
-    made = grokcrit.fss(table(rows), resamples=5).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
     by_window = {f["window"]: f for f in made if f["statistic"] == "mean"}
     assert by_window["ungrokked"]["n_runs"] == by_window["pre"]["n_runs"] == 20
     assert by_window["aggregate"]["n_runs"] == 40
@@ -158,7 +158,7 @@ def test_runs_that_never_grok_are_a_window_of_their_own():
 
 def test_a_table_in_which_nothing_groks_is_fitted_without_a_word():
     rows = [{**r, "grok_epoch": None} for r in regular_rows(3)]
-    made = grokcrit.fss(table(rows), resamples=5).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
     exponents = {f["window"]: f["exponent"] for f in made if f["statistic"] == "mean"}
     assert exponents["pre"] is None
     assert exponents["post"] is None
@@ -168,7 +168,7 @@ def test_a_table_in_which_nothing_groks_is_fitted_without_a_word():
 
 def test_an_aligned_bin_is_fitted_only_where_every_size_has_data():
     rows = [r for r in regular_rows(5) if not (r["width"] == 14 and r["epoch"] < 20)]
-    made = grokcrit.fss(table(rows), resamples=5).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
     bins = {f["time"]: f for f in made if f["window"] == "aligned" and f["statistic"] == "mean"}
     assert bins[-40]["exponent"] is None
     assert bins[-40]["ci_low"] is None
@@ -184,7 +184,7 @@ def test_an_aligned_bin_is_fitted_only_where_every_size_has_data():
 
 
 def test_the_largest_size_has_no_interval():
-    for f in grokcrit.fss(table(regular_rows(1)), resamples=20).to_pylist():
+    for f in grokcrit.fss(table(regular_rows(1)), observable="size", resamples=20).to_pylist():
         there = f["ci_low"] is not None
         assert there == (f["statistic"] != "max" and f["window"] != "ungrokked")
         assert (f["ci_high"] is not None) == there
@@ -195,8 +195,10 @@ def test_the_largest_size_has_no_interval():
 
 def test_the_intervals_are_those_of_the_bootstrap_with_the_same_seed():
     rows = table(regular_rows(1))
-    fits = grokcrit.fss(rows, resamples=200, seed=4, confidence=0.9).to_pylist()
-    draws = grokcrit.bootstrap(rows, resamples=200, seed=4, confidence=0.9).to_pylist()
+    fits = grokcrit.fss(rows, observable="size", resamples=200, seed=4, confidence=0.9).to_pylist()
+    draws = grokcrit.bootstrap(
+        rows, observable="size", resamples=200, seed=4, confidence=0.9
+    ).to_pylist()
     ends = {
         (d["statistic"], d["window"]): (d["ci_low"], d["ci_high"])
         for d in draws
@@ -209,7 +211,7 @@ def test_the_intervals_are_those_of_the_bootstrap_with_the_same_seed():
 
 def test_one_run_a_size_gives_no_interval():
     rows = [r for r in regular_rows(1) if r["seed"] == 0]
-    for f in grokcrit.fss(table(rows), resamples=20).to_pylist():
+    for f in grokcrit.fss(table(rows), observable="size", resamples=20).to_pylist():
         if f["window"] in ("aggregate", "pre", "post"):
             assert f["exponent"] is not None
         assert f["ci_low"] is None
@@ -220,7 +222,9 @@ def test_more_confidence_is_a_wider_interval():
     rows = table(regular_rows(1, runs=8))
     widths = []
     for confidence in (0.5, 0.8, 0.95):
-        made = grokcrit.fss(rows, resamples=500, confidence=confidence).to_pylist()
+        made = grokcrit.fss(
+            rows, observable="size", resamples=500, confidence=confidence
+        ).to_pylist()
         (f,) = [f for f in made if f["window"] == "aggregate" and f["statistic"] == "mean"]
         widths.append(f["ci_high"] - f["ci_low"])
     assert widths == sorted(widths)
@@ -237,7 +241,7 @@ def test_the_p_of_the_curvature_is_counted_over_the_same_draws_and_widened_for_f
         x, y = naive.points(naive.statistic(naive.resampled(rows, drawn), "size", "mean"))
         bends.append(np.polynomial.Polynomial.fit(x, y, 2).convert().coef[2])
     fewer = min(sum(b <= 0 for b in bends), sum(b >= 0 for b in bends))
-    made = grokcrit.fss(table(rows), resamples=60, seed=2).to_pylist()
+    made = grokcrit.fss(table(rows), observable="size", resamples=60, seed=2).to_pylist()
     (f,) = [f for f in made if f["window"] == "aggregate" and f["statistic"] == "mean"]
     counted = min(1.0, 2 * (1 + fewer) / 61)
     # Runs alike in number: c^2 = n / (n - 1); with ever more degrees of freedom p would fall to
@@ -266,22 +270,26 @@ def test_cases_are_fitted_apart_and_pooled_over_none():
         {"degree": 4},
     ]
     parts = {json.dumps(c): regular_rows(k, **c) for k, c in enumerate([{}, *changes])}
-    joint = grokcrit.fss(table([r for rows in parts.values() for r in rows]), resamples=5)
+    joint = grokcrit.fss(
+        table([r for rows in parts.values() for r in rows]), observable="size", resamples=5
+    )
     found = joint.to_pylist()
     assert len({tuple(f[c] for c in CASE_COLUMNS) for f in found}) == 12
     for text, rows in parts.items():
-        alone = grokcrit.fss(table(rows), resamples=5).to_pylist()
+        alone = grokcrit.fss(table(rows), observable="size", resamples=5).to_pylist()
         case = {**CASE, **json.loads(text)}
         assert [f for f in found if all(f[k] == v for k, v in case.items())] == alone
 
 
 def test_threads_tables_in_pieces_and_their_order_change_no_bit():
     rows = regular_rows(1) + random_rows(2, alpha=0.5) + random_rows(3, rule="reset")
-    wanted = bare(grokcrit.fss(table(rows), resamples=30, threads=1))
-    assert bare(grokcrit.fss(table(rows), resamples=30, threads=2)).equals(wanted)
-    assert bare(grokcrit.fss(table(rows[::-1]), resamples=30)).equals(wanted)
+    wanted = bare(grokcrit.fss(table(rows), observable="size", resamples=30, threads=1))
+    assert bare(grokcrit.fss(table(rows), observable="size", resamples=30, threads=2)).equals(
+        wanted
+    )
+    assert bare(grokcrit.fss(table(rows[::-1]), observable="size", resamples=30)).equals(wanted)
     pieces = [table([r for r in rows if r["width"] == w]) for w in (30, 3, 9, 5, 14)]
-    assert bare(grokcrit.fss(pieces, resamples=30)).equals(wanted)
+    assert bare(grokcrit.fss(pieces, observable="size", resamples=30)).equals(wanted)
     assert wanted.schema.equals(FSS.arrow)
 
 
@@ -311,3 +319,9 @@ def test_the_whole_way_from_training_is_the_oracles(avalanches):
     for each in made:
         mine = [r for r in rows if r["surrogate"] == each["surrogate"]]
         check_fit(each, mine, 5, 15)
+
+
+@pytest.mark.parametrize("stage", [grokcrit.fss, grokcrit.bootstrap])
+def test_size_never_stands_without_what_the_cascade_added(avalanches, stage):
+    made = stage(avalanches, resamples=5)
+    assert set(made["observable"].to_pylist()) == {"size", "excess", "branching"}

@@ -26,8 +26,8 @@ def stages(**options):
     """The four tables of a small experiment, by stage."""
     trained = grokcrit.train(**options)
     cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian"))
-    fitted = grokcrit.fss(cascaded, resamples=50)
-    resampled = grokcrit.bootstrap(cascaded, resamples=50)
+    fitted = grokcrit.fss(cascaded, resamples=50, observable="size")
+    resampled = grokcrit.bootstrap(cascaded, resamples=50, observable="size")
     return dict(zip(STAGES, (trained, cascaded, fitted, resampled), strict=True))
 
 

@@ -11,11 +11,11 @@ from scipy import stats
 
 from grokcrit import scaling
 from grokcrit.errors import FitError
+from grokcrit.vocabulary import OBSERVABLES
 
 from .synthetic import random_rows, regular_rows, row, table
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
-OBSERVABLES = ("size", "excess", "area", "duration", "peak", "branching")
 WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 
 
