@@ -1,20 +1,17 @@
-"""Finite-size scaling: statistics of runs over windows, slopes, and their run bootstrap."""
+"""Finite-size scaling: ensembles of runs, statistics over windows, slopes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy import special
 
 from grokcrit.errors import FitError, TableError
-from grokcrit.kernels.resample import resampled_means
 from grokcrit.parallel import Progress, Stop, in_order
-from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, CASE_COLUMNS
 from grokcrit.tables import Inputs, split
 from grokcrit.vocabulary import MINIMUM_SIZES
@@ -337,148 +334,3 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
         ),
         n_sizes=count,
     )
-
-
-def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
-    """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
-
-    Returns
-    -------
-    list of ndarray, shape (resamples, runs of the size)
-        Positions among the runs of each size, sorted by seed. The same for every case with those
-        runs, so that data, null models and windows are compared on the same draws.
-    """
-    return [
-        stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
-        for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
-    ]
-
-
-def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
-    """Average drawn runs: from (R, bins) to (resamples, bins, K)."""
-    out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
-    buffer = np.empty(out.shape[:2])
-    for k, drawn in enumerate(draws):
-        resampled_means(np.ascontiguousarray(values[ensemble.size_of == k]), drawn, buffer)
-        out[:, :, k] = buffer
-    return out
-
-
-def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
-    """Share of each run in the exponent, to first order: w_k (v_r / mean_k - 1), shape (R, bins).
-
-    The exponent is sum_k w_k ln(mean_k) with w_k = (x_k - mean x) / sum (x - mean x)^2,
-    x = ln N, over the sizes in the fit; its derivative by run r of size k is this over n_k.
-    Differences of exponents have the differences of the influences. NaN where a run has no data.
-    """
-    there = np.nan_to_num(statistic, nan=-1.0) > 0
-    x = np.log(ensemble.sizes.astype(np.float64))
-    centre = (there * x).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    deviation = np.where(there, x - centre[:, None], 0.0)
-    scale = (deviation**2).sum(axis=1)
-    weight = deviation / np.where(scale > 0, scale, np.nan)[:, None]
-    mean = np.where(there, statistic, np.nan)
-    return (weight[:, ensemble.size_of] * (values.T / mean[:, ensemble.size_of] - 1)).T
-
-
-@dataclass(frozen=True)
-class Widening:
-    """How few runs there are, for each bin.
-
-    Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
-    variance is itself estimated.
-
-    Attributes
-    ----------
-    scale : ndarray, shape (bins,)
-        c, the root of the unbiased variance over that of the resampling, from the influences.
-    freedom : ndarray, shape (bins,)
-        Welch-Satterthwaite degrees of freedom of the variance.
-    single : ndarray of bool, shape (bins,)
-        Whether some size has one run, so that nothing can be said.
-    """
-
-    scale: Reals
-    freedom: Reals
-    single: npt.NDArray[np.bool_]
-
-
-def widening(ensemble: Ensemble, influences: Reals) -> Widening:
-    """Work out how much wider than the draws an exponent's distribution is.
-
-    Parameters
-    ----------
-    influences
-        Shape (R, bins).
-    """
-    bins = influences.shape[1]
-    variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
-    single = np.zeros(bins, bool)
-    for k in range(len(ensemble.sizes)):
-        mine = influences[ensemble.size_of == k]
-        n = (~np.isnan(mine)).sum(axis=0)
-        mean = np.where(np.isnan(mine), 0.0, mine).sum(axis=0) / np.maximum(n, 1)
-        square = np.where(np.isnan(mine), 0.0, (mine - mean) ** 2).sum(axis=0)
-        part = square / np.maximum(n * (n - 1), 1)
-        variance += part
-        resampled += part * (n - 1) / np.maximum(n, 1)
-        spread += part**2 / np.maximum(n - 1, 1)
-        single |= n == 1
-    moving = resampled > 0
-    return Widening(
-        np.sqrt(np.where(moving, variance, 1.0) / np.where(moving, resampled, 1.0)),
-        np.where(moving, variance**2 / np.where(moving, spread, 1.0), 1.0),
-        single,
-    )
-
-
-def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
-    """Interval of an exponent from its bootstrap draws, widened for few runs.
-
-    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
-    for several samples: the percentiles taken are Phi(-+ c t), t Student's quantile.
-
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
-        out.
-    few
-        How few runs there are.
-    confidence
-        0.95 for a 95 % interval.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Low and high; NaN where a size in the fit has fewer than two runs.
-    """
-    tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
-    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
-    for b in np.flatnonzero(~few.single):
-        valid = draws[~np.isnan(draws[:, b]), b]
-        if len(valid):
-            low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
-    return low, high
-
-
-def two_sided_p(draws: Reals, few: Widening) -> Reals:
-    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
-
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins).
-    few
-        How few runs there are.
-
-    Returns
-    -------
-    ndarray, shape (bins,)
-        At least that of one draw beyond zero; NaN without draws or with a single run.
-    """
-    below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
-    valid = (~np.isnan(draws)).sum(axis=0)
-    tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))
-    p = 2 * special.stdtr(few.freedom, special.ndtri(tail) / few.scale)
-    return np.where((valid > 0) & ~few.single, p, np.nan)

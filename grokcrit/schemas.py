@@ -202,14 +202,25 @@ BOOTSTRAP = Schema(
             pa.string(),
             "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
         ),
-        Column("kind", pa.string(), "`estimate`, `interval`, `draw` or `leave-one-out`"),
+        Column(
+            "kind",
+            pa.string(),
+            "`estimate`, `interval`, `draw`, `leave-one-out`, or `permutation`: pre and post "
+            "swapped within runs, the interval is the central range of what that gives",
+        ),
         Column(
             "part",
             pa.string(),
-            "leave-one-out: `n_params` or `seed`; `minus gaussian`: paired difference to the null",
+            "leave-one-out: `n_params`, `seed` or `epoch` (a tenth of the training); "
+            "`minus gaussian`: paired difference to the null",
             True,
         ),
-        Column("index", pa.int32(), "draw: its number; leave-one-out: the value left out", True),
+        Column(
+            "index",
+            pa.int32(),
+            "draw: its number; leave-one-out: the value left out, of epochs the first",
+            True,
+        ),
         EXPONENT,
         *INTERVAL,
         Column("p", pa.float64(), "differences: two-sided p of 0, from the draws", True, 0),

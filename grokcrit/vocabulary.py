@@ -28,6 +28,8 @@ SHOWN = ("size", "excess", "branching")
 STATISTICS = ("mean", "run-max", "max")
 WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
+DIFFERENCE = "post - pre"
+MINUS_GAUSSIAN = "minus gaussian"
 SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
 # The interval that is meant where none is named; `percentile` stands beside it.

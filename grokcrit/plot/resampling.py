@@ -15,8 +15,10 @@ from grokcrit.vocabulary import INTERVAL
 
 # Points at which a density is computed.
 POINTS = 400
+# What is left out, in the order of the axis, and what it is called there.
+PARTS = {"n_params": "size $N$", "seed": "seed", "epoch": "tenth of training from epoch"}
 # The axis names at most about so many of the values left out.
-NAMED = 24
+NAMED = 30
 # How far the markers of two phases stand apart, in distances between values left out.
 SHIFT = 0.22
 
@@ -57,7 +59,7 @@ def finite(table: pa.Table) -> Reals:
 
 
 def left_out_of(table: pa.Table) -> list[tuple[str, int]]:
-    """Return what was left out in each row: ``n_params`` or ``seed``, and its value."""
+    """Return what was left out in each row: its part, and its value."""
     return list(zip(table["part"].to_pylist(), table["index"].to_pylist(), strict=True))
 
 
@@ -100,13 +102,14 @@ def estimate_of(table: pa.Table) -> tuple[float | None, float | None, float | No
 
 
 def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """Exponents without each size and without each seed, beside those of everything."""
+    """Exponents without each size, seed and tenth of the training, beside those of everything."""
     table = sources.fits("bootstrap", request, surrogate="none")
     left_out = rows(table, kind="leave-one-out")
     phases = {window: rows(left_out, window=window) for window in style.PHASES}
     if not any(len(finite(phase)) for phase in phases.values()):
         raise EmptyPanelError("no fit is left when a size or a seed is left out")
-    places = sorted(set(left_out_of(left_out)))  # n_params comes before seed
+    order = list(PARTS)
+    places = sorted(set(left_out_of(left_out)), key=lambda each: (order.index(each[0]), each[1]))
     for k, (window, phase) in enumerate(phases.items()):
         if not len(finite(phase)):
             continue
@@ -126,14 +129,19 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 
 def name_places(ax: Axes, places: list[tuple[str, int]]) -> None:
-    """Name what was left out below the axis, sizes first, then seeds, a line between them."""
+    """Name what was left out below the axis, part by part, a line between them."""
     step = -(-len(places) // NAMED)
-    sizes = sum(part == "n_params" for part, _ in places)
-    shown = [k for k in range(len(places)) if (k if k < sizes else k - sizes) % step == 0]
+    within = [
+        k - next(i for i, (p, _) in enumerate(places) if p == places[k][0])
+        for k in range(len(places))
+    ]
+    shown = [k for k, place in enumerate(within) if place % step == 0]
     rotation = 0 if style.inches(ax) > 0.3 * len(places) else 90
     ax.set_xticks(shown, [str(places[k][1]) for k in shown], rotation=rotation)
     ax.tick_params(axis="x", which="minor", bottom=False, top=False)
     ax.set_xlim(-0.6, len(places) - 0.4)
-    if 0 < sizes < len(places):
-        ax.axvline(sizes - 0.5, color=style.INK, linewidth=0.6)
-    ax.set_xlabel("left out: size $N$ (left part) or seed (right part)")
+    for k, place in enumerate(within):
+        if k > 0 and place == 0:
+            ax.axvline(k - 0.5, color=style.INK, linewidth=0.6)
+    parts = dict.fromkeys(part for part, _ in places)
+    ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in parts)}")

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit import provenance, scaling
+from grokcrit import provenance, resampling, scaling
 from grokcrit.options import EstimateOptions
 from grokcrit.parallel import Progress, Stop, StoppedError
+from grokcrit.resampling import Estimate
+from grokcrit.rng import stream
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
 from grokcrit.tables import Inputs, TableLike
-from grokcrit.vocabulary import INTERVAL, PHASES, STATISTICS
+from grokcrit.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 
 Row: TypeAlias = dict[str, Any]
-DIFFERENCE = "post - pre"
-PLAIN = "percentile"
+PLAIN, BCA = "percentile", "BCa"
+# Leave-one-out leaves out tenths of the training, too.
+SNAPSHOT_INTERVALS = 10
 
 
 @dataclass(frozen=True)
@@ -33,21 +37,18 @@ class Sample:
         The runs.
     labels : dict
         Case columns, observable, statistic.
-    windows : list of str
-        ``aggregate``, ``pre``, ``post``, ``post - pre``.
-    estimate : ndarray, shape (windows,)
-    draws : ndarray, shape (resamples, windows)
-        No rows for ``max``, whose resampled maximum is biased.
-    influences : ndarray, shape (R, windows)
+    estimate : Estimate
+        Of ``aggregate``, ``pre``, ``post``, ``post - pre``.
+    swapped : ndarray, shape (resamples,)
+        ``post - pre`` with the labels of the two phases swapped within random runs.
     left_out : dict
         (part, value left out) to exponents, shape (windows,).
     """
 
     ensemble: Ensemble
     labels: Row
-    estimate: Reals
-    draws: Reals
-    influences: Reals
+    estimate: Estimate
+    swapped: Reals
     left_out: dict[tuple[str, int], Reals]
 
     windows = (*PHASES, DIFFERENCE)
@@ -122,7 +123,8 @@ def null_key(sample: Sample) -> tuple[Any, ...]:
 
 def case_samples(ensemble: Ensemble, chosen: EstimateOptions, stop: Stop) -> list[Sample]:
     """Resample one case."""
-    draws = scaling.draw_runs(ensemble, chosen.resamples, chosen.seed)
+    draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
+    swaps = draw_swaps(ensemble, chosen.resamples, chosen.seed)
     samples = []
     for observable in chosen.observable:
         values = ensemble.observe(observable)
@@ -130,45 +132,68 @@ def case_samples(ensemble: Ensemble, chosen: EstimateOptions, stop: Stop) -> lis
             if stop.is_set():
                 raise StoppedError
             labels = {**ensemble.case, "observable": observable, "statistic": statistic}
-            samples.append(sample(ensemble, labels, values, draws))
+            samples.append(sample(ensemble, labels, values, draws, swaps))
     return samples
 
 
-def sample(ensemble: Ensemble, labels: Row, values: Reals, draws: list[Ints]) -> Sample:
-    """Estimate, resample and leave out, for one observable and statistic."""
-    statistic = labels["statistic"]
-    by_run = np.concatenate(
+def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np.bool_]:
+    """Draw which runs swap their phases, shape (R, count); the same for every case of the runs."""
+    return np.concatenate(
         [
-            scaling.over_snapshots(ensemble, values, scaling.windows(ensemble, name), statistic)
-            for name in PHASES
-        ],
-        axis=1,
+            stream("permutation", root_seed, int(n)).random((runs, count)) < 0.5
+            for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
+        ]
     )
 
-    def exponents(runs: Reals, sizes: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(runs, ensemble.size_of, len(ensemble.sizes), statistic)
-        return with_difference(scaling.fit(ensemble.sizes[sizes], by_size[:, sizes]).exponent)
 
-    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
-    drawn = np.empty((0, len(Sample.windows)))
-    if statistic != "max":
-        resampled = scaling.resample(ensemble, by_run, draws)
-        drawn = with_difference(scaling.fit(ensemble.sizes, resampled).exponent)
+def sample(
+    ensemble: Ensemble,
+    labels: Row,
+    values: Reals,
+    draws: list[Ints],
+    swaps: npt.NDArray[np.bool_],
+) -> Sample:
+    """Estimate, resample, swap and leave out, for one observable and statistic."""
+    statistic, sizes = labels["statistic"], ensemble.sizes
+
+    def phases(observed: Reals) -> Reals:
+        kinds = [scaling.windows(ensemble, name) for name in PHASES]
+        return np.concatenate(
+            [scaling.over_snapshots(ensemble, observed, bins, statistic) for bins in kinds], axis=1
+        )
+
+    def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
+        by_size = scaling.over_runs(runs, ensemble.size_of, len(sizes), statistic)
+        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
+
+    by_run = phases(values)
     left_out = {
-        ("n_params", int(n)): exponents(by_run, np.arange(len(ensemble.sizes)) != k)
-        for k, n in enumerate(ensemble.sizes)
+        ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
     }
     for seed in np.unique(ensemble.seed):
-        others = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
-        left_out["seed", int(seed)] = exponents(others)
-    return Sample(
-        ensemble,
-        labels,
-        exponents(by_run),
-        drawn,
-        with_difference(scaling.influence(ensemble, by_run, by_size)),
-        left_out,
-    )
+        left_out["seed", int(seed)] = refit(
+            np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
+        )
+    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
+        if len(epochs):
+            inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
+            left_out["epoch", int(epochs[0])] = refit(phases(np.where(inside, np.nan, values)))
+    swapped = np.empty(0)
+    if statistic != "max":
+        pre, post = by_run[:, 1:2], by_run[:, 2:]
+        exchange = swaps & ~np.isnan(pre) & ~np.isnan(post)
+        fits = [
+            scaling.fit(
+                sizes,
+                scaling.over_runs(
+                    np.where(exchange, other, own), ensemble.size_of, len(sizes), statistic
+                ),
+            ).exponent
+            for own, other in ((pre, post), (post, pre))
+        ]
+        swapped = fits[1] - fits[0]
+    estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
+    return Sample(ensemble, labels, estimate, swapped, left_out)
 
 
 def with_difference(phases: Reals) -> Reals:
@@ -178,30 +203,23 @@ def with_difference(phases: Reals) -> Reals:
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:
     """Turn a sample into rows, and its difference to the baseline where there is one."""
-    parts = [estimates(sample, None, sample.estimate, sample.draws, sample.influences, chosen)]
+    parts = [estimates(sample, None, sample.estimate, chosen)]
+    # A maximum over more snapshots is larger: swapped, the windows would differ in length alone.
+    if sample.labels["statistic"] == "mean":
+        parts.append(permutation(sample, None, sample.estimate, sample.swapped, chosen))
     if null is not None:
-        parts.append(
-            estimates(
-                sample,
-                "minus gaussian",
-                sample.estimate - null.estimate,
-                sample.draws - null.draws,
-                sample.influences - null.influences,
-                chosen,
-            )
-        )
+        against = sample.estimate - null.estimate
+        parts.append(estimates(sample, MINUS_GAUSSIAN, against, chosen))
+        if len(sample.swapped):
+            swapped = sample.swapped - null.swapped
+            parts.append(permutation(sample, MINUS_GAUSSIAN, against, swapped, chosen))
     parts.append(draw_rows(sample))
     parts.append(left_out_rows(sample))
     return pa.concat_tables(parts)
 
 
 def estimates(
-    sample: Sample,
-    part: str | None,
-    estimate: Reals,
-    draws: Reals,
-    influences: Reals,
-    chosen: EstimateOptions,
+    sample: Sample, part: str | None, estimate: Estimate, chosen: EstimateOptions
 ) -> pa.Table:
     """Rows of kind ``estimate`` and ``interval``, a window each."""
     windows = len(Sample.windows)
@@ -209,41 +227,54 @@ def estimates(
         "window": list(Sample.windows),
         "kind": ["estimate"] * windows,
         "part": [part] * windows,
-        "exponent": estimate,
+        "exponent": estimate.value,
         "method": ["least squares"] * windows,
     }
     tables = [rows(sample, columns)]
-    if not len(draws):
+    if not len(estimate.draws):
         return tables[0]
     difference = np.array([part is not None or w == DIFFERENCE for w in Sample.windows])
-    outer = [0.5 - chosen.confidence / 2, 0.5 + chosen.confidence / 2]
-    few = scaling.widening(sample.ensemble, influences)
-    corrected = scaling.interval(draws, few, chosen.confidence)
-    single = np.isnan(corrected[0])  # no fit, or a size with one run, whose resampling is no spread
-    plain = np.full((2, windows), np.nan)
-    plain[:, ~single] = np.nanquantile(draws[:, ~single], outer, axis=0)
-    as_drawn = scaling.Widening(np.ones(windows), np.full(windows, np.inf), single)
+    few = resampling.widening(estimate.influences, estimate.size_of)
+    as_drawn = resampling.Widening(np.ones(windows), np.full(windows, np.inf), few.single)
     for method, (low, high), wider in (
-        (INTERVAL, corrected, few),
-        (PLAIN, plain, as_drawn),
+        (INTERVAL, estimate.interval(chosen.confidence), few),
+        (BCA, resampling.bca(estimate, chosen.confidence), None),
+        (PLAIN, resampling.interval(estimate.draws, as_drawn, chosen.confidence), as_drawn),
     ):
         ends = {"ci_low": low, "ci_high": high}
-        p = np.where(difference & ~single, scaling.two_sided_p(draws, wider), np.nan)
+        if wider is not None:
+            p = np.where(difference, resampling.two_sided_p(estimate.draws, wider), np.nan)
+            ends["p"] = np.where(np.isnan(low), np.nan, p)
         named = {"kind": ["interval"] * windows, "method": [method] * windows}
-        tables.append(rows(sample, {**columns, **named, **ends, "p": p}))
+        tables.append(rows(sample, {**columns, **named, **ends}))
     return pa.concat_tables(tables)
+
+
+def permutation(
+    sample: Sample, part: str | None, estimate: Estimate, swapped: Reals, chosen: EstimateOptions
+) -> pa.Table:
+    """Row of kind ``permutation``: that pre and post do not differ, labels swapped within runs."""
+    found, valid = estimate.value[-1], swapped[~np.isnan(swapped)]
+    columns: Row = {"window": [DIFFERENCE], "kind": ["permutation"], "part": [part]}
+    columns |= {"exponent": [found], "method": ["pre and post swapped within runs"]}
+    if len(valid) and not np.isnan(found):
+        low, high = np.quantile(valid, [0.5 - chosen.confidence / 2, 0.5 + chosen.confidence / 2])
+        # Rounding must not make a swap that changes nothing look smaller than what was found.
+        beyond = (np.abs(valid) >= abs(found) * (1 - 1e-12)).sum()
+        columns |= {"ci_low": [low], "ci_high": [high], "p": [(1 + beyond) / (1 + len(valid))]}
+    return rows(sample, columns)
 
 
 def draw_rows(sample: Sample) -> pa.Table:
     """Rows of kind ``draw``, window by window."""
-    count, windows = sample.draws.shape
+    count, windows = sample.estimate.draws.shape
     return rows(
         sample,
         {
             "window": np.repeat(Sample.windows, count),
             "kind": pa.repeat("draw", count * windows),
             "index": np.tile(np.arange(count), windows),
-            "exponent": sample.draws.T.ravel(),
+            "exponent": sample.estimate.draws.T.ravel(),
         },
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import provenance, scaling
+from grokcrit import provenance, resampling, scaling
 from grokcrit.options import EstimateOptions
 from grokcrit.parallel import Progress, Stop, StoppedError
 from grokcrit.scaling import Ensemble, Reals, Windows
@@ -70,7 +70,7 @@ def fss(
 
 def case_fits(ensemble: Ensemble, chosen: FssOptions, stop: Stop) -> pa.Table:
     """Fit every observable, statistic and window of one case."""
-    draws = scaling.draw_runs(ensemble, chosen.resamples, chosen.seed)
+    draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
     kinds = [scaling.windows(ensemble, name) for name in WINDOWS]
     parts = []
     for observable in chosen.observable:
@@ -107,11 +107,11 @@ def statistic_fits(
     low, high, bend_p = (np.full(len(fitted), np.nan) for _ in range(3))
     if statistic != "max" and fitted.any():
         kept = by_run[:, fitted]
-        drawn = scaling.fit(sizes, scaling.resample(ensemble, kept, draws))
-        influences = scaling.influence(ensemble, kept, by_size[fitted])
-        few = scaling.widening(ensemble, influences)
-        low[fitted], high[fitted] = scaling.interval(drawn.exponent, few, chosen.confidence)
-        bend_p[fitted] = scaling.two_sided_p(drawn.curvature, few)
+        drawn = scaling.fit(sizes, resampling.resample(ensemble, kept, draws))
+        influences = resampling.influence(ensemble, kept, by_size[fitted])
+        few = resampling.widening(influences, ensemble.size_of)
+        low[fitted], high[fitted] = resampling.interval(drawn.exponent, few, chosen.confidence)
+        bend_p[fitted] = resampling.two_sided_p(drawn.curvature, few)
     everything = np.ones(len(ensemble.epoch), bool)
     quiet = ensemble.observe("size") == 0
 

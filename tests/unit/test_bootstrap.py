@@ -1,5 +1,6 @@
 """Stage 4: draws, intervals, paired differences and leave-one-out, against loops."""
 
+import itertools
 import math
 
 import naive
@@ -8,7 +9,7 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit import scaling
+from grokcrit import resampling, scaling
 from grokcrit.errors import FitError, OptionError
 from grokcrit.schemas import BOOTSTRAP
 
@@ -47,7 +48,7 @@ def agrees(found, wanted):
 def drawn_rows(rows, resamples, seed):
     """The rows of every resample, by the indices that the package drew."""
     (ensemble,) = scaling.ensembles(table(rows))
-    draws = scaling.draw_runs(ensemble, resamples, seed)
+    draws = resampling.draw_runs(ensemble, resamples, seed)
     sizes = ensemble.sizes.tolist()
     for k in range(resamples):
         drawn = {n: d[k].tolist() for n, d in zip(sizes, draws, strict=True)}
@@ -170,9 +171,12 @@ def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone()
         counted = min(1, 2 * (1 + fewer) / 51)
         if found["method"] == "percentile":
             assert found["p"] == pytest.approx(counted)
+        elif found["method"] == "BCa":
+            assert found["p"] is None
         else:  # widened for few runs, as its interval is
             assert counted < found["p"] < 1 or counted == 1
-    assert all(r["p"] is None for r in made.to_pylist() if r["kind"] != "interval")
+    kinds = ("interval", "permutation")
+    assert all(r["p"] is None for r in made.to_pylist() if r["kind"] not in kinds)
 
 
 def test_the_largest_size_has_neither_interval_nor_draws():
@@ -185,7 +189,7 @@ def test_one_run_a_size_gives_a_null_interval():
     rows = [r for r in regular_rows(1) if r["seed"] == 0]
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=10)
     found = rows_of(made, kind="interval")
-    assert len(found) == 2 * 4 * 2
+    assert len(found) == 2 * 4 * 3
     for each in found:
         assert each["ci_low"] is each["ci_high"] is each["p"] is None
     assert one(made, kind="estimate", statistic="mean", window="aggregate")["exponent"] is not None
@@ -213,13 +217,13 @@ def test_equal_data_under_two_labels_differ_by_exactly_zero(maker):
     made = grokcrit.bootstrap(table(rows + null), observable="size", resamples=40)
     differences = rows_of(made, part="minus gaussian")
     assert {d["surrogate"] for d in differences} == {"none"}
-    assert {d["kind"] for d in differences} == {"estimate", "interval"}
+    assert {d["kind"] for d in differences} == {"estimate", "interval", "permutation"}
     for d in differences:
         if d["exponent"] is not None:
             assert d["exponent"] == 0
             if d["kind"] == "interval" and d["ci_low"] is not None:
                 assert d["ci_low"] == d["ci_high"] == 0
-                assert d["p"] == 1
+                assert d["p"] == (None if d["method"] == "BCa" else 1)
     if maker is regular_rows:
         assert all(d["ci_low"] == 0 for d in differences if d["kind"] == "interval")
 
@@ -287,7 +291,8 @@ def test_leaving_one_out_is_refitting_without_it(statistic, maker):
     rows = maker(6)
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=3)
     found = rows_of(made, kind="leave-one-out", statistic=statistic)
-    values = {name: {r[name] for r in rows} for name in ("n_params", "seed")}
+    # Ten epochs in all: a tenth of the training is one of them.
+    values = {name: {r[name] for r in rows} for name in ("n_params", "seed", "epoch")}
     assert {(f["part"], f["index"]) for f in found} == {
         (name, value) for name, known in values.items() for value in known
     }
@@ -295,6 +300,96 @@ def test_leaving_one_out_is_refitting_without_it(statistic, maker):
     for f in found:
         others = [r for r in rows if r[f["part"]] != f["index"]]
         agrees(f["exponent"], naive_exponents(others, "size", statistic)[f["window"]])
+
+
+def test_the_training_is_left_out_in_tenths():
+    rows = [{**r, "epoch": r["epoch"] + k} for r in regular_rows(3) for k in range(5)]
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=2)
+    found = rows_of(made, kind="leave-one-out", part="epoch", statistic="mean", window="post")
+    assert [f["index"] for f in found] == list(range(0, 100, 10))
+    for f in found:
+        others = [r for r in rows if not f["index"] <= r["epoch"] < f["index"] + 10]
+        agrees(f["exponent"], naive_exponents(others, "size", "mean")["post"])
+
+
+# --- BCa, permutation -------------------------------------------------------------------------
+
+
+def log_log_slope(*samples, axis):
+    """Slope of ln(mean over runs) on ln N, over the last axis of each size's runs."""
+    x = np.log([4 * w + 1 for w in (3, 5, 9, 14, 30)])
+    y = np.array(np.broadcast_arrays(*(np.log(np.mean(s, axis=axis)) for s in samples)))
+    return np.tensordot(x - x.mean(), y, 1) / ((x - x.mean()) ** 2).sum()
+
+
+def test_bca_is_that_of_scipy():
+    rng = np.random.default_rng(4)
+    rows = [
+        {**row(w, run, 10 * e, [s], 35)}
+        for w in (3, 5, 9, 14, 30)
+        for run in range(8)
+        for s in [100 * w * rng.lognormal(0, 0.8) ** 1.5]
+        for e in range(2)
+    ]
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=20_000)
+    found = one(made, kind="interval", method="BCa", statistic="mean", window="aggregate")
+    samples = [
+        np.array([r["size"] for r in rows if r["width"] == w and r["epoch"] == 0])
+        for w in (3, 5, 9, 14, 30)
+    ]
+    wanted = stats.bootstrap(
+        samples, log_log_slope, n_resamples=20_000, method="BCa", rng=rng
+    ).confidence_interval
+    width = wanted.high - wanted.low
+    assert found["ci_low"] == pytest.approx(wanted.low, abs=0.04 * width)
+    assert found["ci_high"] == pytest.approx(wanted.high, abs=0.04 * width)
+    plain = one(made, kind="interval", method="percentile", statistic="mean", window="aggregate")
+    assert abs(plain["ci_low"] - found["ci_low"]) > 1e-4  # else this shows nothing
+
+
+def test_the_permutation_test_is_that_of_every_possible_swap():
+    rows = [
+        {**r, "size": r["size"] * (1 if r["epoch"] < 35 else 2)}
+        for r in regular_rows(7, widths=(3, 9, 30), runs=3)
+    ]
+    made = grokcrit.bootstrap(table(rows), observable="size", resamples=20_000)
+    found = one(made, kind="permutation", part=None)
+    runs = sorted({(r["width"], r["seed"]) for r in rows})
+    values = []
+    for swaps in itertools.product((False, True), repeat=len(runs)):
+        swapped = dict(zip(runs, swaps, strict=True))
+        fits = {}
+        for window in ("pre", "post"):
+            sizes = {}
+            for run in runs:
+                wants_pre = (window == "pre") != swapped[run]
+                mine = [
+                    r["size"]
+                    for r in rows
+                    if (r["width"], r["seed"]) == run and (r["epoch"] < 35) == wants_pre
+                ]
+                sizes.setdefault(4 * run[0] + 1, []).append(sum(mine) / len(mine))
+            x, y = zip(
+                *((math.log(n), math.log(np.mean(v))) for n, v in sizes.items()), strict=True
+            )
+            fits[window] = naive.slope(x, y)
+        values.append(fits["post"] - fits["pre"])
+    assert found["exponent"] == pytest.approx(values[0])
+    exact = np.mean(np.abs(values) >= abs(values[0]) * (1 - 1e-9))
+    assert 0.01 < exact < 0.99
+    assert found["p"] == pytest.approx(exact, abs=0.015)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx(
+        np.quantile(values, [0.025, 0.975]), abs=0.02
+    )
+
+
+def test_the_permutation_test_is_not_made_where_the_windows_length_alone_would_show():
+    rows = regular_rows(7)
+    made = grokcrit.bootstrap(
+        table(rows + regular_rows(8, surrogate="gaussian")), observable="size", resamples=20
+    )
+    found = {(r["statistic"], r["part"]) for r in rows_of(made, kind="permutation")}
+    assert found == {("mean", None), ("mean", "minus gaussian"), ("run-max", "minus gaussian")}
 
 
 def test_leaving_one_of_three_sizes_out_leaves_no_fit():

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit import scaling
+from grokcrit import resampling, scaling
 from grokcrit.errors import FitError, OptionError, TableError
 from grokcrit.schemas import CASE_COLUMNS, FSS
 from grokcrit.vocabulary import OBSERVABLES
@@ -234,7 +234,7 @@ def test_more_confidence_is_a_wider_interval():
 def test_the_p_of_the_curvature_is_counted_over_the_same_draws_and_widened_for_few_runs():
     rows = regular_rows(6)
     (found,) = scaling.ensembles(table(rows))
-    draws = scaling.draw_runs(found, 60, 2)
+    draws = resampling.draw_runs(found, 60, 2)
     bends = []
     for k in range(60):
         drawn = {int(n): d[k].tolist() for n, d in zip(found.sizes, draws, strict=True)}

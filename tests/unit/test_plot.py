@@ -290,10 +290,12 @@ def test_a_density_is_where_the_draws_are(tables):
     assert y.max() == 1
 
 
-def test_leave_one_out_shows_each_size_and_each_seed(tables):
+def test_leave_one_out_shows_each_size_each_seed_and_each_part_of_the_training(tables):
     ax = stage.figure("leave-one-out", tables["bootstrap"]).axes[0]
     named = [t.get_text() for t in ax.get_xticklabels()]
-    assert named == ["33", "65", "129", "257", "0", "1", "2"]
+    assert named[:7] == ["33", "65", "129", "257", "0", "1", "2"]
+    epochs = sorted(set(tables["avalanche"]["epoch"].to_pylist()))
+    assert named[7:] == [str(part[0]) for part in np.array_split(epochs, 10)]
     wanted = {
         row["exponent"]
         for row in tables["bootstrap"].to_pylist()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokcrit import scaling
+from grokcrit import resampling, scaling
 from grokcrit.errors import FitError
 from grokcrit.vocabulary import OBSERVABLES
 
@@ -232,7 +232,7 @@ def test_a_thin_case_beside_a_good_one_is_no_error():
 
 def test_a_draw_takes_runs_with_replacement_inside_each_size():
     found = ensemble_of(regular_rows(1, runs=6))
-    draws = scaling.draw_runs(found, 4000, 3)
+    draws = resampling.draw_runs(found, 4000, 3)
     assert len(draws) == 5
     for drawn in draws:
         assert drawn.shape == (4000, 6)
@@ -245,18 +245,18 @@ def test_a_draw_takes_runs_with_replacement_inside_each_size():
 
 
 def test_draws_depend_on_the_root_seed_the_size_and_the_number_of_runs_alone():
-    one = scaling.draw_runs(ensemble_of(regular_rows(1)), 50, 3)
-    other = scaling.draw_runs(ensemble_of(regular_rows(8, widths=(2, 5, 30, 40))), 50, 3)
+    one = resampling.draw_runs(ensemble_of(regular_rows(1)), 50, 3)
+    other = resampling.draw_runs(ensemble_of(regular_rows(8, widths=(2, 5, 30, 40))), 50, 3)
     np.testing.assert_array_equal(one[1], other[1])
     np.testing.assert_array_equal(one[4], other[2])
-    changed = scaling.draw_runs(ensemble_of(regular_rows(1)), 50, 4)
+    changed = resampling.draw_runs(ensemble_of(regular_rows(1)), 50, 4)
     assert not np.array_equal(one[0], changed[0])
 
 
 def test_fewer_resamples_are_the_first_of_more():
     found = ensemble_of(regular_rows(1))
     for few, many in zip(
-        scaling.draw_runs(found, 10, 0), scaling.draw_runs(found, 100, 0), strict=True
+        resampling.draw_runs(found, 10, 0), resampling.draw_runs(found, 100, 0), strict=True
     ):
         np.testing.assert_array_equal(few, many[:10])
 
@@ -264,12 +264,12 @@ def test_fewer_resamples_are_the_first_of_more():
 def test_the_two_sided_p_of_zero_counts_both_sides():
     draws = np.array([[-1, 1, 0, np.nan], [2, 2, 0, np.nan], [3, 3, 0, np.nan], [4, 4, 0, np.nan]])
     # With runs without number the widening vanishes and the p is that of the draws alone.
-    many = scaling.Widening(np.ones(4), np.full(4, 1e9), np.zeros(4, bool))
-    found = scaling.two_sided_p(draws, many)
+    many = resampling.Widening(np.ones(4), np.full(4, 1e9), np.zeros(4, bool))
+    found = resampling.two_sided_p(draws, many)
     assert found[:3].tolist() == pytest.approx([2 * 2 / 5, 2 * 1 / 5, 1.0], rel=1e-6)
     assert np.isnan(found[3])
-    alone = scaling.Widening(np.ones(4), np.full(4, 1e9), np.ones(4, bool))
-    assert np.isnan(scaling.two_sided_p(draws, alone)).all()
+    alone = resampling.Widening(np.ones(4), np.full(4, 1e9), np.ones(4, bool))
+    assert np.isnan(resampling.two_sided_p(draws, alone)).all()
 
 
 @pytest.mark.parametrize("runs", [3, 6])
@@ -278,10 +278,10 @@ def test_the_p_of_zero_says_what_the_interval_of_that_confidence_says(runs):
     found = ensemble_of(regular_rows(1, runs=runs))
     influences = rng.standard_normal((found.runs, 40))
     draws = rng.normal(rng.uniform(-3, 3, 40), 1, (2000, 40))
-    few = scaling.widening(found, influences)
-    p = scaling.two_sided_p(draws, few)
+    few = resampling.widening(influences, found.size_of)
+    p = resampling.two_sided_p(draws, few)
     for confidence in (0.8, 0.95):
-        low, high = scaling.interval(draws, few, confidence)
+        low, high = resampling.interval(draws, few, confidence)
         outside = (low > 0) | (high < 0)
         clear = np.abs(p - (1 - confidence)) > 0.01
         assert clear.sum() > 25
@@ -309,10 +309,10 @@ def test_the_corrected_interval_covers_what_it_says_and_the_plain_one_less(runs,
     for number in range(tables // together):
         values = n[:, None] ** 1.1 * np.exp(0.5 * rng.normal(size=(len(n), together)))
         by_size = scaling.over_runs(values, found.size_of, len(widths), "mean")
-        draws = scaling.draw_runs(found, 500, number)
-        drawn = scaling.fit(found.sizes, scaling.resample(found, values, draws)).exponent
-        influences = scaling.influence(found, values, by_size)
-        ends = scaling.interval(drawn, scaling.widening(found, influences), 0.95)
+        draws = resampling.draw_runs(found, 500, number)
+        drawn = scaling.fit(found.sizes, resampling.resample(found, values, draws)).exponent
+        influences = resampling.influence(found, values, by_size)
+        ends = resampling.interval(drawn, resampling.widening(influences, found.size_of), 0.95)
         for k, (low, high) in enumerate((ends, np.quantile(drawn, [0.025, 0.975], axis=0))):
             hits[k] += ((low <= 1.1) & (high >= 1.1)).sum()
     corrected, uncorrected = hits / tables
