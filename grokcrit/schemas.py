@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,6 +54,14 @@ class Schema:
         """Arrow schema that carries a record."""
         return self.arrow.with_metadata(provenance.encode(made))
 
+    def only(self, names: Sequence[str]) -> Schema:
+        """Return the schema with those columns alone, so that the others are never read."""
+        return dataclasses.replace(self, columns=tuple(c for c in self.columns if c.name in names))
+
+    def without(self, names: Sequence[str]) -> Schema:
+        """Return the schema without those columns, so that they are never read."""
+        return self.only([c.name for c in self.columns if c.name not in names])
+
     def column(self, name: str) -> Column:
         """Return the column of that name."""
         return next(c for c in self.columns if c.name == name)
@@ -92,8 +102,8 @@ CASCADE = (
 TRUNCATED = Column("truncated", pa.bool_(), "cut off at max_steps with nodes above theta")
 
 
-def _optional(column: Column) -> Column:
-    return Column(column.name, column.type, column.meaning, True, column.minimum)
+def _nullable(column: Column) -> Column:
+    return dataclasses.replace(column, nullable=True)
 
 
 TRAIN = Schema(
@@ -109,9 +119,9 @@ TRAIN = Schema(
         Column("train_accuracy", pa.float64(), "share of training patterns right", minimum=0),
         Column("test_accuracy", pa.float64(), "share of test patterns right", minimum=0),
         Column("weight_gini", pa.float64(), "Gini of abs(weights); null: all are 0", True, 0),
-        *map(_optional, (THRESHOLD, *CASCADE)),
+        *map(_nullable, (THRESHOLD, *CASCADE)),
         Column("deviation", pa.float64(), "||g' - g|| / ||g||, g' redistributed", True, 0),
-        _optional(TRUNCATED),
+        _nullable(TRUNCATED),
         Column("grok_epoch_first", pa.int32(), "first epoch of accuracy 1; null: never", True, 0),
         GROK,
         Column(
@@ -228,7 +238,43 @@ BOOTSTRAP = Schema(
     ),
     (*CASE_COLUMNS, "observable", "statistic", "window", "kind", "part", "index", "method"),
 )
-TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP)}
+DIAGNOSTICS = Schema(
+    "diagnostics",
+    1,
+    "One row a number: everything that is estimated besides exponents and their draws. What each "
+    "`quantity` is: docs/diagnostics.md.",
+    (
+        *CASE,
+        *map(_nullable, PROBE),
+        _nullable(OBSERVABLE),
+        _nullable(STATISTIC),
+        Column("quantity", pa.string(), "what is estimated"),
+        Column("part", pa.string(), "of what: the level crossed, the model compared, ...", True),
+        Column("window", pa.string(), "as in fss, or `post - pre`", True),
+        Column("time", pa.int32(), "epoch, or start of an aligned bin", True),
+        Column("n_params", pa.int64(), "of one size; null: of all", True, 1),
+        Column("seed", pa.int32(), "of one run; null: of all", True, 0),
+        Column("value", pa.float64(), "the number; null: it does not exist", True),
+        *INTERVAL,
+        Column("p", pa.float64(), "its p value, where it is tested", True, 0),
+        Column("n", pa.int64(), "how many went into it", True, 0),
+        Column("method", pa.string(), "how the number was made", True),
+    ),
+    (
+        *CASE_COLUMNS,
+        "observable",
+        "statistic",
+        "quantity",
+        "part",
+        "window",
+        "time",
+        "n_params",
+        "seed",
+        "value",
+        "method",
+    ),
+)
+TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS)}
 
 
 def markdown() -> str:

@@ -27,6 +27,8 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
+# Columns of a train table that few stages read; the gradients are most of the file.
+HEAVY = ("gradient",)
 SEAL = re.compile(rb"seal:(\d{20}):[0-9a-f]{64}")
 BLANK_SEAL = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 
@@ -141,6 +143,49 @@ def parts_of(path: Path) -> list[Path]:
     if not found:
         raise TableError(f"{path} is a folder without .parquet files")
     return found
+
+
+def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLike]]:
+    """Sort tables, files and the parts of folders by their stage; read nothing but schemas.
+
+    Raises
+    ------
+    TableError
+        One of them is of no stage.
+    """
+    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    found: dict[str, list[TableLike]] = {}
+    for each in several:
+        pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
+        for piece in pieces:
+            found.setdefault(stage_of(piece), []).append(piece)
+    return found
+
+
+def stage_of(table: TableLike) -> str:
+    """Return the stage of a table: as its record says, or else as its columns do.
+
+    Raises
+    ------
+    TableError
+        It is of no stage.
+    """
+    if isinstance(table, pa.Table):
+        arrow, where = table.schema, "a table given"
+    else:
+        arrow, where = open_parquet(Path(table))[1], str(table)
+    record = provenance.decode(arrow.metadata, where)
+    if record is not None:
+        stage = str(record["schema"]).partition("/")[0]
+        if stage in TABLES:
+            return stage
+    else:
+        for stage, schema in TABLES.items():
+            if {c.name for c in schema.without(HEAVY).columns if not c.optional} <= set(
+                arrow.names
+            ):
+                return stage
+    raise TableError(f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}")
 
 
 def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:

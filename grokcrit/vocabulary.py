@@ -32,6 +32,19 @@ DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
 SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
+# What `diagnose` answers, and what it does where nothing is asked for.
+QUESTIONS = (
+    "counts",
+    "nulls",
+    "placebos",
+    "straightness",
+    "crossings",
+    "collapse",
+    "tails",
+    "gini",
+)
+# Statistics whose draws are unbiased.
+RESAMPLED = ("mean", "run-max")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +14,8 @@ import pyarrow.compute as pc
 from grokcrit import provenance, vocabulary
 from grokcrit.errors import OptionError, TableError
 from grokcrit.options import check_choice, check_integer
-from grokcrit.schemas import CASE, CASE_COLUMNS, PROBE, TABLES, Schema
-from grokcrit.tables import Inputs, TableLike, open_parquet, parts_of
-
-# Columns of a train table that no figure shows; the gradients are most of the file.
-HEAVY = ("gradient",)
+from grokcrit.schemas import CASE, CASE_COLUMNS, PROBE, TABLES
+from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
 
 # Surrogates are drawn beside the data, not instead of them: they do not tell cases apart.
 CHOOSABLE = {c.name: c.type for c in CASE + PROBE if c.name not in ("surrogate", "replicate")}
@@ -68,12 +62,7 @@ class Sources:
         self, tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
     ) -> None:
         """Find the stage of every table; read nothing but schemas."""
-        several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
-        self._parts: dict[str, list[TableLike]] = {}
-        for each in several:
-            pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
-            for piece in pieces:
-                self._parts.setdefault(stage_of(piece), []).append(piece)
+        self._parts = by_stage(tables)
         self._where = {name: typed(name, value) for name, value in (where or {}).items()}
         self._tables: dict[str, pa.Table] = {}
         self._records: dict[str, list[provenance.Record]] = {}
@@ -95,7 +84,7 @@ class Sources:
         # A train table knows least about its case: the others, read first, narrow it down.
         settled: dict[str, Any] = {}
         for stage in sorted(stages, key=lambda stage: stage == "train"):
-            inputs = Inputs(self._parts[stage], light(TABLES[stage]))
+            inputs = Inputs(self._parts[stage], TABLES[stage].without(HEAVY))
             self._records[stage] = inputs.records
             self._tables[stage], found = one_case(inputs.read(), stage, self._where, settled)
             settled |= found
@@ -140,37 +129,6 @@ class Sources:
         levels = {r.get("configuration", {}).get("confidence") for r in self._records[stage]}
         level = levels.pop() if len(levels) == 1 else None
         return "CI" if level is None else f"{100 * level:g} % CI"
-
-
-def stage_of(table: TableLike) -> str:
-    """Return the stage of a table: as its record says, or else as its columns do.
-
-    Raises
-    ------
-    TableError
-        It is of no stage.
-    """
-    if isinstance(table, pa.Table):
-        arrow, where = table.schema, "a table given to plot"
-    else:
-        arrow, where = open_parquet(Path(table))[1], str(table)
-    record = provenance.decode(arrow.metadata, where)
-    if record is not None:
-        stage = str(record["schema"]).partition("/")[0]
-        if stage in TABLES:
-            return stage
-    else:
-        for stage, schema in TABLES.items():
-            if {c.name for c in light(schema).columns} <= set(arrow.names):
-                return stage
-    known = ", ".join(TABLES)
-    raise TableError(f"{where} is not a table that can be drawn; it must be one of {known}")
-
-
-def light(schema: Schema) -> Schema:
-    """Return a schema without the columns that no figure shows, so that they are never read."""
-    kept = tuple(c for c in schema.columns if c.name not in HEAVY)
-    return dataclasses.replace(schema, columns=kept)
 
 
 def typed(name: str, value: Any) -> Any:

@@ -1,0 +1,153 @@
+"""The data of a case and its null models as one, and their exponents in every window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokcrit import resampling, scaling
+from grokcrit.resampling import Estimate
+from grokcrit.scaling import Ensemble, Ints, Reals
+from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.vocabulary import PHASES
+
+
+@dataclass(frozen=True)
+class Family:
+    """The data of a case and the null models made of the same snapshots.
+
+    Attributes
+    ----------
+    data : Ensemble
+    nulls : dict
+        Name of a surrogate to its replicates.
+    strangers : tuple of str
+        Surrogates left out because they are of other runs or snapshots than the data.
+    """
+
+    data: Ensemble
+    nulls: dict[str, list[Ensemble]]
+    strangers: tuple[str, ...] = ()
+
+
+def families(found: Sequence[Ensemble]) -> list[Family]:
+    """Put every case and its null models together; null models without their data stay out."""
+    by_place: dict[tuple[object, ...], list[Ensemble]] = {}
+    shared = [name for name in CASE_COLUMNS if name not in ("surrogate", "replicate")]
+    for each in found:
+        by_place.setdefault(tuple(each.case[name] for name in shared), []).append(each)
+    made = []
+    for members in by_place.values():
+        for data in (m for m in members if m.case["surrogate"] == "none"):
+            nulls: dict[str, list[Ensemble]] = {}
+            strangers = set()
+            for null in (m for m in members if m.case["surrogate"] != "none"):
+                if same_snapshots(data, null):
+                    nulls.setdefault(null.case["surrogate"], []).append(null)
+                else:
+                    strangers.add(null.case["surrogate"])
+            made.append(Family(data, nulls, tuple(sorted(strangers))))
+    return made
+
+
+def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
+    """Whether two ensembles are of the same runs and epochs."""
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
+        for name in ("sizes", "size_of", "seed", "grok", "run", "epoch")
+    )
+
+
+@dataclass(frozen=True)
+class Course:
+    """Exponents in time.
+
+    Attributes
+    ----------
+    window : str
+        ``epoch`` or ``aligned``.
+    times : ndarray of int64, shape (T,)
+        Those at which every size has data.
+    estimate : Estimate
+        T bins.
+    """
+
+    window: str
+    times: Ints
+    estimate: Estimate
+
+    def __sub__(self, other: Course) -> Course:
+        """Subtract time by time, where both have data."""
+        mine, others = np.isin(self.times, other.times), np.isin(other.times, self.times)
+        return Course(self.window, self.times[mine], self.estimate[mine] - other.estimate[others])
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Exponents of one observable and statistic: ``aggregate, pre, post, post - pre``; in time."""
+
+    phases: Estimate
+    epoch: Course
+    aligned: Course
+
+    @property
+    def courses(self) -> tuple[Course, Course]:
+        """Both ways to count time."""
+        return self.epoch, self.aligned
+
+
+def curves(
+    members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
+) -> Curves:
+    """Estimate the exponents of the data, or of a null model.
+
+    Parameters
+    ----------
+    members
+        The data alone, or the replicates of a null model: a run's statistic is its mean over them.
+    observable, statistic
+        ``mean`` or ``run-max``.
+    draws
+        From :func:`grokcrit.resampling.draw_runs`; the same for all that is to be compared.
+    """
+    ensemble = members[0]
+    observed = [member.observe(observable) for member in members]
+
+    def estimate(names: Sequence[str]) -> tuple[Ints, Estimate]:
+        kinds = [scaling.windows(ensemble, name) for name in names]
+        by_run = np.concatenate(
+            [over_replicates(members, observed, bins, statistic) for bins in kinds], axis=1
+        )
+        times = np.array([0 if t is None else t for bins in kinds for t in bins.times], np.int64)
+        if names[0] not in PHASES:
+            size_of, n_sizes = ensemble.size_of, len(ensemble.sizes)
+            whole = ~np.isnan(scaling.over_runs(by_run, size_of, n_sizes, statistic)).any(axis=1)
+            times, by_run = times[whole], by_run[:, whole]
+        return times, resampling.exponents(ensemble, by_run, statistic, draws)
+
+    _, phases = estimate(PHASES)
+    return Curves(
+        phases.with_difference(),
+        Course("epoch", *estimate(["epoch"])),
+        Course("aligned", *estimate(["aligned"])),
+    )
+
+
+def over_replicates(
+    members: Sequence[Ensemble],
+    observed: Sequence[Reals],
+    bins: scaling.Windows,
+    statistic: str,
+) -> Reals:
+    """Reduce the snapshots of each run in each bin, then average over replicates, NaN left out."""
+    each = np.array(
+        [
+            scaling.over_snapshots(member, values, bins, statistic)
+            for member, values in zip(members, observed, strict=True)
+        ]
+    )
+    count = (~np.isnan(each)).sum(axis=0)
+    total = np.where(np.isnan(each), 0.0, each).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

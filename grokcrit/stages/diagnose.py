@@ -1,0 +1,245 @@
+"""Everything asked of D beyond its value: avalanche and train tables in, diagnostics out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit import provenance, resampling, scaling
+from grokcrit.diagnostics import crossings, gini, nulls, placebos, straightness
+from grokcrit.diagnostics.family import Curves, Family, curves, families
+from grokcrit.diagnostics.findings import Row, finding, labelled, to_table
+from grokcrit.errors import TableError
+from grokcrit.options import (
+    EstimateOptions,
+    check_choice,
+    check_distinct,
+    check_integer,
+    listed,
+    settle,
+)
+from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
+from grokcrit.tables import Inputs, TableLike, by_stage
+from grokcrit.vocabulary import PHASES, QUESTIONS, RESAMPLED
+
+Task: TypeAlias = Callable[[Stop], list[Row]]
+# Observables on which D(t) = 1 is a claim of the source; the others are held against their null.
+UNITY = ("size",)
+OF_CURVES = ("nulls", "placebos", "straightness", "crossings")
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions(EstimateOptions):
+    """What the stage depends on."""
+
+    resamples: int = 2000
+    only: tuple[str, ...] = QUESTIONS
+    splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
+    permutations: int = 1000
+
+    def __post_init__(self) -> None:
+        """Turn single values into lists; check every range."""
+        super().__post_init__()
+        settle(self, only=listed(self.only), splits=listed(self.splits))
+        check_distinct("only", self.only)
+        for name in self.only:
+            check_choice("only", name, QUESTIONS)
+        check_distinct("splits", self.splits)
+        for epoch in self.splits:
+            check_integer("splits", epoch, 1)
+        check_integer("permutations", self.permutations, 1)
+
+
+def diagnose(
+    tables: TableLike | Sequence[TableLike],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> pa.Table:
+    """Ask what D measures: null models, placebos, straightness, crossings, collapse, tails, Gini.
+
+    Parameters
+    ----------
+    tables
+        Schemas ``avalanche/1`` and ``train/1``, in any order; pyarrow Tables, files, or folders of
+        parts. The Gini coefficient is read from train tables, all else from avalanche tables.
+    threads
+        How many questions at once; None for all cores. Changes no bit of the result.
+    progress
+        Called with (questions done, in all).
+    **options
+        Fields of :class:`DiagnoseOptions`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``diagnostics/1``, the record in its metadata.
+
+    Raises
+    ------
+    TableError
+        A table of another stage; no table that the questions could be asked of.
+    FitError
+        No case has three sizes.
+    """
+    chosen = DiagnoseOptions(**options)
+    parts = by_stage(tables)
+    for stage in parts:
+        if stage not in ("avalanche", "train"):
+            raise TableError(
+                f"a table of stage '{stage}' was given; diagnose reads avalanche and train tables"
+            )
+    tasks: list[Task] = []
+    records: list[provenance.Record] = []
+    if "avalanche" in parts and set(chosen.only) != {"gini"}:
+        inputs = Inputs(parts["avalanche"], AVALANCHE)
+        records += inputs.records
+        for family in families(scaling.ensembles_of(inputs)):
+            tasks += family_tasks(family, chosen)
+    if "train" in parts and "gini" in chosen.only:
+        trained = Inputs(parts["train"], TRAIN.only(gini.COLUMNS))
+        records += trained.records
+        tasks.append(lambda stop: gini_rows(trained, chosen, stop))
+    if not tasks:
+        raise TableError(
+            "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none', "
+            "or, for --only gini, a train table"
+        )
+    record = provenance.record(
+        DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
+    )
+    found = in_order(
+        lambda task, stop: task(stop),
+        tasks,
+        cost=lambda _: 1.0,
+        threads=threads,
+        progress=progress,
+    )
+    rows = [row for part in found for row in part]
+    return to_table(rows).replace_schema_metadata(provenance.encode(record))
+
+
+def family_tasks(family: Family, chosen: DiagnoseOptions) -> list[Task]:
+    """List what is asked of a case and its null models, each in a task of its own."""
+    tasks: list[Task] = []
+    if "counts" in chosen.only:
+        tasks.append(lambda _: labelled(counts(family), **family.data.case))
+    if set(OF_CURVES) & set(chosen.only):
+        tasks += [
+            partial(of_curves, family, observable, statistic, chosen)
+            for observable in chosen.observable
+            for statistic in RESAMPLED
+        ]
+    return tasks
+
+
+def of_curves(
+    family: Family, observable: str, statistic: str, chosen: DiagnoseOptions, stop: Stop
+) -> list[Row]:
+    """Answer what is asked of D in the phases and in time, for one observable and statistic."""
+    data, asked = family.data, chosen.only
+    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
+    own = curves([data], observable, statistic, draws)
+    against: dict[str, Curves] = {}
+    for name, members in family.nulls.items():
+        if stop.is_set():
+            raise StoppedError
+        if "nulls" in asked or name == "gaussian":
+            against[name] = curves(members, observable, statistic, draws)
+    null = against.get("gaussian")
+    levels = ["gaussian"] * (null is not None) + ["1"] * (observable in UNITY)
+    rows: list[Row] = []
+    if "nulls" in asked:
+        rows += nulls.null_models(own, against, chosen.confidence)
+    if "straightness" in asked:
+        rows += straightness.straightness(data, observable, statistic, draws, chosen.confidence)
+    if "crossings" in asked:
+        rows += crossings.moments(data, own, null, levels, draws, chosen.confidence)
+    if stop.is_set():
+        raise StoppedError
+    if "placebos" in asked:
+        rows += placebo_rows(family, observable, statistic, own, null, levels, chosen)
+    return labelled(rows, **data.case, observable=observable, statistic=statistic)
+
+
+def placebo_rows(
+    family: Family,
+    observable: str,
+    statistic: str,
+    own: Curves,
+    null: Curves | None,
+    levels: Sequence[str],
+    chosen: DiagnoseOptions,
+) -> list[Row]:
+    """Split every run elsewhere: at one epoch for all, at the grokking epoch of another run."""
+    data = family.data
+    if np.isnan(data.grok).all():
+        return []
+    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
+    common = (chosen.splits, draws, chosen.confidence)
+    rows = placebos.splits(data, observable, statistic, own.phases, *common)
+    for level in levels:
+        gap = crossings.gap_of(own.epoch, null.epoch if null else None, level)
+        if gap is not None:
+            found = placebos.split_crossings(gap, chosen.splits, chosen.confidence)
+            rows += labelled(found, window="epoch", part=level)
+    base = family.nulls.get("gaussian")
+    return rows + placebos.permuted(
+        data,
+        placebos.shuffled([data], observable, statistic),
+        placebos.shuffled(base, observable, statistic) if base else None,
+        statistic,
+        levels,
+        chosen.permutations,
+        chosen.seed,
+        chosen.confidence,
+    )
+
+
+def counts(family: Family) -> list[Row]:
+    """Count what weakens a fit: avalanches cut off or quiet, runs that never grok, thin bins."""
+    data = family.data
+    quiet = data.observe("size") == 0
+    rows = [
+        finding("truncated", float(data.truncated.sum()), n=len(quiet), method="avalanches"),
+        finding("quiet", float(quiet.sum()), n=len(quiet), method="avalanches"),
+        finding("never-grokked", float(np.isnan(data.grok).sum()), n=data.runs, method="runs"),
+    ]
+    for window in (*PHASES, "epoch", "aligned"):
+        bins = scaling.windows(data, window)
+        inside = np.array(
+            [
+                scaling.tally(data, bins, (data.size_of == k)[data.run]).sum(axis=0)
+                for k in range(len(data.sizes))
+            ]
+        )
+        lacking = (inside == 0).any(axis=0)
+        method = "bins that lack a size"
+        rows.append(
+            finding("thin", float(lacking.sum()), n=len(lacking), window=window, method=method)
+        )
+    rows += [
+        finding("null-of-other-runs", 1.0, part=name, method="left out")
+        for name in family.strangers
+    ]
+    return rows
+
+
+def gini_rows(trained: Inputs, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:
+    """Measure the Gini transient of every run, a row group at a time."""
+
+    def blocks() -> Any:
+        for block in trained.blocks:
+            if stop.is_set():
+                raise StoppedError
+            yield block.load()
+
+    return gini.findings(list(gini.transients(blocks())), chosen.confidence)
