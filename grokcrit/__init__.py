@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grokcrit.probe import cascade as cascade
     from grokcrit.stages.avalanche import avalanche as avalanche
     from grokcrit.stages.bootstrap import bootstrap as bootstrap
+    from grokcrit.stages.diagnose import diagnose as diagnose
     from grokcrit.stages.fss import fss as fss
     from grokcrit.stages.train import train as train
 
@@ -29,6 +30,7 @@ _HOME = {
     "avalanche": "grokcrit.stages.avalanche",
     "fss": "grokcrit.stages.fss",
     "bootstrap": "grokcrit.stages.bootstrap",
+    "diagnose": "grokcrit.stages.diagnose",
 }
 __all__ = ["__version__", *_HOME]
 

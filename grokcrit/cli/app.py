@@ -16,7 +16,7 @@ import typer
 
 from grokcrit import provenance
 from grokcrit._version import __version__
-from grokcrit.cli import avalanche, bootstrap, fss, plot, reproduce, train
+from grokcrit.cli import avalanche, bootstrap, diagnose, fss, plot, reproduce, train
 from grokcrit.errors import GrokcritError, OptionError
 
 INTERRUPTED = 130
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (train, avalanche, fss, bootstrap, plot, reproduce):
+for module in (train, avalanche, fss, bootstrap, diagnose, plot, reproduce):
     app.command()(getattr(module, module.__name__.rpartition(".")[2]))
 
 
@@ -57,6 +57,7 @@ def grokcrit(
       grokcrit avalanche train.parquet --surrogate none,gaussian
       grokcrit fss       avalanche.parquet
       grokcrit bootstrap avalanche.parquet
+      grokcrit diagnose  avalanche.parquet train.parquet
       grokcrit plot fig1 train.parquet fss.parquet     -o fig1.png
 
     or in one command: grokcrit reproduce -o results/

@@ -137,7 +137,8 @@ class Shell:
             if self.as_json:
                 print(json.dumps(summary.as_dict(str(out), warnings), allow_nan=False))
             elif not self.quiet:
-                self._table(summary)
+                for each in (summary, *summary.more):
+                    self._table(each)
             sys.stdout.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

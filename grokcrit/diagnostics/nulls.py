@@ -33,7 +33,7 @@ def null_models(data: Curves, nulls: Mapping[str, Curves], confidence: float) ->
     confidence
         Of the intervals.
     """
-    rows = []
+    rows = values(data.phases, confidence)
     for name, null in nulls.items():
         base = nulls.get("gaussian") if name != "gaussian" else None
         found = compared(
@@ -43,8 +43,14 @@ def null_models(data: Curves, nulls: Mapping[str, Curves], confidence: float) ->
             data.courses, null.courses, base.courses if base else (None, None), strict=True
         ):
             found += at_times(mine, other, zero, confidence)
+        found += values(null.phases, confidence)
         rows += labelled(found, surrogate=name)
     return rows
+
+
+def values(phases: Estimate, confidence: float) -> list[Row]:
+    """Make the rows of the exponents themselves; only their difference is tested."""
+    return of_bins("exponent", phases, confidence, in_phases(), [w == DIFFERENCE for w in WINDOWS])
 
 
 def in_phases() -> list[Row]:

@@ -130,6 +130,8 @@ def diagnose(
 def family_tasks(family: Family, chosen: DiagnoseOptions) -> list[Task]:
     """List what is asked of a case and its null models, each in a task of its own."""
     tasks: list[Task] = []
+    if "straightness" in chosen.only:
+        tasks.append(lambda _: labelled(largest(family, chosen), **family.data.case))
     if "counts" in chosen.only:
         tasks.append(lambda _: labelled(counts(family), **family.data.case))
     if set(OF_CURVES) & set(chosen.only):
@@ -202,6 +204,20 @@ def placebo_rows(
         chosen.seed,
         chosen.confidence,
     )
+
+
+def largest(family: Family, chosen: DiagnoseOptions) -> list[Row]:
+    """Fit the largest of all avalanches in each phase: gamma is to be held against it."""
+    data, rows = family.data, []
+    for observable in chosen.observable:
+        values = data.observe(observable)
+        for window in PHASES:
+            by_run = scaling.over_snapshots(data, values, scaling.windows(data, window), "max")
+            by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), "max")
+            exponent = float(scaling.fit(data.sizes, by_size).exponent[0])
+            rows.append(finding("exponent", exponent, window=window))
+            rows[-1] |= {"observable": observable, "statistic": "max"}
+    return rows
 
 
 def counts(family: Family) -> list[Row]:

@@ -1,60 +1,22 @@
-"""Short accounts of tables for a person or a script, and the warnings that go with them."""
+"""Accounts of train, avalanche, fss and bootstrap tables, and of the claims."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from grokcrit.schemas import CASE_COLUMNS
-from grokcrit.vocabulary import DISAGREE, INTERVAL, PHASES
+from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row: TypeAlias = dict[str, Any]
-
+# A warning of curvature needs an effect as well as a p: a slope that changes by 0.1 over the 1.4
+# decades of the source's sizes.
+SIGNIFICANT, CURVED = 0.05, 0.0156
 HOW_TO_ADD_NULL = "grokcrit avalanche train.parquet --surrogate none,gaussian"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning: ``id`` names its kind, for scripts and for ``--silence``."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a command did: a table of plain values, and warnings.
-
-    ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts.
-    """
-
-    title: str
-    rows: list[Row]
-    warnings: list[Notice] = field(default_factory=list)
-    formats: dict[str, str] = field(default_factory=dict)
-    details: list[Row] | None = None
-
-    @property
-    def columns(self) -> list[tuple[str, bool]]:
-        """Name of each column and whether it holds numbers."""
-        return [
-            (name, any(isinstance(row[name], int | float | tuple) for row in self.rows))
-            for name in self.rows[0]
-        ]
-
-    def as_dict(self, out: str, warnings: Sequence[Notice]) -> Row:
-        """The summary as one JSON object."""
-        return {
-            "title": self.title,
-            "out": out,
-            "rows": self.rows if self.details is None else self.details,
-            "warnings": [{"id": w.id, "text": w.text} for w in warnings],
-        }
 
 
 class RunLog:
@@ -230,7 +192,22 @@ def fss_summary(table: pa.Table) -> Summary:
                 "avalanches": f["n_avalanches"],
             }
         )
-    return Summary("statistic ~ N^exponent", rows, fss_warnings(data, nulls))
+    return Summary("statistic ~ N^exponent", rows, fss_warnings(data, nulls) + lacking_bins(table))
+
+
+def lacking_bins(table: pa.Table) -> list[Notice]:
+    """Warn of times without a fit because a size has no data there."""
+    import pyarrow.compute as pc
+
+    timed = table.filter(pc.and_(pc.is_valid(table["time"]), pc.equal(table["statistic"], "mean")))
+    counted = timed.append_column("lacks", pc.is_null(timed["exponent"])).group_by("window")
+    found = counted.aggregate([("lacks", "sum"), ("lacks", "count")]).to_pylist()
+    where = [
+        f"{r['lacks_sum']} of {r['lacks_count']} {r['window']}" for r in found if r["lacks_sum"]
+    ]
+    if not where:
+        return []
+    return [Notice("lacking-size", f"times without a fit, a size has no data: {', '.join(where)}")]
 
 
 def ends(row: Row) -> tuple[float, float] | None:
@@ -270,6 +247,7 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
             and gamma > largest
         }
     )
+    warnings += bent_lines(fits)
     if above:
         warnings.append(
             Notice(
@@ -280,6 +258,26 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
             )
         )
     return warnings
+
+
+def bent_lines(fits: list[Row]) -> list[Notice]:
+    """Warn where ln(statistic) against ln(N) is bent, significantly and visibly."""
+    bent = [
+        f"{f['observable']} {f['statistic']} {f['window']}"
+        for f in fits
+        if f["curvature_p"] is not None
+        and f["curvature_p"] < SIGNIFICANT
+        and abs(f["curvature"]) >= CURVED
+    ]
+    if not bent:
+        return []
+    return [
+        Notice(
+            "curved",
+            f"ln(statistic) against ln(N) is significantly bent ({', '.join(dict.fromkeys(bent))}): "
+            "one exponent sums up a curve, and depends on the sizes chosen",
+        )
+    ]
 
 
 def thin_windows(fits: list[Row]) -> list[Notice]:
@@ -325,7 +323,7 @@ def bootstrap_summary(table: pa.Table) -> Summary:
         if r["kind"] != "estimate" or r["part"] is not None:
             continue
         own = intervals.get((*shared(r), None))
-        place = (*shared(r), "minus gaussian")
+        place = (*shared(r), MINUS_GAUSSIAN)
         against = intervals.get(place) or estimates.get(place)
         rows.append(
             {

@@ -1,0 +1,24 @@
+"""Short accounts of tables for a person or a script, and the warnings that go with them."""
+
+from grokcrit.summaries.diagnose import diagnose_summary
+from grokcrit.summaries.stages import (
+    RunLog,
+    avalanche_summary,
+    bootstrap_summary,
+    claims_summary,
+    fss_summary,
+    train_summary,
+)
+from grokcrit.summaries.summary import Notice, Summary
+
+__all__ = [
+    "Notice",
+    "RunLog",
+    "Summary",
+    "avalanche_summary",
+    "bootstrap_summary",
+    "claims_summary",
+    "diagnose_summary",
+    "fss_summary",
+    "train_summary",
+]

@@ -1,0 +1,341 @@
+"""Account of a diagnostics table: a few tables a person can read, and what to beware of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
+from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.vocabulary import DIFFERENCE, PHASES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A warning needs an effect as well as a p: a slope that changes by a tenth from the smallest size
+# to the largest, a gamma that exceeds D by a hundredth.
+BEND, EXCEEDS, ALPHA = 0.1, 0.01, 0.05
+
+
+def diagnose_summary(table: pa.Table) -> Summary:
+    """Account of a diagnostics table."""
+    import pyarrow.compute as pc
+
+    few = table.filter(pc.is_null(table["seed"]))
+    names = pc.unique(few["quantity"]).to_pylist()
+    timeless = few.filter(
+        pc.or_(pc.is_null(few["time"]), pc.starts_with(few["quantity"], "placebo"))
+    )
+    rows = timeless.to_pylist() + (
+        few.filter(pc.equal(few["quantity"], "own-minus-split")).to_pylist()
+    )
+    shown = varying([r for r in rows if r["topology"] is not None])
+    shown = [name for name in shown if name not in ("surrogate", "replicate")]
+    sections = [
+        section
+        for section in (
+            null_section(rows, shown),
+            placebo_section(rows, shown),
+            straight_section(rows, shown),
+            crossing_section(rows, shown),
+            gini_section(rows),
+        )
+        if section.rows
+    ]
+    if not sections:
+        counted = [{"quantity": n, "rows": names.count(n)} for n in names]
+        sections = [Summary("diagnostics", counted)]
+    first, *others = sections
+    return Summary(first.title, first.rows, cautions(rows), first.formats, more=others)
+
+
+def index(rows: list[Row], *names: str) -> dict[tuple[Any, ...], Row]:
+    """Index rows by some of their columns."""
+    return {tuple(row[name] for name in names): row for row in rows}
+
+
+def of(rows: list[Row], *quantities: str, **wanted: Any) -> list[Row]:
+    """Return the rows of some quantities whose columns have those values."""
+    return [
+        r for r in rows if r["quantity"] in quantities and all(r[k] == v for k, v in wanted.items())
+    ]
+
+
+def groups(rows: list[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Group rows by some of their columns, in the order of their first row."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
+
+
+def null_section(rows: list[Row], shown: list[str]) -> Summary:
+    """What of the mean's exponent each null model keeps."""
+    out = []
+    chosen = of(rows, "data-minus-null", "fraction-kept", statistic="mean")
+    for key, mine in groups(chosen, *shown, "observable", "surrogate").items():
+        place = index(mine, "quantity", "window")
+        row = dict(zip((*shown, "observable", "null model"), key, strict=True))
+        for window, name in (("pre", "before"), ("post", "after"), (DIFFERENCE, "change")):
+            gap = place["data-minus-null", window]
+            row |= {f"data - null, {name}": gap["value"], f"p {name}": gap["p"]}
+        for window, name in (("post", "after"), (DIFFERENCE, "change")):
+            kept = place.get(("fraction-kept", window))
+            row |= {f"kept, {name}": kept and kept["value"], f"95 % {name}": kept and ends(kept)}
+        out.append(row)
+    formats = dict.fromkeys(("p before", "p after", "p change"), ".2g")
+    formats |= dict.fromkeys(("kept, after", "95 % after", "kept, change"), ".2f")
+    formats["95 % change"] = ".2f"
+    title = (
+        "null models: D of the mean minus that of the null; the part of D - D(gaussian) it keeps"
+    )
+    return Summary(title, out, formats=formats)
+
+
+def placebo_section(rows: list[Row], shown: list[str]) -> Summary:
+    """D before and after under the true split, one common split, and permuted grokking epochs."""
+    out = []
+    chosen = of(
+        rows, "exponent", "placebo-split", "own-minus-split", "placebo-permuted", statistic="mean"
+    )
+    chosen = [r for r in chosen if r["surrogate"] == "none"]
+    for key, mine in groups(chosen, *shown, "observable").items():
+        if not of(mine, "placebo-split"):
+            continue
+        labels = dict(zip((*shown, "observable"), key, strict=True))
+        place = index(mine, "quantity", "window", "time")
+        names = [("own grokking epoch", "exponent", None)]
+        times = sorted({r["time"] for r in of(mine, "placebo-split")})
+        names += [(f"all at epoch {t}", "placebo-split", t) for t in times]
+        for name, quantity, time in names:
+            before, after, change = (
+                place.get((quantity, w, time)) for w in ("pre", "post", DIFFERENCE)
+            )
+            own = place.get(("own-minus-split", DIFFERENCE, time))
+            out.append(
+                labels
+                | {
+                    "split": name,
+                    "before": before and before["value"],
+                    "after": after and after["value"],
+                    "change": change and change["value"],
+                    "interval": change and ends(change),
+                    "p": change and change["p"],
+                    "own - this": own and own["value"],
+                    "p own - this": own and own["p"],
+                }
+            )
+        permuted = place["placebo-permuted", DIFFERENCE, None]
+        blank = dict.fromkeys(out[-1])
+        out.append(
+            {
+                **blank,
+                **labels,
+                "split": "epochs permuted in a size",
+                "interval": ends(permuted),
+                "p own - this": permuted["p"],
+            }
+        )
+    title = "placebos: D of the mean before and after other splits than each run's grokking epoch"
+    return Summary(title, out, formats={"p": ".2g", "p own - this": ".2g"})
+
+
+def straight_section(rows: list[Row], shown: list[str]) -> Summary:
+    """Curvature, and the smallest and largest exponent between neighbouring sizes."""
+    out = []
+    chosen = of(rows, "curvature", "bend", "local-exponent")
+    for key, mine in groups(chosen, *shown, "observable", "statistic", "window").items():
+        place = index(mine, "quantity")
+        local = [r for r in of(mine, "local-exponent") if r["value"] is not None]
+        local.sort(key=lambda r: r["value"])
+        curved, bend = place["curvature",], place["bend",]
+        out.append(
+            dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
+            | {
+                "curvature": curved["value"],
+                "p": curved["p"],
+                "change of slope": bend["value"],
+                "least local": local[0]["value"] if local else None,
+                "at N": local[0]["part"] if local else None,
+                "greatest local": local[-1]["value"] if local else None,
+                "at N ": local[-1]["part"] if local else None,
+            }
+        )
+    title = "straightness: is ln(statistic) against ln(N) a line?"
+    return Summary(title, out, formats={"p": ".2g"})
+
+
+def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
+    """When D(t) rises for good above its null and 1, and when it changes most."""
+    out = []
+    # At one snapshot a bin the mean and the maximum of a run are the same number.
+    chosen = [
+        r
+        for r in rows
+        if r["quantity"].startswith(("crossing", "share-", "every-", "chang"))
+        and r["statistic"] == "mean"
+    ]
+    keys = (*shown, "observable", "window")
+    for key, mine in groups(chosen, *keys).items():
+        for what, part in (("crossing", "gaussian"), ("crossing", "1"), ("change-point", None)):
+            found = of(mine, what, part=part)
+            if not found:
+                continue
+            lead = of(mine, f"{what}-lead", part=part, method="median run")
+            after = of(mine, f"{what}-lead-share", part=part)
+            every = of(mine, "every-crossing", part=part)
+            without = of(mine, "share-without-crossing", part=part)
+            out.append(
+                dict(zip(keys, key, strict=True))
+                | {
+                    "of": part or found[0]["method"],
+                    "time": found[0]["value"],
+                    "interval": ends(found[0]),
+                    "draws without": without[0]["value"] if without and part else None,
+                    "all crossings": " ".join(
+                        f"{'+' if r['method'] == 'upward' else '-'}{r['value']:.0f}" for r in every
+                    )
+                    or None,
+                    "lead": lead[0]["value"] if lead else None,
+                    "interval of lead": ends(lead[0]) if lead else None,
+                    "runs that grok later": after[0]["value"] if after else None,
+                }
+            )
+    formats = dict.fromkeys(("time", "interval", "lead", "interval of lead"), ".1f")
+    formats |= dict.fromkeys(("draws without", "runs that grok later"), ".2f")
+    title = "D(t) of the mean: lasting rise, change point; + up, - down; lead: grokking - time"
+    return Summary(title, out, formats=formats)
+
+
+def gini_section(rows: list[Row]) -> Summary:
+    """Medians over runs of the Gini transient, of each size and of all."""
+    out = []
+    chosen = [r for r in rows if r["quantity"].startswith("gini-")]
+    several = len({r["case"] for r in chosen}) > 1
+    for (case, n), mine in groups(chosen, "case", "n_params").items():
+        middle = index([r for r in mine if r["method"] == "median run"], "quantity")
+        shares = index([r for r in mine if "share" in r["quantity"]], "quantity")
+        row: Row = {"case": case} if several else {}
+        row |= {"N": n or "all", "runs": shares["gini-share-passed",]["n"]}
+        for name in ("peak", "height", "length", "distance"):
+            row[name] = middle[f"gini-{name}",]["value"]
+        row["interval of distance"] = ends(middle["gini-distance",])
+        row["within 10 epochs"] = shares["gini-share-near",]["value"]
+        row["back below half"] = shares["gini-share-passed",]["value"]
+        out.append(row)
+    formats = dict.fromkeys(("peak", "length", "distance", "interval of distance"), ".0f")
+    formats |= dict.fromkeys(("within 10 epochs", "back below half"), ".2f")
+    title = "Gini transient: median run; peak, length, distance from grokking in epochs"
+    return Summary(title, out, formats=formats)
+
+
+def cautions(rows: list[Row]) -> list[Notice]:
+    """Collect what a reader of the exponents must know, an effect as well as a p behind each."""
+    warnings = []
+    counts = {r["quantity"]: r for r in of(rows, "truncated", "quiet", "never-grokked")}
+    if counts:
+        warnings += truncation(int(counts["truncated"]["value"]), counts["truncated"]["n"])
+        warnings += quietness(int(counts["quiet"]["value"]), counts["quiet"]["n"])
+        if never := int(counts["never-grokked"]["value"]):
+            warnings.append(
+                Notice(
+                    "never-grokked", f"{never} of {counts['never-grokked']['n']} runs never grok"
+                )
+            )
+    thin = [r for r in of(rows, "thin") if r["value"]]
+    if thin:
+        where = ", ".join(f"{r['value']:.0f} of {r['n']} {r['window']}" for r in thin)
+        warnings.append(Notice("lacking-size", f"bins in which a size has no data: {where}"))
+    warnings += curved(rows) + gamma_above(rows)
+    if of(rows, "exponent") and not of(rows, "data-minus-null", surrogate="gaussian"):
+        warnings.append(no_null())
+    strangers = sorted({r["part"] for r in of(rows, "null-of-other-runs")})
+    if strangers:
+        warnings.append(
+            Notice(
+                "null-of-other-runs",
+                f"{', '.join(strangers)}: not of the same runs and snapshots as the data, left out",
+            )
+        )
+    return warnings + placebo_warnings(rows)
+
+
+def curved(rows: list[Row]) -> list[Notice]:
+    """Warn where a line is bent, significantly and visibly."""
+    bent = [
+        r
+        for r in of(rows, "bend")
+        if r["p"] is not None and r["p"] < ALPHA and abs(r["value"]) >= BEND
+    ]
+    if not bent:
+        return []
+    where = ", ".join(
+        dict.fromkeys(f"{r['observable']} {r['statistic']} {r['window']}" for r in bent)
+    )
+    return [
+        Notice(
+            "curved",
+            f"ln(statistic) against ln(N) is significantly bent ({where}): one exponent sums up a "
+            "curve, and depends on the sizes chosen",
+        )
+    ]
+
+
+def gamma_above(rows: list[Row]) -> list[Notice]:
+    """Warn where the exponent of the mean exceeds that of the maximum."""
+    keys = ("case", "topology", "graph_seed", "alpha", "quantile", "rule", "window")
+    size = [
+        r
+        for r in of(rows, "exponent", observable="size", surrogate="none")
+        if r["window"] in PHASES and r["value"] is not None
+    ]
+    largest = index([r for r in size if r["statistic"] == "max"], *keys)
+    above = dict.fromkeys(
+        r["window"]
+        for r in size
+        if r["statistic"] == "mean"
+        and (top := largest.get(tuple(r[k] for k in keys)))
+        and r["value"] > top["value"] + EXCEEDS
+    )
+    if not above:
+        return []
+    return [
+        Notice(
+            "gamma-above-D",
+            f"in {', '.join(above)} gamma (mean size) exceeds D (largest size); the mean is never "
+            "larger than the maximum, so this cannot last as N grows: it is a finite-size effect",
+        )
+    ]
+
+
+def placebo_warnings(rows: list[Row]) -> list[Notice]:
+    """Say where a placebo separates the phases no less than grokking does."""
+    warnings = []
+    chosen = {"observable": "size", "statistic": "mean"}
+    permuted = [
+        r for r in of(rows, "placebo-permuted", **chosen) if r["p"] is not None and r["p"] >= ALPHA
+    ]
+    if permuted:
+        p = min(r["p"] for r in permuted)
+        warnings.append(
+            Notice(
+                "placebo-permuted",
+                "with the grokking epochs permuted among the runs of a size, D of the mean size "
+                f"changes as much as with their own (p {p:.2g})",
+            )
+        )
+    equal = sorted(
+        {
+            r["time"]
+            for r in of(rows, "own-minus-split", **chosen)
+            if r["value"] is not None and (r["value"] <= 0 or r["p"] is None or r["p"] >= ALPHA)
+        }
+    )
+    if equal:
+        warnings.append(
+            Notice(
+                "placebo-split",
+                "one split for all runs separates D of the mean size no less than each run's own "
+                f"grokking epoch does: at epoch {', '.join(map(str, equal))}",
+            )
+        )
+    return warnings

@@ -1,0 +1,55 @@
+"""What a command says about its result: tables of plain values, and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning: ``id`` names its kind, for scripts and for ``--silence``."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a command did: a table of plain values, and warnings.
+
+    ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts;
+    ``more`` are further tables shown below.
+    """
+
+    title: str
+    rows: list[Row]
+    warnings: list[Notice] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    details: list[Row] | None = None
+    more: list[Summary] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[tuple[str, bool]]:
+        """Name of each column and whether it holds numbers."""
+        return [
+            (name, any(isinstance(row[name], int | float | tuple) for row in self.rows))
+            for name in self.rows[0]
+        ]
+
+    def as_dict(self, out: str, warnings: Sequence[Notice]) -> Row:
+        """The summary as one JSON object."""
+        return {
+            "title": self.title,
+            "out": out,
+            "rows": self.rows if self.details is None else self.details,
+            **(
+                {"more": [{"title": s.title, "rows": s.rows} for s in self.more]}
+                if self.more
+                else {}
+            ),
+            "warnings": [{"id": w.id, "text": w.text} for w in warnings],
+        }
