@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
-from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
 from grokcrit.vocabulary import DIFFERENCE, PHASES
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def cautions(rows: list[Row]) -> list[Notice]:
     if thin:
         where = ", ".join(f"{r['value']:.0f} of {r['n']} {r['window']}" for r in thin)
         warnings.append(Notice("lacking-size", f"bins in which a size has no data: {where}"))
-    warnings += curved(rows) + gamma_above(rows)
+    warnings += bent_lines(rows) + gamma_over_d(rows)
     if of(rows, "exponent") and not of(rows, "data-minus-null", surrogate="gaussian"):
         warnings.append(no_null())
     strangers = sorted({r["part"] for r in of(rows, "null-of-other-runs")})
@@ -259,28 +259,18 @@ def cautions(rows: list[Row]) -> list[Notice]:
     return warnings + placebo_warnings(rows)
 
 
-def curved(rows: list[Row]) -> list[Notice]:
+def bent_lines(rows: list[Row]) -> list[Notice]:
     """Warn where a line is bent, significantly and visibly."""
-    bent = [
-        r
-        for r in of(rows, "bend")
-        if r["p"] is not None and r["p"] < ALPHA and abs(r["value"]) >= BEND
-    ]
-    if not bent:
-        return []
-    where = ", ".join(
-        dict.fromkeys(f"{r['observable']} {r['statistic']} {r['window']}" for r in bent)
+    return curved(
+        [
+            f"{r['observable']} {r['statistic']} {r['window']}"
+            for r in of(rows, "bend")
+            if r["p"] is not None and r["p"] < ALPHA and abs(r["value"]) >= BEND
+        ]
     )
-    return [
-        Notice(
-            "curved",
-            f"ln(statistic) against ln(N) is significantly bent ({where}): one exponent sums up a "
-            "curve, and depends on the sizes chosen",
-        )
-    ]
 
 
-def gamma_above(rows: list[Row]) -> list[Notice]:
+def gamma_over_d(rows: list[Row]) -> list[Notice]:
     """Warn where the exponent of the mean exceeds that of the maximum."""
     keys = ("case", "topology", "graph_seed", "alpha", "quantile", "rule", "window")
     size = [
@@ -289,22 +279,15 @@ def gamma_above(rows: list[Row]) -> list[Notice]:
         if r["window"] in PHASES and r["value"] is not None
     ]
     largest = index([r for r in size if r["statistic"] == "max"], *keys)
-    above = dict.fromkeys(
-        r["window"]
-        for r in size
-        if r["statistic"] == "mean"
-        and (top := largest.get(tuple(r[k] for k in keys)))
-        and r["value"] > top["value"] + EXCEEDS
+    return gamma_above(
+        [
+            r["window"]
+            for r in size
+            if r["statistic"] == "mean"
+            and (top := largest.get(tuple(r[k] for k in keys)))
+            and r["value"] > top["value"] + EXCEEDS
+        ]
     )
-    if not above:
-        return []
-    return [
-        Notice(
-            "gamma-above-D",
-            f"in {', '.join(above)} gamma (mean size) exceeds D (largest size); the mean is never "
-            "larger than the maximum, so this cannot last as N grows: it is a finite-size effect",
-        )
-    ]
 
 
 def placebo_warnings(rows: list[Row]) -> list[Notice]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from grokcrit.schemas import CASE_COLUMNS
-from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
 from grokcrit.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
 
 if TYPE_CHECKING:
@@ -199,7 +199,10 @@ def lacking_bins(table: pa.Table) -> list[Notice]:
     """Warn of times without a fit because a size has no data there."""
     import pyarrow.compute as pc
 
-    timed = table.filter(pc.and_(pc.is_valid(table["time"]), pc.equal(table["statistic"], "mean")))
+    same = {"statistic": "mean", "surrogate": "none", "observable": table["observable"][0].as_py()}
+    timed = table.filter(pc.is_valid(table["time"]))
+    for name, value in same.items():
+        timed = timed.filter(pc.equal(timed[name], value))
     counted = timed.append_column("lacks", pc.is_null(timed["exponent"])).group_by("window")
     found = counted.aggregate([("lacks", "sum"), ("lacks", "count")]).to_pylist()
     where = [
@@ -248,15 +251,7 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
         }
     )
     warnings += bent_lines(fits)
-    if above:
-        warnings.append(
-            Notice(
-                "gamma-above-D",
-                f"in {', '.join(above)} the exponent of the mean exceeds that of the maximum; the "
-                "mean is never larger than the maximum, so this cannot last as N grows: it is a "
-                "finite-size effect",
-            )
-        )
+    warnings += gamma_above(above)
     return warnings
 
 
@@ -269,15 +264,7 @@ def bent_lines(fits: list[Row]) -> list[Notice]:
         and f["curvature_p"] < SIGNIFICANT
         and abs(f["curvature"]) >= CURVED
     ]
-    if not bent:
-        return []
-    return [
-        Notice(
-            "curved",
-            f"ln(statistic) against ln(N) is significantly bent ({', '.join(dict.fromkeys(bent))}): "
-            "one exponent sums up a curve, and depends on the sizes chosen",
-        )
-    ]
+    return curved(bent)
 
 
 def thin_windows(fits: list[Row]) -> list[Notice]:

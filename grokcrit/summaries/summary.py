@@ -53,3 +53,31 @@ class Summary:
             ),
             "warnings": [{"id": w.id, "text": w.text} for w in warnings],
         }
+
+
+def curved(where: Sequence[str]) -> list[Notice]:
+    """Warn of lines that are bent."""
+    if not where:
+        return []
+    named = ", ".join(dict.fromkeys(where))
+    return [
+        Notice(
+            "curved",
+            f"ln(statistic) against ln(N) is significantly bent ({named}): one exponent sums up a "
+            "curve, and depends on the sizes chosen",
+        )
+    ]
+
+
+def gamma_above(windows: Sequence[str]) -> list[Notice]:
+    """Warn of windows in which the exponent of the mean exceeds that of the maximum."""
+    if not windows:
+        return []
+    return [
+        Notice(
+            "gamma-above-D",
+            f"in {', '.join(dict.fromkeys(windows))} gamma (mean) exceeds D (largest); the mean is "
+            "never larger than the maximum, so this cannot last as N grows: it is a finite-size "
+            "effect",
+        )
+    ]
