@@ -45,7 +45,9 @@ def plain(value: Any) -> Any:
     """Turn numbers of numpy, also inside a tuple, into Python's: records are written as JSON."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if isinstance(value, numbers.Real) else value
 
@@ -111,6 +113,7 @@ class TrainOptions(CascadeOptions):
     init: str = "uniform"
     probe: str = "inline"
     gini_of: str = "output"
+    gradients: bool = True
     seed: int = 0
     label: str | None = None
 
@@ -144,9 +147,13 @@ class TrainOptions(CascadeOptions):
 
     @property
     def case_options(self) -> dict[str, Any]:
-        """Everything a run depends on but its width and seed: the root seed is among it."""
+        """Everything a run depends on but its width and seed: the root seed is among it.
+
+        Which gradients are kept is not: how often is, as it decides what is fitted.
+        """
         chosen = dataclasses.asdict(self)
-        return {k: v for k, v in chosen.items() if k not in ("hidden", "seeds", "label")}
+        apart = ("hidden", "seeds", "label", "gradients")
+        return {k: v for k, v in chosen.items() if k not in apart}
 
     @property
     def case(self) -> str:

@@ -10,6 +10,9 @@ from typing import TypeAlias, TypeVar
 
 from grokcrit.options import check_integer
 
+# Tasks begun before the first of them is handed on: the source's 48 runs in one go.
+BATCH = 128
+
 T = TypeVar("T")
 R = TypeVar("R")
 Progress: TypeAlias = Callable[[int, int], None]
@@ -40,7 +43,8 @@ def in_order(
 ) -> Iterator[R]:
     """Yield ``function(task, stop)`` for each task, in the order of the tasks.
 
-    The most expensive tasks start first, so that the threads finish together. When the consumer
+    The tasks are taken in batches; in a batch the most expensive start first, so that the threads
+    finish together, and no more results than a batch are ever held. When the consumer
     stops (Ctrl-C included) or a task fails, tasks not yet begun are dropped and ``stop`` is set
     for the others, which should then raise StoppedError soon.
 
@@ -60,18 +64,21 @@ def in_order(
     stop = Stop()
     pool = ThreadPoolExecutor(thread_count(threads), thread_name_prefix="grokcrit")
     try:
-        by_cost = sorted(range(len(tasks)), key=lambda k: -cost(tasks[k]))
-        places = {pool.submit(function, tasks[k], stop): k for k in by_cost}
-        ready: dict[int, R] = {}
-        due = 0
-        for done, future in enumerate(as_completed(places), 1):
-            ready[places.pop(future)] = future.result()
-            del future  # it holds its result, which may be a large table on its way to a file
-            if progress:
-                progress(done, len(tasks))
-            while due in ready:
-                yield ready.pop(due)
-                due += 1
+        due = done = 0
+        for first in range(0, len(tasks), BATCH):
+            batch = range(first, min(first + BATCH, len(tasks)))
+            by_cost = sorted(batch, key=lambda k: -cost(tasks[k]))
+            places = {pool.submit(function, tasks[k], stop): k for k in by_cost}
+            ready: dict[int, R] = {}
+            for future in as_completed(places):
+                ready[places.pop(future)] = future.result()
+                del future  # it holds its result, which may be a large table on its way to a file
+                done += 1
+                if progress:
+                    progress(done, len(tasks))
+                while due in ready:
+                    yield ready.pop(due)
+                    due += 1
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -55,6 +55,12 @@ def train(
     quantile: probing.Quantile = DEFAULTS.quantile,
     rule: probing.Rule = DEFAULTS.rule,
     max_steps: probing.MaxSteps = DEFAULTS.max_steps,
+    gradients: Annotated[
+        bool,
+        typer.Option(
+            "--gradients/--no-gradients", help="Keep gradients; without, no avalanche stage."
+        ),
+    ] = DEFAULTS.gradients,
     label: Annotated[
         str | None, typer.Option(help="Name of the case.  [default: a digest of the options]")
     ] = None,

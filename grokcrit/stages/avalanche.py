@@ -144,7 +144,10 @@ def avalanche(
     )
     found = [part for parts in results for part in parts]
     if not found:
-        raise TableError("there is no gradient in the train tables: every snapshot is null")
+        raise TableError(
+            "there is no gradient in the train tables: every snapshot is null; "
+            "train without --no-gradients"
+        )
     joint = pa.concat_tables(found)
     check_unique(joint, AVALANCHE, "train")
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])

@@ -98,7 +98,7 @@ def runs(
 ) -> Iterator[pa.Table]:
     """Train every run; yield one table each, by width and seed."""
     largest = 4 * options.hidden[-1] + 1
-    if (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
+    if options.gradients and (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
         raise OptionError(
             "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
         )
@@ -174,7 +174,8 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
     options, n = run.options, run.n_params
     weights = initial_weights(run)
     epochs = options.epochs + 1
-    kept = empty_record(epochs, options.epochs // options.snapshot_every + 1, n)
+    snapshots = options.epochs // options.snapshot_every + 1 if options.gradients else 0
+    kept = empty_record(epochs, snapshots, n)
     training = kt.Training(
         XOR_INPUTS,
         XOR_TARGETS,
@@ -213,7 +214,7 @@ def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
     """Turn the record of a run into rows of the train table."""
     options, rows = run.options, len(kept.loss)
     first, sustained = grok_epochs(kept.accuracy)
-    snapshot = np.arange(rows) % options.snapshot_every == 0
+    snapshot = (np.arange(rows) % options.snapshot_every == 0) & options.gradients
     offsets = np.concatenate([[0], np.cumsum(snapshot)]).astype(np.int32) * np.int32(run.n_params)
     columns = {
         "task": pa.repeat(options.task, rows),

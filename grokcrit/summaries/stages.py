@@ -28,12 +28,14 @@ class RunLog:
 
     def tap(self, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Pass run tables on, noting each."""
+        import pyarrow.compute as pc
+
         names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
         for block in blocks:
             note = {name: block[name][0].as_py() for name in names}
             note["rows"] = block.num_rows
             note["snapshots"] = block.num_rows - block["gradient"].null_count
-            note["truncated"] = sum(block["truncated"].to_pylist())
+            note["truncated"] = pc.sum(block["truncated"]).as_py() or 0
             self.runs.append(note)
             yield block
 
