@@ -6,7 +6,7 @@ After A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51, 661 (2009), CS
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -186,17 +186,15 @@ class Alternatives:
             c = math.exp(x[1])
             return self.rounded_lognormal((1 - x[0]) / (2 * c), 1 / math.sqrt(2 * c))
 
+        def loss(x: Any) -> float:
+            return -float(self.share @ likelihoods(x))
+
         mean = float(self.share @ logs)
         variance = float(self.share @ (logs - mean) ** 2)
-        starts = np.array([(self.exponent, -6.0), (1 - mean / variance, -math.log(2 * variance))])
+        starts: list[Any] = [(self.exponent, -6), (1 - mean / variance, -math.log(2 * variance))]
+        bounds: list[Any] = [(None, None), (math.log(1e-6), math.log(1e6))]
         trials = [
-            minimize(
-                lambda x: -float(self.share @ likelihoods(x)),
-                start,
-                method="Nelder-Mead",
-                bounds=[(None, None), (math.log(1e-6), math.log(1e6))],
-                tol=1e-10,
-            )
+            minimize(loss, start, method="Nelder-Mead", bounds=bounds, tol=1e-10)
             for start in starts
         ]
         return likelihoods(min(trials, key=lambda trial: float(trial.fun)).x)
