@@ -12,7 +12,7 @@ help:
 	@echo "make test       the tests;  make test-slow  those that take longer"
 	@echo "make check      types, style, direction of imports"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
-	@echo "make bench      training against torch and networkx loops (installs torch)"
+	@echo "make bench      training against torch and networkx loops (installs torch), fits against powerlaw"
 	@echo "make docs       write the generated pages and the outputs shown in the README anew"
 	@echo "make clean      remove the virtual environment and what was made"
 
@@ -58,6 +58,7 @@ coverage: $(VENV)/installed-dev
 bench:
 	$(BIN)/python -m pip install --quiet torch==2.13.0 networkx
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/tails.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

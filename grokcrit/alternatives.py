@@ -41,7 +41,8 @@ class Ratio(NamedTuple):
 class Truncated(NamedTuple):
     """Truncated power law p(s) ~ s^-exponent exp(-rate s), rate >= 0, on the same range.
 
-    Standard errors from the observed information; NaN at rate 0, the end of its range.
+    The exponent is from -20 to 1000.
+    Standard errors from the observed information; NaN at the end of a range.
     """
 
     exponent: float
@@ -114,46 +115,48 @@ class Alternatives:
         return Ratio(log, normalised, float(p))
 
     def truncated_power_law(self, at_zero: Reals) -> tuple[Truncated, Reals]:
-        """Fit exp(-a u - b v), b >= 0, by Newton's method: its log-likelihood is concave.
+        """Fit exp(-a u - b v), b >= 0.
+
+        The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
+        falls, so that the root is found from its signs. (Newton's method in both gets stuck at the
+        edge b = 0 where the likelihood is flat.)
 
         Parameters
         ----------
         at_zero
-            Sums of the power law, where the fit starts: if more rate would not help there, the
-            power law is the best.
+            Sums of the power law: if more rate would not help there, it is the best.
         """
+        from scipy.optimize import brentq  # 0.2 s, which fits alone need
+
         mean_u, mean_v = float(self.share @ self.u), float(self.share @ self.v)
-        a, b = self.exponent, 0.0
         if at_zero[3] / at_zero[0] <= mean_v:
-            return Truncated(a, math.nan, b, math.nan), self.power_law
+            return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
+        out = np.empty(6)
 
-        def loss(out: Reals, a: float, b: float) -> float:
-            return math.log(out[0]) + a * mean_u + b * mean_v
+        def best(b: float) -> float:
+            return kernel.exponent(mean_u, b, self.lower, self.upper, self.exponent, out)
 
-        b = 1 / float(self.v[-1])
+        def slope(log_rate: float) -> float:
+            best(math.exp(log_rate))
+            return float(out[3] / out[0]) - mean_v
+
+        low = high = -math.log(self.v[-1])
+        while slope(high) > 0 and high < 10:
+            high += 1
+        while slope(low) <= 0:
+            low -= 1
+            if low < -100:
+                return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
+        b = math.exp(brentq(slope, low, high, xtol=1e-12)) if slope(high) <= 0 else math.exp(high)
+        a = best(b)
         out = self.sums(a, b)
-        for _ in range(200):
-            z, u, uu, v, uv, vv = out
-            covariance = np.array([[uu / z - (u / z) ** 2, uv / z - u * v / z**2], [0, 0]])
-            covariance[1] = covariance[0, 1], vv / z - (v / z) ** 2
-            slope = np.array([u / z - mean_u, v / z - mean_v])
-            step = np.linalg.solve(covariance, slope)
-            gain = float(slope @ step)
-            if gain < 1e-16:
-                break
-            size = min(1.0, 0.9 * b / max(-step[1], 1e-300))
-            while size > 1e-10:
-                new = a + size * step[0], b + size * step[1]
-                tried = self.sums(*new)
-                if loss(tried, *new) <= loss(out, a, b) - 1e-4 * size * gain + 1e-15:
-                    break
-                size /= 2
-            else:
-                break
-            (a, b), out = new, tried
-        errors = np.sqrt(np.diag(np.linalg.inv(covariance)) / self.n)
-        found = Truncated(float(a), float(errors[0]), float(b), float(errors[1]))
-        return found, -a * self.u - b * self.v - math.log(out[0])
+        z, u, uu, v, uv, vv = out
+        uu, uv, vv = uu / z - (u / z) ** 2, uv / z - u * v / z**2, vv / z - (v / z) ** 2
+        inside = kernel.LEAST + 1e-6 < a < kernel.MOST - 1e-6
+        information = self.n * (uu * vv - uv**2) if inside else math.nan
+        errors = math.sqrt(vv / information), math.sqrt(uu / information)
+        found = Truncated(a, errors[0], b, errors[1])
+        return found, -a * self.u - b * self.v - math.log(z)
 
     def exponential(self) -> Reals:
         """Log-likelihoods of exp(-b v), b >= 0: a geometric law with or without an end."""
@@ -178,7 +181,7 @@ class Alternatives:
         Its density is ~ s^-a exp(-c ln(s)^2), a = 1 - mu / sigma^2, c = 1 / (2 sigma^2) > 0. It
         is fitted in (a, ln c), c >= 1e-6: towards c = 0 it becomes the power law.
         """
-        from scipy.optimize import minimize  # 0.2 s, which fits alone need
+        from scipy.optimize import minimize
 
         logs = np.log(self.values)
 
@@ -192,7 +195,7 @@ class Alternatives:
         mean = float(self.share @ logs)
         variance = float(self.share @ (logs - mean) ** 2)
         starts: list[Any] = [(self.exponent, -6), (1 - mean / variance, -math.log(2 * variance))]
-        bounds: list[Any] = [(None, None), (math.log(1e-6), math.log(1e6))]
+        bounds: list[Any] = [(None, None), (math.log(1e-6), 50)]
         trials = [
             minimize(loss, start, method="Nelder-Mead", bounds=bounds, tol=1e-10)
             for start in starts

@@ -25,7 +25,8 @@ Upper: TypeAlias = int | Literal["free"] | None
 
 # Below 50 samples exponents cannot be relied upon (CSN, section 3.1). One parameter brings any two
 # or three values near a power law, so a cutoff is looked for where at least ten are left.
-SAMPLES, DISTINCT = 50, 10
+# A given one needs three, as the alternatives have two parameters.
+SAMPLES, DISTINCT, GIVEN = 50, 10, 3
 # Range below which an exponent is not to be relied upon (METHOD, section 7).
 DECADES = 2.0
 # Where both cutoffs are free: candidates per decade, and the largest distance * sqrt(n). It is the
@@ -150,8 +151,9 @@ def fit(
     Returns
     -------
     TailFit or None
-        None where no range has 50 samples and 10 distinct values, or 2 where lower is given; or
-        where, with ``upper="free"``, every range is rejected.
+        None where no range has 50 samples and 10 distinct values, or 3 where lower is given; or
+        the exponent is not between -20 and 1000; or, with ``upper="free"``, every range is
+        rejected.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def fit(
         raise OptionError("rng", "is needed to draw data for the goodness of fit")
     pairs = counted(values, counts)
     found = search(pairs, lower, upper)
-    if found is None:
+    if found is None or not kernel.LEAST + 1e-6 < found.exponent < kernel.MOST - 1e-6:
         return None
     law = Alternatives(found.values, found.counts, found.lower, found.upper, found.exponent)
     p = None
@@ -205,7 +207,7 @@ def search(pairs: Pairs, lower: int | None, upper: Upper) -> Found | None:
     last = int(np.searchsorted(pairs.values, end, "right")) - 1
     if lower is not None:
         first = int(np.searchsorted(pairs.values, lower))
-        if last - first < 1 or pairs.above[first] - pairs.above[last + 1] < SAMPLES:
+        if last - first + 1 < GIVEN or pairs.above[first] - pairs.above[last + 1] < SAMPLES:
             return None
         start = float(lower)
         a, gap = kernel.fit_range(pairs, first, last, start, end, 2.0, math.inf)
@@ -225,7 +227,7 @@ def widest(pairs: Pairs, lower: int | None) -> Found | None:
     steps = np.unique(np.floor(pairs.logs * (GRID / math.log(10))), return_index=True)[1]
     ends = np.unique(np.append(steps, len(pairs.values) - 1))
     starts = ends if lower is None else np.searchsorted(pairs.values, [lower])
-    distinct = DISTINCT if lower is None else 2
+    distinct = DISTINCT if lower is None else GIVEN
     first, last = (grid.ravel() for grid in np.meshgrid(starts, ends, indexing="ij"))
     kept = (last - first + 1 >= distinct) & (pairs.above[first] - pairs.above[last + 1] >= SAMPLES)
     first, last = first[kept], last[kept]
@@ -272,7 +274,7 @@ def draw(
     """Draw n samples of a power law, as distinct values and counts.
 
     Values that more than one sample is expected to have are drawn together as a multinomial, the
-    rest one by one: 1e5 samples take a millisecond.
+    rest one by one: 1e5 samples of exponent 1.5 take 2 ms (measured).
     """
     out = np.empty(6)
     kernel.sums(exponent, 0.0, lower, upper, out)

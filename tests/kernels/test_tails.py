@@ -78,11 +78,12 @@ def test_what_lies_beyond_a_value_is_the_rest_of_the_sum(a, upper):
 
 @pytest.mark.parametrize("upper", [INFINITE, 400.0, 21.0])
 @pytest.mark.parametrize("mean", [0.02, 0.3, 1.1])
-def test_the_exponent_is_where_the_law_has_the_mean_of_the_data(mean, upper):
+@pytest.mark.parametrize("b", [0.0, 0.01])
+def test_the_exponent_is_where_the_law_has_the_mean_of_the_data(mean, b, upper):
     out = np.empty(6)
     for start in (1.2, 2.0, 90.0):
-        a = kernel.exponent(mean, 4.0, upper, start, out)
-        low, high = (sums(a + d, 0.0, 4, upper) for d in (-1e-9, 1e-9))
+        a = kernel.exponent(mean, b, 4.0, upper, start, out)
+        low, high = (sums(a + d, b, 4, upper) for d in (-1e-9, 1e-9))
         assert low[1] / low[0] > mean > high[1] / high[0]
 
 

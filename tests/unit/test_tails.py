@@ -9,6 +9,7 @@ from scipy import special
 
 from grokcrit import tails
 from grokcrit.errors import OptionError
+from grokcrit.kernels.tails import sums
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -162,12 +163,18 @@ def test_the_standard_error_is_the_curvature_of_the_likelihood(upper):
 @pytest.mark.slow
 @pytest.mark.parametrize("upper", [None, 500])
 def test_the_standard_error_covers_the_exponent(upper):
-    fits = [tails.fit(*pairs(zipf(1.7, 400, s, 3, upper or 10**15)), lower=3, upper=upper)
-            for s in range(500)]  # fmt: skip
-    score = np.array([(fit.exponent - 1.7) / fit.stderr for fit in fits])
-    # 95 % of 500 is 475 with a standard deviation of 5.
-    assert abs((np.abs(score) < 1.96).sum() - 475) < 15
-    assert abs(score.std() - 1) < 0.1
+    score = []
+    for seed in range(3000):
+        found = tails.search(
+            tails.counted(*pairs(zipf(1.7, 400, seed, 3, upper or 10**15))), 3, upper
+        )
+        out = np.empty(6)
+        sums(found.exponent, 0.0, 3.0, upper or math.inf, out)
+        information = 400 * (out[2] / out[0] - (out[1] / out[0]) ** 2)
+        score.append((found.exponent - 1.7) * math.sqrt(information))
+    # Three standard deviations of what 3000 normal numbers would give.
+    assert abs((np.abs(score) < 1.96).mean() - 0.95) < 0.012
+    assert abs(np.std(score) - 1) < 0.039
 
 
 def forest(mean_offspring, trees, largest, seed):
@@ -242,6 +249,8 @@ def test_the_widest_range_not_rejected_is_taken_and_not_the_nearest():
         (np.empty(0, int), {}),
         (np.full(1000, 7), {"lower": 7}),
         (np.repeat(np.arange(1, 8), 100), {}),
+        (np.repeat([5, 6], 100), {"lower": 5}),
+        (np.repeat([10**6, 10**6 + 1, 10**6 + 2], [500, 50, 5]), {"lower": 10**6}),
         (zipf(2.0, 49, 0), {"lower": 1}),
         (zipf(2.0, 49, 0), {"upper": "free"}),
         (zipf(2.0, 500, 0), {"lower": 2 * 10**9}),
@@ -251,6 +260,29 @@ def test_the_widest_range_not_rejected_is_taken_and_not_the_nearest():
 )
 def test_there_is_no_fit_where_there_is_too_little_to_fit(samples, options):
     assert tails.fit(*pairs(samples), **options) is None
+
+
+@pytest.mark.parametrize("upper", [None, 1999, "free"])
+@pytest.mark.parametrize("name", ["flat", "normal", "growing", "geometric", "wide"])
+def test_a_wider_family_is_never_less_likely(name, upper):
+    rng = np.random.default_rng(0)
+    samples = {
+        "flat": rng.integers(800, 2000, 3000),
+        "normal": np.round(rng.normal(1000, 50, 3000)).astype(int),
+        "growing": np.repeat(np.arange(1, 40), np.arange(1, 40) ** 2),
+        "geometric": rng.geometric(0.3, 2000),
+        "wide": np.repeat([1, 500, 1900], [500, 100, 500]),
+    }[name]
+    ours = tails.fit(*pairs(samples), lower=int(samples.min()), upper=upper)
+    if ours is None:
+        assert upper == "free"
+        return
+    assert ours.ratios["truncated power law"].log <= 1e-8
+    assert all(math.isfinite(x) for ratio in ours.ratios.values() for x in ratio)
+    exponential = ours.ratios["exponential"].log
+    if ours.truncated.exponent > -19:
+        # The exponential is a truncated power law too.
+        assert ours.ratios["truncated power law"].log <= exponential + 1e-8
 
 
 def test_a_range_under_two_decades_is_short():
