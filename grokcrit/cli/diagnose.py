@@ -42,6 +42,9 @@ def diagnose(
         ),
     ] = None,
     permutations: Annotated[int, typer.Option(help="Permutations of the grokking epochs.")] = 1000,
+    gof: Annotated[
+        int, typer.Option(help="Data sets drawn for each goodness of fit of a tail.")
+    ] = 100,
     observable: sh.Observable = None,
     resamples: sh.Resamples = 2000,
     confidence: sh.Confidence = 0.95,
@@ -78,6 +81,7 @@ def diagnose(
         sh.Shell(quiet, json, silence),
         threads=threads,
         permutations=permutations,
+        gof=gof,
         resamples=resamples,
         confidence=confidence,
         seed=seed,

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics import crossings, gini, nulls, placebos, straightness
+from grokcrit.diagnostics import crossings, distributions, gini, nulls, placebos, straightness
 from grokcrit.diagnostics.family import Curves, Family, curves, families
 from grokcrit.diagnostics.findings import Row, finding, labelled, to_table
 from grokcrit.errors import TableError
@@ -32,6 +32,8 @@ from grokcrit.vocabulary import PHASES, QUESTIONS, RESAMPLED
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are held against their null.
 UNITY = ("size",)
+# Observables whose distribution is fitted: they count.
+FITTED = ("size", "area", "duration")
 OF_CURVES = ("nulls", "placebos", "straightness", "crossings")
 
 
@@ -43,6 +45,7 @@ class DiagnoseOptions(EstimateOptions):
     only: tuple[str, ...] = QUESTIONS
     splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
     permutations: int = 1000
+    gof: int = 100
 
     def __post_init__(self) -> None:
         """Turn single values into lists; check every range."""
@@ -55,6 +58,7 @@ class DiagnoseOptions(EstimateOptions):
         for epoch in self.splits:
             check_integer("splits", epoch, 1)
         check_integer("permutations", self.permutations, 1)
+        check_integer("gof", self.gof, 1)
 
 
 def diagnose(
@@ -132,6 +136,9 @@ def family_tasks(family: Family, chosen: DiagnoseOptions) -> list[Task]:
     tasks: list[Task] = []
     if "straightness" in chosen.only:
         tasks.append(lambda _: labelled(largest(family, chosen), **family.data.case))
+    if "tails" in chosen.only:
+        tasks += [partial(tail_rows, family, observable, chosen) for observable in FITTED]
+        tasks.append(partial(crackling_rows, family, chosen))
     if "counts" in chosen.only:
         tasks.append(lambda _: labelled(counts(family), **family.data.case))
     if set(OF_CURVES) & set(chosen.only):
@@ -218,6 +225,27 @@ def largest(family: Family, chosen: DiagnoseOptions) -> list[Row]:
             rows.append(finding("exponent", exponent, window=window))
             rows[-1] |= {"observable": observable, "statistic": "max"}
     return rows
+
+
+def tail_rows(family: Family, observable: str, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:
+    """Fit the distribution of every size, phase by phase."""
+    data = family.data
+    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
+    rows: list[Row] = []
+    for window in PHASES:
+        if stop.is_set():
+            raise StoppedError
+        rows += distributions.distributions(
+            data, observable, [window], draws, chosen.gof, chosen.seed, chosen.confidence
+        )
+    return labelled(rows, **data.case, observable=observable)
+
+
+def crackling_rows(family: Family, chosen: DiagnoseOptions, _stop: Stop) -> list[Row]:
+    """Hold the exponents of size and duration against one another."""
+    return labelled(
+        distributions.crackling(family.data, PHASES, chosen.confidence), **family.data.case
+    )
 
 
 def counts(family: Family) -> list[Row]:

@@ -37,6 +37,7 @@ def diagnose_summary(table: pa.Table) -> Summary:
             placebo_section(rows, shown),
             straight_section(rows, shown),
             crossing_section(rows, shown),
+            tail_section(rows, shown),
             gini_section(rows),
         )
         if section.rows
@@ -204,6 +205,41 @@ def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
     formats |= dict.fromkeys(("draws without", "runs that grok later"), ".2f")
     title = "D(t) of the mean: lasting rise, change point; + up, - down; lead: grokking - time"
     return Summary(title, out, formats=formats)
+
+
+def tail_section(rows: list[Row], shown: list[str]) -> Summary:
+    """Power-law fit of each size's distribution, all snapshots; no law where none can be fitted."""
+    out = []
+    fits = [
+        r
+        for r in rows
+        if r["window"] == "aggregate" and r["quantity"].startswith(("tau", "ratio-"))
+    ]
+    keys = (*shown, "observable", "part", "n_params")
+    for key, mine in groups(fits, *keys).items():
+        place = index(mine, "quantity")
+        tau = place["tau",]
+        if tau["value"] is None:
+            continue
+        better = [
+            r["quantity"].removeprefix("ratio-")
+            for r in mine
+            if r["quantity"].startswith("ratio-") and r["value"] < 0 and r["p"] < ALPHA
+        ]
+        out.append(
+            dict(zip((*shown, "observable", "free", "N"), key, strict=True))
+            | {
+                "tau": tau["value"],
+                "interval": ends(tau),
+                "p": tau["p"],
+                "n": tau["n"],
+                "range": tau["method"],
+                "told apart, better": ", ".join(better) or None,
+            }
+        )
+    without = sum(r["quantity"] == "tau" and r["value"] is None for r in fits)
+    title = f"power-law fits P(s) ~ s^-tau of single sizes ({without} more have no range to fit)"
+    return Summary(title, out, formats={"tau": ".2f", "interval": ".2f", "p": ".2f"})
 
 
 def gini_section(rows: list[Row]) -> Summary:
