@@ -111,8 +111,8 @@ def ensembles_of(inputs: Inputs) -> list[Ensemble]:
     Raises
     ------
     TableError
-        The tables were made with different root seeds or step limits, which no column tells apart:
-        they would be pooled in silence.
+        The tables were made with different root seeds, step limits or parameter orders, which no
+        column tells apart: they would be pooled in silence.
     FitError
         No case has three sizes.
     """
@@ -120,7 +120,7 @@ def ensembles_of(inputs: Inputs) -> list[Ensemble]:
     for record in inputs.records:
         configuration = record.get("configuration", {})
         for case in record.get("cases", {}):
-            for name in ("seed", "max_steps"):
+            for name in ("seed", "max_steps", "parameter_order"):
                 value = configuration.get(name)
                 value = value.get(case) if isinstance(value, dict) else value
                 other = known.setdefault((case, name), value)

@@ -62,4 +62,5 @@ PANELS = (
     "bootstrap",
     "leave-one-out",
     "controls",
+    "robustness",
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from grokcrit import reference as source
@@ -23,6 +24,8 @@ from grokcrit.claims.row import (
     span,
     verdict,
 )
+from grokcrit.diagnostics.crossings import Rise, clear_rise, lasting_rise
+from grokcrit.diagnostics.findings import missing
 from grokcrit.reference import Reference
 from grokcrit.vocabulary import INTERVAL, PHASES, STATISTICS
 
@@ -155,76 +158,19 @@ def leave_one_out(statistic: str, tables: Tables) -> Claim:
     )
 
 
-def crossing(fits: list[Row], reference: list[Row] | float) -> float | None:
-    """Epoch of the upward crossing of D(t) that lasts: after it D stays above to the end.
-
-    Parameters
-    ----------
-    fits
-        D(t) by epoch, window ``epoch``.
-    reference
-        The null's D(t), or a constant.
-
-    Returns
-    -------
-    float or None
-        Interpolated between snapshots; None where D(t) ends below, or was never below.
-    """
-    level = (
-        {f["time"]: reference for f in fits}
-        if isinstance(reference, float)
-        else {r["time"]: r["exponent"] for r in reference}
-    )
-    points = sorted(
-        (f["time"], f["exponent"] - level[f["time"]])
-        for f in fits
-        if f["exponent"] is not None and level.get(f["time"]) is not None
-    )
-    below = [i for i, (_, d) in enumerate(points) if d <= 0]
-    if not below or below[-1] + 1 == len(points):
-        return None
-    (t0, d0), (t1, d1) = points[below[-1]], points[below[-1] + 1]
-    return float(t0 + (t1 - t0) * -d0 / (d1 - d0))
-
-
-@dataclass(frozen=True)
-class Rise:
-    """How D(t) of the mean size stands to 1 and to its null.
-
-    Attributes
-    ----------
-    through_one, through_null : float or None
-        Epochs of the upward crossings that last.
-    started_below : bool
-        Whether, before crossing its null, D(t) was ever below it by more than its 95 % interval.
-    ends_above : bool
-        Whether it ends above the null by more than its 95 % interval.
-    """
-
-    through_one: float | None
-    through_null: float | None
-    started_below: bool
-    ends_above: bool
-
-    @property
-    def seen(self) -> bool:
-        """Whether D(t) rises from clearly below its null to clearly above."""
-        return self.through_null is not None and self.started_below and self.ends_above
-
-
-def rise(table: pa.Table, **case: Any) -> Rise:
-    """Follow D(t), mean size, in one case of an fss table."""
+def rise(table: pa.Table, **case: Any) -> tuple[Rise, float | None]:
+    """Follow D(t), mean size, in one case of an fss table; its rise above the null, and above 1."""
     place = {"observable": "size", "statistic": "mean", "window": "epoch", **case}
     data = sorted(select(table, surrogate="none", **place), key=lambda f: f["time"])
     null = {f["time"]: f["exponent"] for f in select(table, surrogate="gaussian", **place)}
-    known = [f for f in data if f["ci_low"] is not None and null.get(f["time"]) is not None]
-    level = [{"time": time, "exponent": value} for time, value in null.items()]
-    return Rise(
-        crossing(data, 1.0),
-        crossing(data, level),
-        any(f["ci_high"] < null[f["time"]] for f in known),
-        bool(known) and known[-1]["ci_low"] > null[known[-1]["time"]],
+    kept = [f for f in data if f["exponent"] is not None and null.get(f["time"]) is not None]
+    times, value, low, high = (
+        np.array([math.nan if f[name] is None else f[name] for f in kept], np.float64)
+        for name in ("time", "exponent", "ci_low", "ci_high")
     )
+    level = np.array([null[f["time"]] for f in kept], np.float64)
+    above_one = lasting_rise(times, value - 1) if len(times) else math.nan
+    return clear_rise(times, value, low, high, level), missing(float(above_one))
 
 
 def crossing_topologies(tables: Tables) -> Claim:
@@ -235,9 +181,9 @@ def crossing_topologies(tables: Tables) -> Claim:
     """
     table = tables["topologies-fss"]
     graphs = sorted({(r["topology"], r["graph_seed"]) for r in select(table, window="aggregate")})
-    found = [(t, rise(table, topology=t, graph_seed=s)) for t, s in graphs]
-    of_null = [r.through_null for _, r in found if r.through_null is not None]
-    clear = [t for t, r in found if r.seen]
+    found = [(t, rise(table, topology=t, graph_seed=s)[0]) for t, s in graphs]
+    of_null = [r.time for _, r in found if not math.isnan(r.time)]
+    clear = [t for t, r in found if r.clear]
     ends = sum(r.ends_above for _, r in found)
     by_topology = ", ".join(
         f"{t} {clear.count(t)} of {sum(t == other for other, _ in found)}"
@@ -258,22 +204,20 @@ def crossing_topologies(tables: Tables) -> Claim:
 
 def crossing_shadow(tables: Tables) -> Claim:
     """Judge the crossing under the shadow probe: consistent when it is clear, as above."""
-    found = rise(tables["shadow-fss"])
+    found, above_one = rise(tables["shadow-fss"])
     grok = [r["grok_epoch"] for r in runs_of(tables["shadow-train"]) if r["grok_epoch"] is not None]
     place = {"observable": "size", "statistic": "mean", "surrogate": "none", "time": None}
     fits = {w: one(tables["shadow-fss"], window=w, **place) for w in ("pre", "post")}
     exponents = "; ".join(f"{w} {number(f['exponent'], 2)}" for w, f in fits.items())
-    times = (
-        f"its null at epoch {number(found.through_null, 0)}, 1 at {number(found.through_one, 0)}"
-    )
+    times = f"its null at epoch {number(found.time, 0)}, 1 at {number(above_one, 0)}"
     below = "was" if found.started_below else "was not"
     above = "ends" if found.ends_above else "does not end"
     grokked = f"{min(grok)} to {max(grok)}" if grok else "never"
     return plain(
         source.CROSSING_SHADOW,
-        "clear" if found.seen else f"not clear: {below} clearly below, {above} clearly above",
+        "clear" if found.clear else f"not clear: {below} clearly below, {above} clearly above",
         f"D {exponents}",
-        verdict(found.seen),
+        verdict(found.clear),
         f"Under the shadow probe D(t) of the mean size crosses {times} (-: not for good); before, "
         f"it {below} below its null by more than its 95 % interval, and it {above} above by more "
         f"than that. D {exponents}. Runs grok at epochs {grokked}.",

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from grokcrit import reference as source
 from grokcrit import scaling
 from grokcrit.claims.row import Claim, Tables, basis, number, select, span, verdict
+from grokcrit.diagnostics.sampling import sampling_cv
 from grokcrit.vocabulary import THE_FIVE
 
 
@@ -25,8 +26,9 @@ def synthetic(tables: Tables) -> list[Claim]:
     names = [t for t in THE_FIVE if any(f["topology"] == t for f in fits)]
     means = [float(np.mean([f["exponent"] for f in fits if f["topology"] == t])) for t in names]
     cv = float(exponents.std(ddof=1) / exponents.mean())
-    expected = sampling_cv(tables["topologies-avalanche"])
-    single = single_run_cv(tables["topologies-avalanche"])
+    null = gaussian(tables["topologies-avalanche"])
+    expected = sampling_cv(scaling.ensembles(null))
+    single = single_run_cv(null)
     spreads = [
         float(np.std([f["exponent"] for f in fits if f["topology"] == t], ddof=1)) for t in names
     ]
@@ -74,39 +76,20 @@ def synthetic(tables: Tables) -> list[Claim]:
     ]
 
 
-def sampling_cv(avalanches: pa.Table) -> float:
-    """CV of the synthetic exponent if all graphs were equal: sd over draws only, to first order.
-
-    sd(D)^2 = sum_k w_k^2 cv_k^2 / n_k: cv_k the relative sd of the size over the n_k independent
-    draws of one graph at size N_k, w_k the least-squares weights of ln(N_k).
-    """
-    null = avalanches.filter(pc.equal(avalanches["surrogate"], "gaussian"))
-    variances, exponents = [], []
-    for ensemble in scaling.ensembles(null):
-        sizes, size = ensemble.sizes, ensemble.observe("size")
-        at = ensemble.size_of[ensemble.run]
-        x = np.log(sizes) - np.log(sizes).mean()
-        weight = x / (x**2).sum()
-        mean = np.array([size[at == k].mean() for k in range(len(sizes))])
-        spread = np.array([size[at == k].std(ddof=1) for k in range(len(sizes))])
-        count = np.bincount(at)
-        variances.append(((weight * spread / mean) ** 2 / count).sum())
-        exponents.append((weight * np.log(mean)).sum())
-    return float(np.sqrt(np.mean(variances)) / np.mean(exponents))
+def gaussian(avalanches: pa.Table) -> pa.Table:
+    """Return the rows of the Gaussian null."""
+    return avalanches.filter(pc.equal(avalanches["surrogate"], "gaussian"))
 
 
-def single_run_cv(avalanches: pa.Table) -> tuple[float, float]:
+def single_run_cv(nulls: pa.Table) -> tuple[float, float]:
     """CV over graphs when graph seed j uses run j alone (51 draws a size), and that of sampling."""
-    paired = avalanches.filter(
-        pc.and_(
-            pc.equal(avalanches["surrogate"], "gaussian"),
-            pc.equal(avalanches["seed"], avalanches["graph_seed"]),
-        )
-    )
+    paired = nulls.filter(pc.equal(nulls["seed"], nulls["graph_seed"]))
     exponents = []
     for ensemble in scaling.ensembles(paired):
         bins = scaling.windows(ensemble, "aggregate")
         by_run = scaling.over_snapshots(ensemble, ensemble.observe("size"), bins, "mean")
         by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), "mean")
         exponents.append(scaling.fit(ensemble.sizes, by_size).exponent[0])
-    return float(np.std(exponents, ddof=1) / np.mean(exponents)), sampling_cv(paired)
+    return float(np.std(exponents, ddof=1) / np.mean(exponents)), sampling_cv(
+        scaling.ensembles(paired)
+    )

@@ -16,7 +16,16 @@ import typer
 
 from grokcrit import provenance
 from grokcrit._version import __version__
-from grokcrit.cli import avalanche, bootstrap, diagnose, fss, plot, reproduce, train
+from grokcrit.cli import (
+    avalanche,
+    bootstrap,
+    diagnose,
+    fss,
+    plot,
+    reproduce,
+    robustness,
+    train,
+)
 from grokcrit.errors import GrokcritError, OptionError
 
 INTERRUPTED = 130
@@ -30,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (train, avalanche, fss, bootstrap, diagnose, plot, reproduce):
+for module in (train, avalanche, fss, bootstrap, diagnose, robustness, plot, reproduce):
     app.command()(getattr(module, module.__name__.rpartition(".")[2]))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from grokcrit.cli import probe_options as probing
 from grokcrit.cli import shell as sh
-from grokcrit.vocabulary import SURROGATES
+from grokcrit.vocabulary import PARAMETER_ORDERS, SURROGATES
 
 
 def complete_surrogate(start: str) -> list[str]:
@@ -31,6 +31,12 @@ def avalanche(
     quantile: probing.Quantiles = None,
     rule: probing.Rules = None,
     max_steps: probing.MaxStepsOverride = None,
+    parameter_order: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Parameters on the graph: {', '.join(PARAMETER_ORDERS)}.  [default: as trained]"
+        ),
+    ] = None,
     surrogate: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,6 +75,7 @@ def avalanche(
         quantile=sh.reals("quantile", quantile),
         rule=sh.words(rule),
         max_steps=max_steps,
+        parameter_order=parameter_order,
         surrogate=sh.words(surrogate),
         replicates=replicates,
         seed=seed,

@@ -64,6 +64,42 @@ def lasting_rise(times: Reals, gaps: Reals) -> Reals:
     return rise
 
 
+@dataclasses.dataclass(frozen=True)
+class Rise:
+    """How D(t) stands to its null.
+
+    Attributes
+    ----------
+    time : float
+        Epoch of the lasting rise above the null; NaN without one.
+    started_below : bool
+        Whether D(t) was ever below the null by more than its own interval.
+    ends_above : bool
+        Whether it ends above the null by more than its own interval.
+    """
+
+    time: float
+    started_below: bool
+    ends_above: bool
+
+    @property
+    def clear(self) -> bool:
+        """Whether D(t) rises from clearly below its null to clearly above."""
+        return not np.isnan(self.time) and self.started_below and self.ends_above
+
+
+def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals) -> Rise:
+    """Follow a curve and its interval against its null, all of shape (T,)."""
+    if not len(times):
+        return Rise(np.nan, False, False)
+    known = np.flatnonzero(~np.isnan(low))
+    return Rise(
+        float(lasting_rise(times, value - null)),
+        bool((high[known] < null[known]).any()),
+        bool(len(known) and low[known[-1]] > null[known[-1]]),
+    )
+
+
 def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
     """Split curves into two constants by least squares.
 

@@ -101,7 +101,7 @@ class Curves:
 def curves(
     members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
 ) -> Curves:
-    """Estimate the exponents of the data, or of a null model.
+    """Estimate the exponents of the data, or of a null model, in the phases and in time.
 
     Parameters
     ----------
@@ -112,40 +112,49 @@ def curves(
     draws
         From :func:`grokcrit.resampling.draw_runs`; the same for all that is to be compared.
     """
-    ensemble = members[0]
-    observed = [member.observe(observable) for member in members]
-
-    def estimate(names: Sequence[str]) -> tuple[Ints, Estimate]:
-        kinds = [scaling.windows(ensemble, name) for name in names]
-        by_run = np.concatenate(
-            [over_replicates(members, observed, bins, statistic) for bins in kinds], axis=1
-        )
-        times = np.array([0 if t is None else t for bins in kinds for t in bins.times], np.int64)
-        if names[0] not in PHASES:
-            size_of, n_sizes = ensemble.size_of, len(ensemble.sizes)
-            whole = ~np.isnan(scaling.over_runs(by_run, size_of, n_sizes, statistic)).any(axis=1)
-            times, by_run = times[whole], by_run[:, whole]
-        return times, resampling.exponents(ensemble, by_run, statistic, draws)
-
-    _, phases = estimate(PHASES)
+    what = (members, observable, statistic)
     return Curves(
-        phases.with_difference(),
-        Course("epoch", *estimate(["epoch"])),
-        Course("aligned", *estimate(["aligned"])),
+        phases(*what, draws), course(*what, "epoch", draws), course(*what, "aligned", draws)
     )
 
 
-def over_replicates(
+def phases(
+    members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
+) -> Estimate:
+    """Estimate the exponents ``aggregate, pre, post, post - pre``."""
+    kinds = [scaling.windows(members[0], name) for name in PHASES]
+    by_run = np.concatenate(
+        [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=1
+    )
+    return resampling.exponents(members[0], by_run, statistic, draws).with_difference()
+
+
+def course(
     members: Sequence[Ensemble],
-    observed: Sequence[Reals],
-    bins: scaling.Windows,
+    observable: str,
     statistic: str,
+    window: str,
+    draws: Sequence[Ints],
+) -> Course:
+    """Estimate the exponents at those times, ``epoch`` or ``aligned``, that have every size."""
+    ensemble = members[0]
+    bins = scaling.windows(ensemble, window)
+    by_run = over_replicates(members, observable, bins, statistic)
+    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    whole = ~np.isnan(by_size).any(axis=1)
+    times = np.array(bins.times, np.int64)[whole]
+    found = resampling.exponents(ensemble, by_run[:, whole], statistic, draws)
+    return Course(window, times, found)
+
+
+def over_replicates(
+    members: Sequence[Ensemble], observable: str, bins: scaling.Windows, statistic: str
 ) -> Reals:
     """Reduce the snapshots of each run in each bin, then average over replicates, NaN left out."""
     each = np.array(
         [
-            scaling.over_snapshots(member, values, bins, statistic)
-            for member, values in zip(members, observed, strict=True)
+            scaling.over_snapshots(member, member.observe(observable), bins, statistic)
+            for member in members
         ]
     )
     count = (~np.isnan(each)).sum(axis=0)

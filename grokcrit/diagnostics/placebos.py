@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from grokcrit import resampling, scaling
+from grokcrit import scaling
 from grokcrit.diagnostics.crossings import lasting_rise, middle
-from grokcrit.diagnostics.family import Course, over_replicates
+from grokcrit.diagnostics.family import Course, over_replicates, phases
 from grokcrit.diagnostics.findings import Row, finding, of_bins
 from grokcrit.resampling import Estimate
 from grokcrit.rng import stream
@@ -45,16 +45,7 @@ def splits(
         common = dataclasses.replace(
             ensemble, grok=np.where(np.isnan(ensemble.grok), np.nan, float(epoch))
         )
-        by_run = np.concatenate(
-            [
-                over_replicates(
-                    [common], [ensemble.observe(observable)], scaling.windows(common, w), statistic
-                )
-                for w in PHASES
-            ],
-            axis=1,
-        )
-        found = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
+        found = phases([common], observable, statistic, draws)
         places = [{"window": w, "time": epoch} for w in (*PHASES, DIFFERENCE)][1:]
         tested = [False, False, True]
         method = "one epoch for all runs"
@@ -110,7 +101,6 @@ class Shuffled:
 def shuffled(members: Sequence[Ensemble], observable: str, statistic: str) -> Shuffled:
     """Work out all that a permutation can need, once: permutations then only pick from it."""
     ensemble = members[0]
-    observed = [member.observe(observable) for member in members]
     grokked = ~np.isnan(ensemble.grok)
     donors = [np.flatnonzero(grokked & (ensemble.size_of == k)) for k in range(len(ensemble.sizes))]
     most = max((len(d) for d in donors), default=0)
@@ -133,7 +123,7 @@ def shuffled(members: Sequence[Ensemble], observable: str, statistic: str) -> Sh
             scaling.windows(other, "post"),
             Windows("aligned", bins.astype(int).tolist(), np.where(inside, place, -1)),
         )
-        values = [over_replicates(members, observed, kind, statistic) for kind in kinds]
+        values = [over_replicates(members, observable, kind, statistic) for kind in kinds]
         pre[:, j], post[:, j], aligned[:, j] = values[0][:, 0], values[1][:, 0], values[2]
     return Shuffled(pre, post, aligned, bins + BIN / 2, donors)
 

@@ -116,10 +116,10 @@ def plot(
     save(figure(name, tables, **options), out, name)
 
 
-def check_extension(path: str | os.PathLike[str]) -> str:
+def check_extension(path: str | os.PathLike[str], option: str = "out") -> str:
     """Return the format that a path's extension stands for; raise OptionError for another."""
     extension = Path(path).suffix.lower().removeprefix(".")
     if extension not in FORMATS:
         known = ", ".join(f".{each}" for each in FORMATS)
-        raise OptionError("out", f"must end in one of {known}, got {str(path)!r}")
+        raise OptionError(option, f"must end in one of {known}, got {str(path)!r}")
     return extension

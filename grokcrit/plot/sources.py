@@ -159,7 +159,9 @@ def one_case(
     tuple of pyarrow.Table and dict
         The rows of the case, its surrogates included, and its columns.
     """
-    names = [name for name in CASE_COLUMNS if name in CHOOSABLE and name in table.column_names]
+    # A robustness grid varies the cascade on purpose: its cases are those of the training.
+    choosable = [c.name for c in CASE] if stage == "diagnostics" else list(CHOOSABLE)
+    names = [name for name in CASE_COLUMNS if name in choosable and name in table.column_names]
     data = rows(table, surrogate="none") if "surrogate" in table.column_names else table
     if not data.num_rows:
         raise TableError(

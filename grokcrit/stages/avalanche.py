@@ -53,6 +53,7 @@ class AvalancheOptions:
     quantile: tuple[float, ...] | None = None
     rule: tuple[str, ...] | None = None
     max_steps: int | None = None
+    parameter_order: str | None = None
     surrogate: tuple[str, ...] = ("none",)
     replicates: int = 1
     seed: int = 0
@@ -76,7 +77,7 @@ class AvalancheOptions:
         """Multiply out the lists, over what the training used where nothing was given."""
         fields = [f.name for f in dataclasses.fields(CascadeOptions)]
         base = {name: trained[name] for name in fields if name in trained}
-        for name in ("degree", "max_steps"):
+        for name in ("degree", "max_steps", "parameter_order"):
             if getattr(self, name) is not None:
                 base[name] = getattr(self, name)
         axes = {name: getattr(self, name) for name in LISTED if getattr(self, name) is not None}

@@ -1,0 +1,89 @@
+"""The panel of the robustness grid: D before and after at every point, beside the null."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
+
+ORDER = "parameter order "
+# Windows shown, each a little above or below its line.
+SHOWN = {"pre": 0.18, "post": -0.18}
+
+
+def robustness(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """D before and after at every point of the grid, all graphs; the mean of the null a tick."""
+    table = rows(
+        sources.table("diagnostics"),
+        observable=request.observable,
+        statistic=request.statistic,
+        quantity="exponent",
+    )
+    found = [r for r in table.to_pylist() if r["part"] is not None and r["value"] is not None]
+    if not found:
+        raise EmptyPanelError(
+            f"the table holds no grid of the {request.statistic} {request.observable}; "
+            "'grokcrit robustness' makes one"
+        )
+    points = list(dict.fromkeys((r["part"], place(r)) for r in found))
+    for line, point in enumerate(reversed(points)):
+        mine = [r for r in found if (r["part"], place(r)) == point]
+        for window, shift in SHOWN.items():
+            draw(ax, [r for r in mine if r["window"] == window], window, line + shift)
+    axes = [axis for axis, _ in points]
+    for k in range(1, len(points)):
+        if named(axes[k]) != named(axes[k - 1]):
+            ax.axhline(len(points) - k - 0.5, color=style.INK, linewidth=0.4)
+    labels = [
+        f"{named(axis)}  {value:g}" if isinstance(value, float) else f"{named(axis)}  {value}"
+        for axis, value in reversed(points)
+    ]
+    ax.set_yticks(range(len(points)), labels)
+    ax.tick_params(axis="y", which="both", left=False, right=False)
+    ax.set(
+        xlabel=style.exponent_label(request.statistic, request.observable),
+        ylim=(-0.6, len(points) - 0.4),
+    )
+    ax.axvline(1, **style.UNITY)
+    for window in SHOWN:
+        looks = {**style.PHASES[window], "linestyle": "none"}
+        ax.plot([], [], label=window, **looks)
+    ax.plot([], [], "|", color=style.NULL, label="Gaussian null")
+    confidence = sources.confidence("diagnostics")
+    style.legend_above(ax, 3, title=f"bars: {confidence}; several marks: graphs")
+    return ax
+
+
+def place(row: dict[str, Any]) -> Any:
+    """Return the value of the axis at a point."""
+    return row["part"].removeprefix(ORDER) if row["part"].startswith(ORDER) else row[row["part"]]
+
+
+def named(axis: str) -> str:
+    """Name an axis in few letters."""
+    short = {"topology": "", "alpha": r"$\alpha$", "quantile": "percentile", "rule": "rule"}
+    return "order" if axis.startswith(ORDER) else short.get(axis, axis)
+
+
+def draw(ax: Axes, mine: list[dict[str, Any]], window: str, y: float) -> None:
+    """Draw a phase at one point: every graph with its interval, and the null."""
+    data = [r for r in mine if r["surrogate"] == "none"]
+    null = [r["value"] for r in mine if r["surrogate"] == "gaussian"]
+    looks = {**style.PHASES[window], "linestyle": "none"}
+    spread = np.linspace(-0.12, 0.12, len(data)) if len(data) > 1 else np.zeros(len(data))
+    for row, shift in zip(data, spread, strict=True):
+        if row["ci_low"] is not None:
+            ax.plot(
+                [row["ci_low"], row["ci_high"]],
+                [y + shift, y + shift],
+                color=looks["color"],
+                linewidth=0.6,
+                alpha=0.6,
+            )
+    size = 3.5 if len(data) == 1 else 2.0
+    ax.plot([r["value"] for r in data], y + spread, **{**looks, "markersize": size})
+    ax.plot(null, np.full(len(null), y), "|", color=style.NULL, markersize=5)
