@@ -57,7 +57,4 @@ DEVIATION = Reference("change of the gradient by the cascade", "substantial", "s
 CROSSING_TOPOLOGIES = Reference("crossing on every topology, training gradients", "yes", "s")
 CROSSING_SHADOW = Reference("crossing under the shadow probe", "persists", "s")
 CCDF = Reference("power-law fit of one CCDF", "unreliable, 1.5 decades a scale", "s")
-ELSEWHERE = (
-    "ModAdd-59 Transformer: D(t) comes down through 1, ungrokked runs stay above",
-    "Gini transient on 1000 seeds",
-)
+ELSEWHERE = ("ModAdd-59 Transformer: D(t) comes down through 1, ungrokked runs stay above",)

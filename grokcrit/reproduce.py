@@ -20,12 +20,14 @@ from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
 from grokcrit.parallel import Progress
 from grokcrit.reference import ELSEWHERE
+from grokcrit.robustness import robustness
 from grokcrit.schemas import TRAIN
 from grokcrit.stages import train as training
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.stages.bootstrap import bootstrap
+from grokcrit.stages.diagnose import diagnose
 from grokcrit.stages.fss import fss
-from grokcrit.vocabulary import DISAGREE, FIGURES, THE_FIVE
+from grokcrit.vocabulary import DISAGREE, FIGURES, SURROGATES, THE_FIVE
 
 # One choice of METHOD, section 4, changed at a time.
 OTHER_CHOICES: tuple[tuple[str, object], ...] = (
@@ -48,6 +50,13 @@ OTHER_CHOICES: tuple[tuple[str, object], ...] = (
     ("quantile", 80),
     ("quantile", 95),
     ("rule", "reset"),
+    ("max_steps", 10),
+    ("max_steps", 50),
+)
+# Sizes left out, a quarter of them.
+OTHER_SIZES: tuple[tuple[str, Callable[[Sequence[int]], Sequence[int]]], ...] = (
+    ("without the smallest", lambda sizes: sizes[len(sizes) // 4 :]),
+    ("without the largest", lambda sizes: sizes[: -(len(sizes) // 4)]),
 )
 FORMATS = ("png", "pdf")
 BOTH = ("none", "gaussian")
@@ -61,13 +70,15 @@ class Scale:
     graph_seeds: int = 6
     fss_resamples: int = 2000
     resamples: int = 10_000
+    # Null models, placebos, robustness, the Gini study: seeds of the study, 0 for none of it.
+    study: int = 0
 
 
 SCALES = {
-    # The same on tiny sizes, for CI: its numbers mean nothing.
-    "smoke": Scale({"hidden": (6, 10, 16, 24), "seeds": 2, "epochs": 150}, 2, 100, 200),
+    # All of it on tiny sizes, for CI: its numbers mean nothing.
+    "smoke": Scale({"hidden": (6, 10, 16, 24), "seeds": 2, "epochs": 150}, 2, 100, 200, study=8),
     "paper": Scale(),
-    "full": Scale(),
+    "full": Scale(study=1000),
 }
 
 
@@ -84,11 +95,12 @@ def reproduce(
     Parameters
     ----------
     out
-        Folder; made if it is missing. Gets the tables, fig1 to fig3 and the claims as
+        Folder; made if it is missing. Gets the tables, the figures, and the claims as
         ``claims.md`` and ``claims.json``.
     scale
-        ``smoke`` (tiny, its numbers mean nothing), ``paper`` (the source's size) or ``full``
-        (``paper`` and all that later versions add).
+        ``paper`` (the source's experiment and claims), ``full`` (all that grokcrit can ask of it:
+        null models, placebos, robustness, a thousand seeds for the Gini coefficient, a report) or
+        ``smoke`` (``full`` on tiny sizes, its numbers mean nothing).
     seed
         Root seed.
     threads
@@ -117,7 +129,9 @@ def reproduce(
         work.topologies,
         work.shadow,
         *(partial(work.choice, name, value) for name, value in OTHER_CHOICES),
+        *(partial(work.other_sizes, name, chosen) for name, chosen in OTHER_SIZES),
         work.choices,
+        *((work.diagnoses, work.robustness, work.gini) if work.scale.study else ()),
     )
     for done, step in enumerate(steps):
         if progress:
@@ -176,7 +190,8 @@ class Work:
     def experiment(self) -> None:
         """Train the default experiment; cascade and fit data and null."""
         source = self.train("train")
-        found = self.keep("avalanche", self.cascades(source, surrogate=BOTH))
+        nulls = SURROGATES if self.scale.study else BOTH
+        found = self.keep("avalanche", self.cascades(source, surrogate=nulls))
         self.keep("fss", self.fits(found))
 
     def estimates(self) -> None:
@@ -192,9 +207,13 @@ class Work:
         """Draw the source's three figures."""
         sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
         for figure in FIGURES:
-            drawn = plot.figure(figure, sources)
-            for kind in FORMATS:
-                plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
+            self.draw(figure, sources)
+
+    def draw(self, figure: str, sources: Sequence[Path]) -> None:
+        """Draw a figure in every format."""
+        drawn = plot.figure(figure, sources)
+        for kind in FORMATS:
+            plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
 
     def topologies(self) -> None:
         """Cascade the same gradients, and the synthetic control, on five topologies."""
@@ -208,11 +227,16 @@ class Work:
         found = self.keep("shadow-avalanche", self.cascades(source, surrogate=BOTH))
         self.keep("shadow-fss", self.fits(found))
 
-    def choice(self, name: str, value: object) -> None:
+    def choice(self, name: str, value: object, label: str = "") -> None:
         """Train under another choice; its avalanches are kept, its gradients are not."""
-        options = self.scale.training | {"seed": self.seed, "label": f"{name}={value}"}
+        options = self.scale.training | {"seed": self.seed, "label": label or f"{name}={value}"}
         trained = training.train(threads=self.threads, **options | {name: value})
         self.tried.append((trained.drop_columns(["gradient"]), self.cascades(trained)))
+
+    def other_sizes(self, name: str, chosen: Callable[[Sequence[int]], Sequence[int]]) -> None:
+        """Fit other sizes: the same runs, some left out."""
+        label, own = f"sizes={name}", TrainOptions(**self.scale.training)
+        self.choice("hidden", chosen(own.hidden), label)
 
     def choices(self) -> None:
         """Fit the other choices; the range their numbers take goes into the table."""
@@ -221,6 +245,38 @@ class Work:
             [t.replace_schema_metadata() for t in trained]
         )
         self.keep("choices-fss", self.fits(list(found)))
+
+    def diagnoses(self) -> None:
+        """Ask what D measures: null models, placebos and all else that diagnose answers."""
+        sources = [self.path("avalanche"), self.path("train")]
+        resamples = self.scale.fss_resamples
+        found = diagnose(sources, threads=self.threads, resamples=resamples, seed=self.seed)
+        self.keep("diagnostics", found)
+        self.draw("controls", [self.path("fss"), self.path("train")])
+
+    def robustness(self) -> None:
+        """Vary the cascade on the same gradients."""
+        found = robustness(
+            self.path("train"),
+            threads=self.threads,
+            graph_seeds=self.scale.graph_seeds,
+            resamples=self.scale.fss_resamples,
+            seed=self.seed,
+        )
+        self.keep("robustness", found)
+        self.draw("robustness", [self.path("robustness")])
+
+    def gini(self) -> None:
+        """Follow the Gini coefficient over many seeds; a run at a time, no gradients."""
+        options = {"seeds": self.scale.study, "gradients": False, "seed": self.seed}
+        settled = TrainOptions(**self.scale.training | options)
+        path = self.path("gini-train")
+        tables.write(
+            path,
+            training.runs(settled, threads=self.threads),
+            TRAIN.recorded(training.record(settled)),
+        )
+        self.keep("gini-diagnostics", diagnose(path, only="gini", threads=self.threads))
 
 
 COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")

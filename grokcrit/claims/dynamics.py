@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.compute as pc
 
 from grokcrit import reference as source
 from grokcrit.claims.row import Claim, Tables, number, plain, runs_of, span, verdict
-from grokcrit.tables import split
+from grokcrit.diagnostics.gini import transients
+from grokcrit.scaling import Reals
+
+# What is measured of a Gini transient.
+MEASURED = ("height", "length", "distance")
 
 
 def grokking_epochs(tables: Tables) -> Claim:
@@ -44,20 +49,30 @@ def grokking_epochs(tables: Tables) -> Claim:
 
 
 def gini(tables: Tables) -> list[Claim]:
+    """Judge the Gini transient of the default runs and, where it was made, of many seeds."""
+    found = [t for _, t in transients([tables["train"]])]
+    measured = {name: np.array([getattr(t, name) for t in found], float) for name in MEASURED}
+    rows = transient_claims(measured)
+    if "gini-diagnostics" in tables:
+        table = tables["gini-diagnostics"]
+        runs = table.filter(pc.is_valid(table["seed"]))
+        every = {
+            name: runs.filter(pc.equal(runs["quantity"], f"gini-{name}"))["value"].to_numpy()
+            for name in MEASURED
+        }
+        seeds = pc.count_distinct(runs["seed"]).as_py()
+        rows += transient_claims(every, f", {seeds} seeds")
+    return rows
+
+
+def transient_claims(measured: dict[str, Reals], of: str = "") -> list[Claim]:
     """Judge the Gini transient: height over the start, epochs above half of it, distance.
 
     Height and length are consistent when the median run is within a factor of two of the source's
     value, the distance when the median run peaks within 10 epochs of grokking.
     """
-    found = []
-    train = tables["train"].select(["width", "seed", "epoch", "weight_gini", "grok_epoch"])
-    for run in split(train, ("width", "seed")):
-        curve, grok = run["weight_gini"].to_numpy(), run["grok_epoch"][0].as_py()
-        peak = int(np.nanargmax(curve))
-        height = curve[peak] / curve[0] - 1
-        length = int((curve > curve[0] + (curve[peak] - curve[0]) / 2).sum())
-        found.append((height, length, np.nan if grok is None else abs(peak - grok)))
-    heights, lengths, distances = np.array(found, float).T
+    heights, lengths, distances = (measured[name] for name in MEASURED)
+    heights, distances = heights[~np.isnan(heights)], np.abs(distances)
     low, middle, high = np.quantile(heights, [0.25, 0.5, 0.75])
     brief, typical, long = np.quantile(lengths, [0.25, 0.5, 0.75])
     known = distances[~np.isnan(distances)]
@@ -65,14 +80,14 @@ def gini(tables: Tables) -> list[Claim]:
     close = int((known <= 10).sum())
     return [
         plain(
-            source.GINI_HEIGHT,
+            replace(source.GINI_HEIGHT, claim=source.GINI_HEIGHT.claim + of),
             f"+{middle:.0%} (median run)",
             f"{low:.0%} to {high:.0%} (quartiles)",
             verdict(0.125 <= middle <= 0.5),
             f"Gini of the output weights rises by {middle:.0%} over its start in the median run.",
         ),
         plain(
-            source.GINI_LENGTH,
+            replace(source.GINI_LENGTH, claim=source.GINI_LENGTH.claim + of),
             f"{typical:.0f} epochs above half height",
             f"{brief:.0f} to {long:.0f} (quartiles)",
             verdict(bool(25 <= typical <= 100)),
@@ -80,7 +95,7 @@ def gini(tables: Tables) -> list[Claim]:
             f"quartiles {brief:.0f} and {long:.0f}: in many wide runs it rises and stays.",
         ),
         plain(
-            source.GINI_DISTANCE,
+            replace(source.GINI_DISTANCE, claim=source.GINI_DISTANCE.claim + of),
             f"{number(usual, 0)} epochs (median run)",
             f"{span(near, far, 0)} (quartiles)",
             verdict(bool(usual <= 10)),

@@ -62,7 +62,7 @@ def phase(claim: Reference, window: str, statistic: str, tables: Tables) -> Clai
         f"OLS error {number(error)}" if statistic == "max" else span(low, high),
         number(null),
         agrees,
-        basis(claim, choices_range(tables, window, statistic) if claim.calibrated else ""),
+        basis(claim, choices_range(tables, window, statistic)),
         words,
         value,
         low,
@@ -153,8 +153,8 @@ def leave_one_out(statistic: str, tables: Tables) -> Claim:
         "phases stay apart" if apart else "phases mix",
         shown,
         verdict(apart),
-        f"Leave-one-out over sizes and seeds, {statistic} size: {shown}; the phases {side} on "
-        "their sides of 1.",
+        f"Leave-one-out over sizes, seeds and tenths of the training, {statistic} size: {shown}; "
+        f"the phases {side} on their sides of 1.",
     )
 
 

@@ -53,10 +53,10 @@ def verdict(seen: bool) -> str:
 
 
 def basis(claim: Reference, spread: str = "") -> str:
-    """Say where the claim comes from, and that agreement with a calibrated one is no evidence."""
-    if not claim.calibrated:
-        return claim.basis_words
-    return f"{claim.basis_words}; calibrated, not evidence" + (f"; {spread}" if spread else "")
+    """Say where a claim is from, whether it was calibrated, and our range under other choices."""
+    words = [claim.basis_words]
+    words += ["calibrated, not evidence"] if claim.calibrated else []
+    return "; ".join(words + ([spread] if spread else []))
 
 
 def select(table: pa.Table, **wanted: Any) -> list[Row]:
