@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from grokcrit.graphs import graph as graph
     from grokcrit.probe import CascadeResult as CascadeResult
     from grokcrit.probe import cascade as cascade
-    from grokcrit.robustness import robustness as robustness
     from grokcrit.stages.avalanche import avalanche as avalanche
     from grokcrit.stages.bootstrap import bootstrap as bootstrap
     from grokcrit.stages.diagnose import diagnose as diagnose
     from grokcrit.stages.fss import fss as fss
     from grokcrit.stages.train import train as train
+    from grokcrit.studies.robustness import robustness as robustness
 
 _HOME = {
     "Graph": "grokcrit.graphs",
@@ -32,7 +32,7 @@ _HOME = {
     "fss": "grokcrit.stages.fss",
     "bootstrap": "grokcrit.stages.bootstrap",
     "diagnose": "grokcrit.stages.diagnose",
-    "robustness": "grokcrit.robustness",
+    "robustness": "grokcrit.studies.robustness",
 }
 __all__ = ["__version__", *_HOME]
 

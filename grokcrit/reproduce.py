@@ -20,13 +20,13 @@ from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
 from grokcrit.parallel import Progress
 from grokcrit.reference import ELSEWHERE
-from grokcrit.robustness import robustness
 from grokcrit.schemas import TRAIN
 from grokcrit.stages import train as training
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.stages.bootstrap import bootstrap
 from grokcrit.stages.diagnose import diagnose
 from grokcrit.stages.fss import fss
+from grokcrit.studies.robustness import robustness
 from grokcrit.vocabulary import DISAGREE, FIGURES, SURROGATES, THE_FIVE
 
 # One choice of METHOD, section 4, changed at a time.

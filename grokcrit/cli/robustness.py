@@ -60,7 +60,7 @@ def robustness(
     from grokcrit import tables
     from grokcrit.plot import check_extension
     from grokcrit.plot import plot as draw
-    from grokcrit.robustness import robustness as stage
+    from grokcrit.studies.robustness import robustness as stage
     from grokcrit.summaries import robustness_summary
 
     target = out.with_suffix(".png") if figure is None else figure
