@@ -62,5 +62,7 @@ PANELS = (
     "bootstrap",
     "leave-one-out",
     "controls",
+    "nulls",
+    "placebos",
     "robustness",
 )

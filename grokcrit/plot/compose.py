@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokcrit.errors import TableError
-from grokcrit.plot import flow, grid, learning, resampling, sizes, style
+from grokcrit.plot import flow, grid, learning, questions, resampling, sizes, style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.tables import TableLike
 
@@ -54,6 +54,8 @@ PANELS = {
     "gini": Panel(learning.gini, ("train",), height=2.8),
     "dimension": Panel(flow.dimension, ("fss",), ("train", "avalanche")),
     "controls": Panel(flow.controls, ("fss",), ("train", "avalanche"), height=2.9),
+    "nulls": Panel(questions.nulls, ("diagnostics",)),
+    "placebos": Panel(questions.placebos, ("diagnostics",), height=2.9),
     "robustness": Panel(grid.robustness, ("diagnostics",), height=5.6),
     "ccdf": Panel(sizes.ccdf, ("avalanche",), height=2.8),
     "collapse": Panel(sizes.collapse, ("avalanche", "fss"), height=2.8),
