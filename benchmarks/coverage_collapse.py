@@ -1,0 +1,132 @@
+"""How often the interval of the collapse exponent covers, on tables whose D is known.
+
+    python benchmarks/coverage_collapse.py [--tables 1000] [--seeds 3,6,12,30] [--exponent 1.1]
+
+A table has the default sizes N and about 40 snapshots a run: size = round(N^D R E), R lognormal,
+one for each run, and E = exp(0.3 t), t Student's with 5 degrees of freedom, one for each snapshot,
+so that avalanches of a run are not independent and their tail is heavy. Errors are binomial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit import scaling
+from grokcrit.collapse import Collapse, collapse
+
+SIZES = (81, 121, 201, 301, 401, 801, 1201, 2001)
+
+
+@dataclass(frozen=True)
+class World:
+    """Where the synthetic avalanches come from.
+
+    ``run_spread`` is the standard deviation of ln R at the smallest and the largest N, linear in
+    ln N between them; ``noise`` likewise the factor of t, so that unlike ends make curves that
+    collapse for no D: symmetry alone keeps the best one where it was.
+    """
+
+    exponent: float = 1.1
+    prefactor: float = 1.0
+    run_spread: tuple[float, float] = (0.1, 0.1)
+    noise: tuple[float, float] = (0.3, 0.3)
+    snapshots: int = 40
+
+
+def ensemble(
+    world: World, seeds: int, rng: np.random.Generator
+) -> tuple[scaling.Ensemble, scaling.Reals]:
+    """Draw one table: its runs, and the size of every avalanche."""
+    sizes = np.array(SIZES)
+    size_of = np.repeat(np.arange(len(sizes)), seeds)
+    snapshots = rng.integers(world.snapshots - 5, world.snapshots + 6, size=len(size_of))
+    run = np.repeat(np.arange(len(size_of)), snapshots)
+    log_n = np.log(sizes)
+    spread = np.interp(log_n, log_n[[0, -1]], world.run_spread)
+    of_run = spread[size_of] * rng.standard_normal(len(size_of))
+    scale = np.interp(log_n, log_n[[0, -1]], world.noise)
+    noise = scale[size_of[run]] * rng.standard_t(5, size=len(run))
+    log_size = np.log(world.prefactor) + (world.exponent * log_n[size_of] + of_run)[run] + noise
+    made = scaling.Ensemble(
+        case={},
+        sizes=sizes,
+        size_of=size_of,
+        seed=np.tile(np.arange(seeds), len(sizes)),
+        grok=np.full(len(size_of), np.nan),
+        run=run,
+        epoch=np.concatenate([np.arange(m) for m in snapshots]),
+        truncated=np.zeros(len(run), bool),
+        table=pa.table({}),
+    )
+    return made, np.rint(np.exp(log_size))
+
+
+def collapses(
+    world: World, seeds: int, tables: int, *, resamples: int = 1000, root_seed: int = 0
+) -> list[Collapse]:
+    """Collapse many tables, each with its own draws and a nominal 95 % interval."""
+    rng = np.random.default_rng([root_seed, seeds])
+    found = []
+    for table in range(tables):
+        made, values = ensemble(world, seeds, rng)
+        draws = scaling.draw_runs(made, resamples, table)
+        bins = scaling.windows(made, "aggregate")
+        found.append(collapse(made, values, bins, draws, 0.95, [world.exponent]))
+    return found
+
+
+def covered(found: list[Collapse], exponent: float) -> float:
+    """Return the share of intervals that hold the exponent; one that is missing holds nothing."""
+    return float(
+        np.mean(
+            [
+                c.ci_low is not None and c.ci_high is not None and c.ci_low <= exponent <= c.ci_high
+                for c in found
+            ]
+        )
+    )
+
+
+def main() -> None:
+    """Print a row for each number of seeds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", type=int, default=1000)
+    parser.add_argument("--seeds", default="3,6,12,30")
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--exponent", type=float, default=1.1)
+    parser.add_argument("--prefactor", type=float, default=1.0)
+    parser.add_argument("--run-spread", default="0.1,0.1", help="at the smallest and largest N")
+    parser.add_argument("--noise", default="0.3,0.3", help="at the smallest and largest N")
+    given = parser.parse_args()
+    ends = [tuple(map(float, each.split(","))) for each in (given.run_spread, given.noise)]
+    world = World(given.exponent, given.prefactor, *ends)
+    print(f"{world}, {given.tables} tables a row, {given.resamples} resamples, nominal 95 %")
+    print(" seeds  coverage        bias (s.e.)          s.d.  half width  median S   below   above")
+    for seeds in map(int, given.seeds.split(",")):
+        start = time.perf_counter()
+        found = collapses(world, seeds, given.tables, resamples=given.resamples)
+        known = [c for c in found if c.ci_low is not None]
+        exponents = np.array([c.exponent for c in known])
+        low_ends, high_ends = np.array([(c.ci_low, c.ci_high) for c in known]).T
+        share = covered(found, world.exponent)
+        error = np.sqrt(share * (1 - share) / len(found))
+        below = np.mean(high_ends < world.exponent)
+        above = np.mean(low_ends > world.exponent)
+        print(
+            f"{seeds:6d}  {share:.3f} +- {error:.3f}  {exponents.mean() - world.exponent:+.5f} "
+            f"({exponents.std() / np.sqrt(len(known)):.5f})  {exponents.std():.5f}  "
+            f"{(high_ends - low_ends).mean() / 2:.5f}     "
+            f"{np.median([c.quality for c in known]):.2f}"
+            f"      {below:.3f}   {above:.3f}"
+            f"   ({len(found) - len(known)} without, {time.perf_counter() - start:.0f} s)",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
