@@ -112,8 +112,8 @@ def squares(points: Points, curves: Curves, i: int, scratch: Scratch, enough: fl
             else:  # every other curve is level here: their mean
                 line, error = y / total, 1 / total
             result += (height[p] - line) ** 2 / (1 / weight[p] + error)
-        if result > enough:
-            break
+            if result > enough:
+                return result
     return result
 
 
