@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import scaling
+from grokcrit import resampling, scaling
 from grokcrit.collapse import Collapse, collapse
 
 SIZES = (81, 121, 201, 301, 401, 801, 1201, 2001)
@@ -74,7 +74,7 @@ def collapses(
     found = []
     for table in range(tables):
         made, values = ensemble(world, seeds, rng)
-        draws = scaling.draw_runs(made, resamples, table)
+        draws = resampling.draw_runs(made, resamples, table)
         bins = scaling.windows(made, "aggregate")
         found.append(collapse(made, values, bins, draws, 0.95, [world.exponent]))
     return found

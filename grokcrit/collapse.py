@@ -34,7 +34,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from grokcrit import scaling
+from grokcrit import resampling
 from grokcrit.kernels.collapse import Curves, Points, nearest, qualities
 from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling import Ensemble, Ints, Reals, Windows
@@ -180,10 +180,10 @@ def collapse(
     bins
         A window of one bin: ``aggregate``, ``pre``, ``post``.
     draws
-        Which runs each resample holds (:func:`grokcrit.scaling.draw_runs`). A resample in which a
-        size lost all its data is left out.
+        Which runs each resample holds (:func:`grokcrit.resampling.draw_runs`). A resample in which
+        a size lost all its data is left out.
     confidence
-        0.95 for a 95 % interval, made as in :func:`grokcrit.scaling.interval`.
+        0.95 for a 95 % interval, made as in :func:`grokcrit.resampling.interval`.
     direct
         Other exponents at which S is wanted.
 
@@ -218,8 +218,8 @@ def collapse(
     if valid.any():
         resampled = runs.curves([each[valid] for each in drawn])
         found[valid] = vertices(runs.points, resampled, *around)
-    few = scaling.widening(ensemble, influences(ensemble, runs, around))
-    low, high = scaling.interval(found[:, None], few, confidence)
+    few = resampling.widening(influences(ensemble, runs, around), ensemble.size_of)
+    low, high = resampling.interval(found[:, None], few, confidence)
     return Collapse(
         exponent=exponent,
         ci_low=None if np.isnan(low[0]) else float(low[0]),

@@ -83,3 +83,17 @@ def local(
         for n, m in zip(ensemble.sizes[:-1], ensemble.sizes[1:], strict=True)
     ]
     return of_bins("local-exponent", estimate, confidence, places, tested=False)
+
+
+def largest(data: Ensemble, observables: Sequence[str]) -> list[Row]:
+    """Fit the largest of all avalanches in each phase: gamma is to be held against it."""
+    rows = []
+    for observable in observables:
+        values = data.observe(observable)
+        for window in PHASES:
+            by_run = scaling.over_snapshots(data, values, scaling.windows(data, window), "max")
+            by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), "max")
+            exponent = float(scaling.fit(data.sizes, by_size).exponent[0])
+            rows.append(finding("exponent", exponent, window=window))
+            rows[-1] |= {"observable": observable, "statistic": "max"}
+    return rows

@@ -86,7 +86,7 @@ def squares(points: Points, curves: Curves, i: int, scratch: Scratch, enough: fl
     """
     height, weight = curves.height[i], curves.weight[i]
     sizes = len(points.log_n)
-    result = 0.0
+    result: float = 0.0
     for k in range(sizes):
         for p in range(curves.start[i, k] + 1, curves.stop[i, k]):
             total, x, y, xx, xy = 0.0, 0.0, 0.0, 0.0, 0.0

@@ -12,9 +12,19 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics import crossings, distributions, gini, nulls, placebos, straightness
+from grokcrit.diagnostics import (
+    collapses,
+    crossings,
+    distributions,
+    gini,
+    nulls,
+    placebos,
+    straightness,
+)
+from grokcrit.diagnostics.counts import counts
 from grokcrit.diagnostics.family import Curves, Family, curves, families
-from grokcrit.diagnostics.findings import Row, finding, labelled, to_table
+from grokcrit.diagnostics.findings import Row, labelled, to_table
+from grokcrit.diagnostics.straightness import largest
 from grokcrit.errors import TableError
 from grokcrit.options import (
     EstimateOptions,
@@ -25,6 +35,7 @@ from grokcrit.options import (
     settle,
 )
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.scaling import Ensemble
 from grokcrit.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
 from grokcrit.tables import Inputs, TableLike, by_stage
 from grokcrit.vocabulary import PHASES, QUESTIONS, RESAMPLED
@@ -32,6 +43,8 @@ from grokcrit.vocabulary import PHASES, QUESTIONS, RESAMPLED
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are held against their null.
 UNITY = ("size",)
+# Observables that are ratios: their distributions have no s / N^D.
+RATIOS = ("branching", "transported-per-toppling")
 # Observables whose distribution is fitted: they count.
 FITTED = ("size", "area", "duration")
 OF_CURVES = ("nulls", "placebos", "straightness", "crossings")
@@ -135,7 +148,16 @@ def family_tasks(family: Family, chosen: DiagnoseOptions) -> list[Task]:
     """List what is asked of a case and its null models, each in a task of its own."""
     tasks: list[Task] = []
     if "straightness" in chosen.only:
-        tasks.append(lambda _: labelled(largest(family, chosen), **family.data.case))
+        tasks.append(
+            lambda _: labelled(largest(family.data, chosen.observable), **family.data.case)
+        )
+    if "collapse" in chosen.only:
+        tasks += [
+            partial(collapse_rows, member, observable, chosen)
+            for member in [family.data, *family.nulls.get("gaussian", [])[:1]]
+            for observable in chosen.observable
+            if observable not in RATIOS
+        ]
     if "tails" in chosen.only:
         tasks += [partial(tail_rows, family, observable, chosen) for observable in FITTED]
         tasks.append(partial(crackling_rows, family, chosen))
@@ -213,18 +235,13 @@ def placebo_rows(
     )
 
 
-def largest(family: Family, chosen: DiagnoseOptions) -> list[Row]:
-    """Fit the largest of all avalanches in each phase: gamma is to be held against it."""
-    data, rows = family.data, []
-    for observable in chosen.observable:
-        values = data.observe(observable)
-        for window in PHASES:
-            by_run = scaling.over_snapshots(data, values, scaling.windows(data, window), "max")
-            by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), "max")
-            exponent = float(scaling.fit(data.sizes, by_size).exponent[0])
-            rows.append(finding("exponent", exponent, window=window))
-            rows[-1] |= {"observable": observable, "statistic": "max"}
-    return rows
+def collapse_rows(
+    ensemble: Ensemble, observable: str, chosen: DiagnoseOptions, _stop: Stop
+) -> list[Row]:
+    """Collapse the distributions of all sizes, phase by phase."""
+    draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
+    rows = collapses.collapses(ensemble, observable, draws, chosen.confidence)
+    return labelled(rows, **ensemble.case, observable=observable)
 
 
 def tail_rows(family: Family, observable: str, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:
@@ -246,35 +263,6 @@ def crackling_rows(family: Family, chosen: DiagnoseOptions, _stop: Stop) -> list
     return labelled(
         distributions.crackling(family.data, PHASES, chosen.confidence), **family.data.case
     )
-
-
-def counts(family: Family) -> list[Row]:
-    """Count what weakens a fit: avalanches cut off or quiet, runs that never grok, thin bins."""
-    data = family.data
-    quiet = data.observe("size") == 0
-    rows = [
-        finding("truncated", float(data.truncated.sum()), n=len(quiet), method="avalanches"),
-        finding("quiet", float(quiet.sum()), n=len(quiet), method="avalanches"),
-        finding("never-grokked", float(np.isnan(data.grok).sum()), n=data.runs, method="runs"),
-    ]
-    for window in (*PHASES, "epoch", "aligned"):
-        bins = scaling.windows(data, window)
-        inside = np.array(
-            [
-                scaling.tally(data, bins, (data.size_of == k)[data.run]).sum(axis=0)
-                for k in range(len(data.sizes))
-            ]
-        )
-        lacking = (inside == 0).any(axis=0)
-        method = "bins that lack a size"
-        rows.append(
-            finding("thin", float(lacking.sum()), n=len(lacking), window=window, method=method)
-        )
-    rows += [
-        finding("null-of-other-runs", 1.0, part=name, method="left out")
-        for name in family.strangers
-    ]
-    return rows
 
 
 def gini_rows(trained: Inputs, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:

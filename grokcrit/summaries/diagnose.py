@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
 from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
-from grokcrit.vocabulary import DIFFERENCE, PHASES
+from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +37,7 @@ def diagnose_summary(table: pa.Table) -> Summary:
             placebo_section(rows, shown),
             straight_section(rows, shown),
             crossing_section(rows, shown),
+            collapse_section(rows, shown),
             tail_section(rows, shown),
             gini_section(rows),
         )
@@ -204,6 +205,26 @@ def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
     formats = dict.fromkeys(("time", "interval", "lead", "interval of lead"), ".1f")
     formats |= dict.fromkeys(("draws without", "runs that grok later"), ".2f")
     title = "D(t) of the mean: lasting rise, change point; + up, - down; lead: grokking - time"
+    return Summary(title, out, formats=formats)
+
+
+def collapse_section(rows: list[Row], shown: list[str]) -> Summary:
+    """D of the data collapse, and S there and at the direct exponents."""
+    out = []
+    keys = (*shown, "observable", "surrogate", "window")
+    for key, mine in groups(of(rows, "collapse-exponent", "collapse-quality"), *keys).items():
+        place = index(mine, "quantity", "part")
+        found = place["collapse-exponent", None]
+        row = dict(zip(keys, key, strict=True))
+        row |= {"D of least S": found["value"], "interval": ends(found)}
+        row["S"] = place["collapse-quality", None]["value"]
+        for name in STATISTICS:
+            direct = place.get(("collapse-quality", f"D of {name}"))
+            row[f"S at D of {name}"] = direct and direct["value"]
+        row["remark"] = None if found["value"] is not None else found["method"]
+        out.append(row)
+    formats = dict.fromkeys(("S", *(f"S at D of {name}" for name in STATISTICS)), ".1f")
+    title = "data collapse of P(S > s) against s / N^D; S about 1: within errors"
     return Summary(title, out, formats=formats)
 
 
