@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install reproduce smoke test test-slow coverage check bench docs clean
+.PHONY: help install reproduce smoke nulls test test-slow coverage check bench docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
+	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
 	@echo "make test       the tests;  make test-slow  those that take longer"
 	@echo "make check      types, style, direction of imports"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
@@ -37,6 +38,12 @@ reproduce: install
 
 smoke: install
 	$(BIN)/grokcrit reproduce --scale smoke -o results-smoke
+
+nulls: install
+	mkdir -p results-nulls
+	cd results-nulls && ../$(BIN)/grokcrit train --quiet && \
+	  ../$(BIN)/grokcrit avalanche train.parquet --surrogate all --quiet && \
+	  ../$(BIN)/grokcrit diagnose avalanche.parquet --only nulls,placebos --observable size,excess
 
 test: install
 	$(BIN)/python -m pytest

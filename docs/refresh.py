@@ -20,9 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/method.md", "docs/commands.md")
+PAGES = ("README.md", "docs/method.md", "docs/nulls.md", "docs/commands.md")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-COMMANDS = ("train", "avalanche", "fss", "bootstrap", "plot", "reproduce")
+COMMANDS = (
+    "train",
+    "avalanche",
+    "fss",
+    "bootstrap",
+    "diagnose",
+    "robustness",
+    "plot",
+    "reproduce",
+)
 IMAGES = ("fig1.png", "fig2.png", "fig3.png")
 
 
