@@ -156,8 +156,8 @@ def test_the_summary_shows_the_exponents_of_the_table(chain, tmp_path):
         (fit,) = [
             r
             for r in table
-            if (r["surrogate"], r["window"], r["statistic"], r["time"])
-            == ("none", shown["window"], shown["statistic"], None)
+            if (r["surrogate"], r["window"], r["statistic"], r["time"], r["observable"])
+            == ("none", shown["window"], shown["statistic"], None, shown["observable"])
         ]
         assert shown["exponent"] == fit["exponent"]
         assert shown["runs"] == fit["n_runs"]

@@ -108,7 +108,7 @@ def test_the_default_exponents_come_near_those_of_an_independent_prototype(defau
 
     It had other random weights, so agreement is to within the spread between sets of six runs.
     """
-    fits = grokcrit.fss(default[1]).to_pylist()
+    fits = grokcrit.fss(default[1], observable="size").to_pylist()
     found = {
         f["window"]: f["exponent"]
         for f in fits

@@ -59,6 +59,9 @@ def every_table(trained, avalanches):
         "avalanche": avalanches,
         "fss": grokcrit.fss(avalanches, resamples=20, observable=("size", "branching")),
         "bootstrap": grokcrit.bootstrap(avalanches, resamples=20),
+        "diagnostics": grokcrit.diagnose(
+            [avalanches, trained], resamples=20, permutations=5, gof=1, observable="size"
+        ),
     }
 
 
@@ -726,6 +729,13 @@ CONTRACT = {
     "bootstrap": "task case field topology degree graph_seed surrogate replicate alpha quantile "
     "rule observable statistic window kind part index exponent ci_low ci_high p method",
 }
+
+
+def test_diagnostics_has_the_columns_of_the_contract_and_more():
+    promised = "task case field topology degree graph_seed surrogate replicate alpha quantile rule "
+    promised += "quantity window time value ci_low ci_high p n method"
+    names = [c.name for c in TABLES["diagnostics"].columns]
+    assert [name for name in names if name in promised.split()] == promised.split()
 
 
 @pytest.mark.parametrize("stage", CONTRACT)
