@@ -244,3 +244,78 @@ def resampled(rows, drawn):
             mine = [r for r in rows if r["n_params"] == n and r["seed"] == seeds[position]]
             out += [{**row, "seed": copy} for row in mine]
     return out
+
+
+# --- section 7: data collapse ---------------------------------------------------------------
+
+
+def exceedance_curves(rows, observable, grid):
+    """N to the points (s, P(S > s), dy^2 without the common factor, scored, spread over runs).
+
+    P is the mean over runs of each run's share. Of the level parts at both ends one point is kept.
+    """
+    sizes = {}
+    for (n, _), values in by_run(rows, observable).items():
+        sizes.setdefault(n, []).append(values)
+    curves = {}
+    for n, runs in sorted(sizes.items()):
+        total = sum(len(values) for values in runs)
+        points = []
+        for s in grid:
+            shares = [sum(v > s for v in values) / len(values) for values in runs]
+            p = sum(shares) / len(runs)
+            q = (p * total + 0.5) / (total + 1)
+            b = q * (1 - q) * sum(1 / len(values) for values in runs) / len(runs) ** 2
+            square = sum((share - p) ** 2 for share in shares)
+            spread = square / (len(runs) - 1) / len(runs) if len(runs) > 1 else None
+            points.append([s, p, b, True, spread])
+        while points[1][1] >= points[0][1] - 1e-12:
+            del points[0]
+        while points[-2][1] == 0:
+            del points[-1]
+        points[0][3] = points[-1][3] = False
+        curves[n] = points
+    return curves
+
+
+def weighted_line(points, x):
+    """Value at x of the line through (x, y, weight), and its variance, by the normal equations."""
+    if len({p[0] for p in points}) == 1:
+        total = math.fsum(w for _, _, w in points)
+        return math.fsum(w * y for _, y, w in points) / total, 1 / total
+    matrix = [[math.fsum(w * a ** (i + j) for a, _, w in points) for j in (0, 1)] for i in (0, 1)]
+    right = [math.fsum(w * y * a**i for a, y, w in points) for i in (0, 1)]
+    inverse = np.linalg.inv(np.array(matrix))
+    at = np.array([1.0, x])
+    return float(at @ inverse @ np.array(right)), float(at @ inverse @ at)
+
+
+def collapse_quality(rows, observable, exponent, grid):
+    """S of Houdayer and Hartmann, and how many points it is the mean of."""
+    curves = exceedance_curves(rows, observable, grid)
+    several = [pts for pts in curves.values() if pts[0][4] is not None]
+    scored = [p for points in several for p in points if p[3]]
+    factor = math.fsum(p[4] for p in scored) / math.fsum(p[2] for p in scored)
+    x_of = {n: [math.log(p[0] / n**exponent) for p in points] for n, points in curves.items()}
+    terms = []
+    for n, points in curves.items():
+        for x, (_, y, b, inner, _) in zip(x_of[n], points, strict=True):
+            if not inner:
+                continue
+            line = []
+            for other, theirs in curves.items():
+                if other == n:
+                    continue
+                there = [
+                    (a, p[1], 1 / (factor * p[2])) for a, p in zip(x_of[other], theirs, strict=True)
+                ]
+                if x < there[0][0]:
+                    line.append((0.0, *there[0][1:]))
+                elif x >= there[-1][0]:
+                    line.append((0.0, *there[-1][1:]))
+                else:
+                    right = next(i for i in range(len(there)) if there[i][0] > x)
+                    line += [(a - x, h, w) for a, h, w in there[right - 1 : right + 1]]
+            height, error = weighted_line(line, 0.0)
+            terms.append((y - height) ** 2 / (factor * b + error))
+    return math.fsum(terms) / len(terms), len(terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,23 @@ LAWS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 BAND = "bands: s.e. over runs"
+
+
+@dataclass(frozen=True)
+class Rescaling:
+    """An exponent D to rescale with: where it is from, its interval, the quality S it reaches."""
+
+    label: str
+    exponent: float
+    low: float | None
+    high: float | None
+    quality: float | None
+
+    def text(self) -> str:
+        """Write all that is known, a line each."""
+        interval = "" if self.low is None else rf"\ [{self.low:.3f}, {self.high:.3f}]"
+        quality = "" if self.quality is None else f"\n$S = {self.quality:.3g}$"
+        return f"{self.label}\n$D = {self.exponent:.3f}{interval}${quality}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,75 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
     title = f"$N$; {found.text()} (max {request.observable})"
     style.legend_above(ax, 4, title=title)
     return ax
+
+
+def collapses(
+    axes: Sequence[Axes],
+    data: Ensemble,
+    observable: str,
+    window: str,
+    rescalings: Sequence[Rescaling],
+) -> None:
+    """Draw P(S > s) of every size against s / N^D, a panel for each D, all with the same axes.
+
+    Parameters
+    ----------
+    axes
+        As many as there are exponents, from left to right.
+    data
+        The avalanches of one case.
+    observable, window
+        What is drawn, and when.
+    rescalings
+        The exponents.
+    """
+    observed = data.observe(observable)
+    observed = np.where(fits.windows(data, window).bin_of >= 0, observed, np.nan)
+    if not (observed > 0).any():
+        raise EmptyPanelError(f"no avalanche of the window {window} has a {observable} above 0")
+    symbol, _ = style.OBSERVABLES[observable]
+    sizes: list[int] = data.sizes.tolist()
+    colours = style.size_colours(len(sizes))
+    for ax, rescaling in zip(axes, rescalings, strict=True):
+        for k, (n, colour) in enumerate(zip(sizes, colours, strict=True)):
+            mine = data.size_of[data.run] == k
+            s, p, error = exceedance(observed[mine], data.run[mine])
+            x = s / n**rescaling.exponent
+            label = style.size_label(k, sizes)
+            # P(S > s) holds from s up to the next value; 0 has no logarithm.
+            drawn = np.where(p > 0, p, np.nan)
+            ax.plot(x, drawn, color=colour, drawstyle="steps-post", label=label)
+            low = np.maximum(drawn - error, np.nanmin(drawn, initial=1) / 2)
+            ax.fill_between(x, low, drawn + error, step="post", color=colour, **style.BAND)
+        style.note(ax, 0.04, 0.05, rescaling.text(), va="bottom")
+        ax.set(xscale="log", yscale="log", xlabel=rf"${symbol} / N^D$")
+    limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
+    for ax in axes:
+        ax.set_xlim(min(x[0] for x, _ in limits), max(x[1] for x, _ in limits))
+        ax.set_ylim(min(y[0] for _, y in limits), max(y[1] for _, y in limits))
+        style.plain_log_ticks(ax.xaxis)
+        style.plain_log_ticks(ax.yaxis)
+        ax.tick_params(labelleft=ax is axes[0])
+    axes[0].set_ylabel(rf"$P({{>}}\,{symbol})$")
+    style.legend_above(axes[0], 4, title=f"{style.PARAMETERS}; {BAND}")
+
+
+def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
+    """Return the positive values s, the mean over runs of P(S > s), and its standard error.
+
+    One value to the left of them is added, as a curve begins level. The error is NaN for one run.
+    """
+    runs = [observed[(run == r) & np.isfinite(observed)] for r in np.unique(run)]
+    runs = [np.sort(mine) for mine in runs if len(mine)]
+    if not runs or max(mine[-1] for mine in runs) <= 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    s = np.unique(np.concatenate(runs))
+    s = s[s > 0]
+    s = np.insert(s, 0, s[0] / 1.1)
+    shares = np.array([1 - np.searchsorted(mine, s, side="right") / len(mine) for mine in runs])
+    none = np.full(len(s), np.nan)
+    error = shares.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else none
+    return s, shares.mean(axis=0), error
 
 
 def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:

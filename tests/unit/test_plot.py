@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import matplotlib as mpl
+import naive
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +15,10 @@ from matplotlib.figure import Figure
 
 import grokcrit
 import grokcrit.plot as stage
+from grokcrit import scaling
 from grokcrit.errors import OptionError, TableError
-from grokcrit.plot.sources import Request, Sources
+from grokcrit.plot import sizes, style
+from grokcrit.plot.sources import Request, Sources, rows
 from grokcrit.vocabulary import FIGURES, PANELS
 
 ALL = (*FIGURES, *PANELS)
@@ -239,6 +242,32 @@ def test_the_collapse_divides_by_n_to_the_exponent_of_the_largest(tables):
         np.testing.assert_array_equal(y, same)
     assert f"{row['exponent']:.3f}" in words(rescaled.figure)
     assert "max size" in words(rescaled.figure)
+
+
+def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
+    (data,) = scaling.ensembles(rows(tables["avalanche"], surrogate="none"))
+    given = [
+        sizes.Rescaling("direct fit", 1.25, 1.0, 1.5, 2.34),
+        sizes.Rescaling("least S", 0.75, None, None, None),
+    ]
+    with style.context():
+        axes = Figure().subplots(1, 2)
+        sizes.collapses(list(axes), data, "size", "post", given)
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert axes[0].get_ylim() == axes[1].get_ylim()
+    wanted = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
+    wanted = naive.in_window(wanted, "post")
+    for ax, rescaling in zip(axes, given, strict=True):
+        assert f"D = {rescaling.exponent:.3f}" in words(ax.figure)
+        for n in (33, 65, 129, 257):
+            x, y = lines(ax, str(n))
+            runs = naive.by_run([r for r in wanted if r["n_params"] == n], "size").values()
+            s = sorted({v for values in runs for v in values})
+            np.testing.assert_allclose(x[1:], np.array(s) / n**rescaling.exponent, rtol=1e-12)
+            p = [np.mean([np.mean([v > t for v in values]) for values in runs]) for t in s]
+            assert y[0] == 1
+            np.testing.assert_allclose(y[1:], np.where(np.array(p) > 0, p, np.nan), atol=1e-12)
+    assert "S = 2.34" in words(axes[0].figure)
 
 
 def test_quiet_avalanches_count_but_are_not_drawn_at_zero(tables):
