@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from grokcrit import collapse, scaling
+from grokcrit import collapse, resampling, scaling
 from grokcrit.kernels.collapse import Curves, Points, qualities
 from grokcrit.schemas import AVALANCHE
 from grokcrit.tables import Inputs
@@ -74,7 +74,7 @@ def main() -> None:
     given = parser.parse_args()
     data = scaling.ensembles(Inputs(given.avalanche, AVALANCHE).read())
     data = next(each for each in data if each.case["surrogate"] == "none")
-    values, draws = data.observe("size"), scaling.draw_runs(data, given.resamples, 0)
+    values, draws = data.observe("size"), resampling.draw_runs(data, given.resamples, 0)
     s = collapse.grid(values)
     counts = collapse.exceedances(data, values, scaling.windows(data, "aggregate"), s)
     runs = collapse.runs_of(data, s, *counts)

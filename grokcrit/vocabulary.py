@@ -58,6 +58,7 @@ PANELS = (
     "gini",
     "ccdf",
     "collapse",
+    "collapses",
     "scaling",
     "bootstrap",
     "leave-one-out",

@@ -30,12 +30,15 @@ class Panel:
         Stages of which the first given one adds to it.
     height
         Height alone, inches.
+    width
+        Width alone, inches.
     """
 
     draw: Callable[[Axes, Sources, Request], Axes]
     needs: tuple[str, ...]
     helps: tuple[str, ...] = ()
     height: float = 2.6
+    width: float = style.COLUMN
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ PANELS = {
     "robustness": Panel(grid.robustness, ("diagnostics",), height=5.6),
     "ccdf": Panel(sizes.ccdf, ("avalanche",), height=2.8),
     "collapse": Panel(sizes.collapse, ("avalanche", "fss"), height=2.8),
+    "collapses": Panel(
+        sizes.collapsing, ("avalanche", "diagnostics"), height=7.0, width=style.PAGE
+    ),
     "scaling": Panel(sizes.scaling, ("avalanche", "fss"), height=3.0),
     "bootstrap": Panel(resampling.bootstrap, ("bootstrap",)),
     "leave-one-out": Panel(resampling.leave_one_out, ("bootstrap",), height=2.8),
@@ -86,7 +92,7 @@ def layout_of(name: str) -> Layout:
     """Return the layout of a figure, or that of a panel alone."""
     if name in LAYOUTS:
         return LAYOUTS[name]
-    return Layout(((name, {}),), "a", (style.COLUMN, PANELS[name].height), (1,))
+    return Layout(((name, {}),), "a", (PANELS[name].width, PANELS[name].height), (1,))
 
 
 def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request) -> Figure:

@@ -14,6 +14,7 @@ from grokcrit import scaling as fits
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
 from grokcrit.scaling import Ensemble, Ints, Reals
+from grokcrit.vocabulary import PHASES
 
 # How the statistics are drawn, of the data and of the null.
 LAWS: dict[str, dict[str, dict[str, Any]]] = {
@@ -153,6 +154,53 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
     title = f"$N$; {found.text()} (max {request.observable})"
     style.legend_above(ax, 4, title=title)
     return ax
+
+
+def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Every phase, rescaled with the D of the largest avalanche and with that of the least S."""
+    data = ensemble(sources, "none")
+    wanted = {"observable": request.observable, "surrogate": "none"}
+    table = rows(sources.table("diagnostics"), **wanted)
+    found = {
+        (r["quantity"], r["part"], r["window"]): r
+        for r in table.to_pylist()
+        if r["quantity"].startswith("collapse-")
+    }
+    lines = []
+    for window in PHASES:
+        best = found.get(("collapse-exponent", None, window))
+        bins = fits.windows(data, window)
+        by_run = fits.over_snapshots(data, data.observe(request.observable), bins, "max")
+        largest = fits.over_runs(by_run, data.size_of, len(data.sizes), "max")
+        direct = float(fits.fit(data.sizes, largest).exponent[0])
+        if best is None or best["value"] is None or np.isnan(direct):
+            continue
+        quality = found.get(("collapse-quality", "D of max", window))
+        least = found["collapse-quality", None, window]["value"]
+        ends = best["ci_low"], best["ci_high"]
+        lines.append(
+            (
+                window,
+                Rescaling(f"{window}: largest", direct, None, None, quality and quality["value"]),
+                Rescaling(f"{window}: least $S$", best["value"], *ends, least),
+            )
+        )
+    if not lines:
+        raise EmptyPanelError(
+            f"the diagnostics hold no collapse of the {request.observable}; "
+            "'grokcrit diagnose avalanche.parquet --only collapse' makes it"
+        )
+    place = ax.get_subplotspec()
+    assert place is not None  # every panel has one: compose makes them
+    inner, figure = place.subgridspec(len(lines), 2), ax.figure
+    ax.remove()
+    for line, (window, *rescalings) in enumerate(lines):
+        axes = [figure.add_subplot(inner[line, column]) for column in range(2)]
+        collapses(axes, data, request.observable, window, rescalings)
+        legend = axes[0].get_legend()
+        if line and legend is not None:
+            legend.remove()
+    return axes[0]
 
 
 def collapses(

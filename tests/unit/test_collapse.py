@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from grokcrit import collapse as stage
-from grokcrit import scaling
+from grokcrit import resampling, scaling
 from grokcrit.collapse import collapse
 
 from .synthetic import random_rows, row, table
@@ -61,7 +61,7 @@ def noisy(seed, exponent=1.1, runs=3, snapshots=15, whole=False):
 
 
 def found(ensemble, values, direct=(), resamples=RESAMPLES, window="aggregate"):
-    draws = scaling.draw_runs(ensemble, resamples, 0)
+    draws = resampling.draw_runs(ensemble, resamples, 0)
     return collapse(ensemble, values, scaling.windows(ensemble, window), draws, 0.95, direct)
 
 
@@ -147,7 +147,7 @@ def test_a_resample_is_the_collapse_of_the_table_that_it_stands_for(whole):
     bins = scaling.windows(ensemble, "aggregate")
     s = stage.grid(values)
     runs = stage.runs_of(ensemble, s, *stage.exceedances(ensemble, values, bins, s))
-    draws = scaling.draw_runs(ensemble, 3 * EXAMPLES // 2, 4)
+    draws = resampling.draw_runs(ensemble, 3 * EXAMPLES // 2, 4)
     around = (1.1, 0.1)
     together = stage.vertices(runs.points, runs.curves(draws), *around)
     for i in range(len(together)):
@@ -173,7 +173,7 @@ def test_the_interval_holds_the_exponent_and_grows_with_confidence():
     ensemble, values = noisy(2)
     bins, draws = (
         scaling.windows(ensemble, "aggregate"),
-        scaling.draw_runs(ensemble, 20 * EXAMPLES, 0),
+        resampling.draw_runs(ensemble, 20 * EXAMPLES, 0),
     )
     narrow, wide = (collapse(ensemble, values, bins, draws, c) for c in (0.5, 0.95))
     assert wide.ci_low < narrow.ci_low < narrow.exponent < narrow.ci_high < wide.ci_high
