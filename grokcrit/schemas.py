@@ -45,6 +45,11 @@ class Schema:
         """Schema name as the record carries it, ``train/1``."""
         return f"{self.stage}/{self.version}"
 
+    @property
+    def command(self) -> str:
+        """The command that makes such a table."""
+        return "diagnose" if self.stage == "diagnostics" else self.stage
+
     @cached_property
     def arrow(self) -> pa.Schema:
         """Arrow schema without metadata."""

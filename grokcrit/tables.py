@@ -100,7 +100,7 @@ class Inputs:
             names = ", ".join(str(t) for t in several if not isinstance(t, pa.Table))
             raise TableError(
                 f"there are no rows in {names or 'the tables given'}; "
-                f"make the table with 'grokcrit {schema.stage}'"
+                f"make the table with 'grokcrit {schema.command}'"
             )
 
     def _admit(self, arrow: pa.Schema, where: str) -> None:
@@ -235,11 +235,11 @@ def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> 
     if stage in TABLES and stage != wanted.stage:
         raise TableError(
             f"{where} is a table of stage '{stage}', not '{wanted.stage}'; "
-            f"'grokcrit {wanted.stage}' makes the right one"
+            f"'grokcrit {wanted.command}' makes the right one"
         )
     raise TableError(
         f"{where} has schema {found['schema']}, this grokcrit reads {wanted.name}; "
-        f"make it again with 'grokcrit {wanted.stage}'"
+        f"make it again with 'grokcrit {wanted.command}'"
     )
 
 

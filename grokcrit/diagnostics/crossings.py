@@ -213,8 +213,9 @@ def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble)
     drawn = change_point(times, course.estimate.draws)
     few = at_time(course, times, float(when))
     # The first and the last split allowed are where a change that lies beyond them shows up.
-    ends = [times[k - 1 : k + 1].mean() for k in (SIDE, len(times) - SIDE) if k > 0]
-    method = f"change point{', at the edge' if when in ends else ''}"
+    places = () if np.isnan(when) else (SIDE, len(times) - SIDE)
+    edge = any(when == times[k - 1 : k + 1].mean() for k in places)
+    method = f"change point{', at the edge' if edge else ''}"
     rows = [
         moment("change-point", float(when), drawn[0], few, confidence, method),
         moment("change-of-D", float(jump), drawn[1], few, confidence, method),

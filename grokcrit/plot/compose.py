@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from grokcrit.errors import TableError
 from grokcrit.plot import flow, grid, learning, questions, resampling, sizes, style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.schemas import TABLES
 from grokcrit.tables import TableLike
 
 
@@ -133,7 +134,7 @@ def open_sources(
     missing = [stage for stage in needed if stage not in sources]
     if missing:
         articles = " and ".join(f"{'an' if s[0] in 'af' else 'a'} {s} table" for s in missing)
-        commands = " and ".join(f"'grokcrit {s}'" for s in missing)
+        commands = " and ".join(f"'grokcrit {TABLES[s].command}'" for s in missing)
         makes = "makes it" if len(missing) == 1 else "make them"
         raise TableError(f"{name} needs {articles}; {commands} {makes}")
     for panel in panels:

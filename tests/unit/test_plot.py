@@ -19,19 +19,38 @@ from grokcrit import scaling
 from grokcrit.errors import OptionError, TableError
 from grokcrit.plot import sizes, style
 from grokcrit.plot.sources import Request, Sources, rows
+from grokcrit.schemas import AVALANCHE
 from grokcrit.vocabulary import FIGURES, PANELS
 
 ALL = (*FIGURES, *PANELS)
-STAGES = ("train", "avalanche", "fss", "bootstrap")
+STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics")
+QUICK = {"resamples": 50, "permutations": 20, "gof": 1, "observable": "size", "splits": (20, 50)}
 
 
 def stages(**options):
     """The four tables of a small experiment, by stage."""
     trained = grokcrit.train(**options)
-    cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian"))
+    cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian", "permute"))
     fitted = grokcrit.fss(cascaded, resamples=50, observable="size")
     resampled = grokcrit.bootstrap(cascaded, resamples=50, observable="size")
-    return dict(zip(STAGES, (trained, cascaded, fitted, resampled), strict=True))
+    asked = grokcrit.diagnose([cascaded, trained], **QUICK)
+    return dict(zip(STAGES, (trained, cascaded, fitted, resampled, asked), strict=True))
+
+
+def given(tables, name):
+    """The tables for a figure: of the stages, but for the grid and for nulls told from the data."""
+    if name == "nulls":
+        rows = tables["avalanche"].to_pylist()
+        rows = [
+            r | ({"size": int(10 * r["n_params"] ** 0.5)} if r["surrogate"] == "gaussian" else {})
+            for r in rows
+        ]
+        cascaded = pa.Table.from_pylist(rows, AVALANCHE.arrow)
+        return [grokcrit.diagnose(cascaded, **QUICK, only="nulls")]
+    if name != "robustness":
+        return [tables[s] for s in STAGES]
+    grid = {"topology": ("ba", "ring"), "graph_seeds": 2, "alpha": (0.3,), "quantile": (90,)}
+    return [grokcrit.robustness(tables["train"], resamples=20, observable="size", **grid)]
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +102,18 @@ def fits(tables, **equal):
 # Every figure
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n != "grokking"])
-def test_every_figure_but_the_grokking_epochs_is_drawn_where_no_run_grokked(smoke, name, tmp_path):
-    stage.plot(name, list(smoke.values()), tmp_path / "figure.svg")
+NEED_GROKKING = ("grokking", "nulls", "placebos")
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n not in NEED_GROKKING])
+def test_every_figure_that_needs_no_grokking_is_drawn_where_no_run_grokked(smoke, name, tmp_path):
+    stage.plot(name, given(smoke, name), tmp_path / "figure.svg")
+
+
+@pytest.mark.parametrize("name", NEED_GROKKING)
+def test_a_figure_that_needs_grokking_says_so_where_no_run_grokked(smoke, name):
+    with pytest.raises(TableError):
+        stage.figure(name, list(smoke.values()))
 
 
 def test_a_panel_without_data_says_so_in_words_inside_a_figure(smoke):
@@ -113,7 +141,7 @@ def test_figures_are_one_or_two_columns_wide(tables, name, wide):
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_figure_is_drawn_and_nothing_reaches_over_its_edge_or_another_panel(tables, name):
-    figure = stage.figure(name, [tables[s] for s in ("bootstrap", "fss", "train", "avalanche")])
+    figure = stage.figure(name, given(tables, name))
     figure.draw_without_rendering()
     inside = figure.bbox.padded(1)
     boxes = []
@@ -207,10 +235,10 @@ def test_without_a_baseline_the_legend_does_not_claim_one(tables):
 def test_controls_draws_every_surrogate_of_the_table(tables):
     fitted = tables["fss"]
     null = fitted.filter(pc.equal(fitted["surrogate"], "gaussian"))
-    more = [changed(null, "surrogate", [name] * len(null)) for name in ("permute", "sign-flip")]
+    more = [changed(null, "surrogate", [name] * len(null)) for name in ("gaussianize", "sign-flip")]
     ax = stage.figure("controls", pa.concat_tables([fitted, *more])).axes[0]
     rows = fits(tables, window="epoch", surrogate="gaussian")
-    for name in ("Gaussian null", "permute", "sign-flip"):
+    for name in ("Gaussian null", "gaussianize", "sign-flip"):
         np.testing.assert_array_equal(lines(ax, name)[1], [row["exponent"] for row in rows])
 
 
@@ -424,7 +452,7 @@ def test_an_unknown_extension_is_refused_before_any_table_is_opened(out, tmp_pat
 
 
 def test_a_table_that_is_of_no_stage_is_refused():
-    with pytest.raises(TableError, match="is not a table that can be drawn"):
+    with pytest.raises(TableError, match="is not a table of grokcrit"):
         stage.figure("fig1", pa.table({"x": [1]}))
 
 
