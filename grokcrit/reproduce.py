@@ -182,10 +182,10 @@ class Work:
         """Run the cascades of a train table."""
         return avalanche(source, threads=self.threads, seed=self.seed, **options)
 
-    def fits(self, found: pa.Table | list[pa.Table]) -> pa.Table:
+    def fits(self, found: pa.Table | list[pa.Table], **options: Any) -> pa.Table:
         """Fit the exponents of avalanche tables."""
         resamples = self.scale.fss_resamples
-        return fss(found, threads=self.threads, resamples=resamples, seed=self.seed)
+        return fss(found, threads=self.threads, resamples=resamples, seed=self.seed, **options)
 
     def experiment(self) -> None:
         """Train the default experiment; cascade and fit data and null."""
@@ -219,13 +219,14 @@ class Work:
         """Cascade the same gradients, and the synthetic control, on five topologies."""
         graphs = {"topology": THE_FIVE, "graph_seed": range(self.scale.graph_seeds)}
         found = self.cascades(self.path("train"), surrogate=BOTH, **graphs)
-        self.keep("topologies-fss", self.fits(self.keep("topologies-avalanche", found)))
+        self.keep("topologies-avalanche", found)
+        self.keep("topologies-fss", self.fits(found, observable="size"))
 
     def shadow(self) -> None:
         """Train on the raw gradient, the cascade only measuring (alpha_train = 0)."""
         source = self.train("shadow-train", probe="shadow")
         found = self.keep("shadow-avalanche", self.cascades(source, surrogate=BOTH))
-        self.keep("shadow-fss", self.fits(found))
+        self.keep("shadow-fss", self.fits(found, observable="size"))
 
     def choice(self, name: str, value: object, label: str = "") -> None:
         """Train under another choice; its avalanches are kept, its gradients are not."""
@@ -244,7 +245,7 @@ class Work:
         self.made["choices-train"] = pa.concat_tables(
             [t.replace_schema_metadata() for t in trained]
         )
-        self.keep("choices-fss", self.fits(list(found)))
+        self.keep("choices-fss", self.fits(list(found), observable="size"))
 
     def diagnoses(self) -> None:
         """Ask what D measures: null models, placebos and all else that diagnose answers."""

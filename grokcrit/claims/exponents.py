@@ -244,4 +244,26 @@ def cautions(tables: Tables) -> list[str]:
                     f"{number(fit['curvature'])} (p {fit['curvature_p']:.2g}); one exponent is a "
                     "summary of a bent line."
                 )
-    return found or ["no gamma above D, no significant curvature."]
+    return (found or ["no gamma above D, no significant curvature."]) + without_seed(tables)
+
+
+def without_seed(tables: Tables) -> list[str]:
+    """Say the exponents of what the cascade added to what the threshold put in."""
+    lines = []
+    place = {"statistic": "mean", "time": None}
+    for observable in ("excess", "branching"):
+        shown = []
+        for window in ("pre", "post"):
+            data, null = (
+                one(tables["fss"], window=window, surrogate=s, observable=observable, **place)
+                for s in ("none", "gaussian")
+            )
+            shown.append(
+                f"{window} {number(data['exponent'])} ({span(data['ci_low'], data['ci_high'])}), "
+                f"null {number(null['exponent'])}"
+            )
+        lines.append(
+            f"{observable}, mean, without the tenth of N that the threshold puts into the size: "
+            f"{'; '.join(shown)}."
+        )
+    return lines
