@@ -30,6 +30,7 @@ COMMANDS = (
     "diagnose",
     "robustness",
     "plot",
+    "report",
     "reproduce",
 )
 IMAGES = ("fig1.png", "fig2.png", "fig3.png")

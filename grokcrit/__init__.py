@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grokcrit._version import __version__
 
 if TYPE_CHECKING:
+    from grokcrit import report as report
     from grokcrit.graphs import Graph as Graph
     from grokcrit.graphs import graph as graph
     from grokcrit.probe import CascadeResult as CascadeResult
@@ -34,11 +35,15 @@ _HOME = {
     "diagnose": "grokcrit.stages.diagnose",
     "robustness": "grokcrit.studies.robustness",
 }
-__all__ = ["__version__", *_HOME]
+# A module, loaded as `grokcrit.report` is first named: its function has its own name.
+_MODULES = ("report",)
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module."""
+    if name in _MODULES:
+        return importlib.import_module(f"grokcrit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'grokcrit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -22,6 +22,7 @@ from grokcrit.cli import (
     diagnose,
     fss,
     plot,
+    report,
     reproduce,
     robustness,
     train,
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (train, avalanche, fss, bootstrap, diagnose, robustness, plot, reproduce):
+for module in (train, avalanche, fss, bootstrap, diagnose, robustness, plot, report, reproduce):
     app.command()(getattr(module, module.__name__.rpartition(".")[2]))
 
 
@@ -68,6 +69,7 @@ def grokcrit(
       grokcrit bootstrap avalanche.parquet
       grokcrit diagnose  avalanche.parquet train.parquet
       grokcrit plot fig1 train.parquet fss.parquet     -o fig1.png
+      grokcrit report    .                             -o report.html
 
     or in one command: grokcrit reproduce -o results/
     """

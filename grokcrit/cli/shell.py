@@ -156,6 +156,8 @@ class Shell:
         from rich.console import Console
         from rich.table import Table
 
+        from grokcrit.summaries.summary import cell
+
         seen = on_terminal(sys.stdout)
         console = Console(
             file=sys.stdout,
@@ -205,14 +207,3 @@ def run_stage(
             table = stage(inputs, progress=progress, **options)
         tables.fill(temporary, [table], table.schema)
     shell.show(summarise(table), out)
-
-
-def cell(value: Any, form: str = ".3f") -> str:
-    """Format a value for a person."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return format(value, form)
-    if isinstance(value, list | tuple):
-        return " to ".join(cell(each, form) for each in value)
-    return str(value)

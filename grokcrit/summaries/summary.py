@@ -81,3 +81,14 @@ def gamma_above(windows: Sequence[str]) -> list[Notice]:
             "effect",
         )
     ]
+
+
+def cell(value: Any, form: str = ".3f") -> str:
+    """Format a value for a person."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return format(value, form)
+    if isinstance(value, list | tuple):
+        return " to ".join(cell(each, form) for each in value)
+    return str(value)

@@ -1,0 +1,209 @@
+"""What a report is made from: which files of a folder are meant, read whole, with their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit import provenance
+from grokcrit.errors import OptionError, TableError
+from grokcrit.options import check_choice
+from grokcrit.plot.sources import CHOOSABLE, typed
+from grokcrit.schemas import TABLES
+from grokcrit.summaries.summary import Row
+from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
+
+# Names that `reproduce` and the commands give to what a report shows. A folder may hold further
+# tables of the same stage, of other experiments: those are only named.
+MAIN = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "robustness", "gini-diagnostics")
+CLAIMS, WORDS = "claims.json", "claims.md"
+SCALE = re.compile(r"\bscale (smoke|paper|full)\b")
+OF_CLAIM = ("claim", "source", "ours", "interval", "null", "agrees", "basis", "words")
+
+
+@dataclass(frozen=True)
+class File:
+    """One input: its name, its record, and where it is a file its length and SHA-256."""
+
+    name: str
+    stage: str
+    record: provenance.Record | None = None
+    length: int | None = None
+    digest: str | None = None
+
+
+@dataclass
+class Material:
+    """All that a report is made from, in memory.
+
+    Attributes
+    ----------
+    tables : dict
+        Of each stage but diagnostics, its tables: parts of one whole.
+    diagnostics : dict
+        Diagnostics tables by name; each stands alone.
+    claims : list or None
+        Rows of claims.json.
+    scale : str or None
+        Of a reproduction: smoke, paper or full.
+    files : list
+        What was read.
+    others : list of str
+        Tables in the folder that are of other experiments.
+    """
+
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    diagnostics: dict[str, pa.Table] = field(default_factory=dict)
+    claims: list[Row] | None = None
+    scale: str | None = None
+    files: list[File] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def whole(self, stage: str) -> pa.Table | None:
+        """Return the parts of a stage as one table; None where there are none."""
+        parts = self.tables.get(stage)
+        return parts and pa.concat_tables([part.replace_schema_metadata() for part in parts])
+
+    @property
+    def rows(self) -> list[Row]:
+        """Rows of the main diagnostics table, of all runs; empty where there is none."""
+        table = self.diagnostics.get("diagnostics")
+        if table is None and len(self.diagnostics) == 1:
+            (table,) = self.diagnostics.values()
+        if table is None:
+            return []
+        rows: list[Row] = table.filter(pc.is_null(table["seed"])).to_pylist()
+        return rows
+
+
+def gather(
+    tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
+) -> Material:
+    """Find out what was given, read it, and keep the case that is asked for.
+
+    Raises
+    ------
+    TableError
+        A file is damaged or of no stage; a folder holds several tables of a stage and none has the
+        stage's name; nothing was given.
+    OptionError
+        No table holds the case that is asked for.
+    """
+    for name in where or {}:
+        check_choice("where", name, tuple(CHOOSABLE))
+    wanted = {name: typed(name, value) for name, value in (where or {}).items()}
+    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    made = Material()
+    for each in several:
+        if isinstance(each, pa.Table) or not Path(each).is_dir():
+            for stage, parts in by_stage(each).items():
+                take(made, stage, parts[0], wanted)
+            continue
+        for stage, parts in by_stage(each).items():
+            chosen, others = choose(Path(each), stage, [Path(str(part)) for part in parts])
+            made.others += [path.name for path in others]
+            for path in chosen:
+                take(made, stage, path, wanted)
+        take_claims(made, Path(each))
+    if not made.files:
+        raise TableError("there is nothing to report: name a folder or tables of grokcrit")
+    check(made, wanted)
+    return made
+
+
+def check(made: Material, wanted: Row) -> None:
+    """Refuse a case that is not there, and parts of a stage that hold the same row."""
+    for stage, parts in made.tables.items():
+        if wanted and not any(part.num_rows for part in parts):
+            asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
+            raise OptionError("where", f"{asked} is not in the {stage} table")
+        if len(parts) > 1:
+            Inputs(parts, TABLES[stage].without(HEAVY)).read()  # refuses the same row twice
+
+
+def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Tell the tables of a stage that are meant from those of other experiments."""
+    named = [path for path in parts if path.stem in MAIN]
+    if named:
+        return named, [path for path in parts if path not in named]
+    if len(parts) > 1:
+        names = ", ".join(path.name for path in parts)
+        raise TableError(
+            f"{folder} holds several {stage} tables ({names}) and none is {stage}.parquet; "
+            "name the files that are meant instead of the folder"
+        )
+    return parts, []
+
+
+def take(made: Material, stage: str, given: TableLike, wanted: Row) -> None:
+    """Read one table whole, checksums verified, without gradients; note where it comes from."""
+    schema = TABLES[stage].without(HEAVY)
+    inputs = Inputs(given, schema)
+    record = inputs.records[0] if inputs.records else None
+    table = inputs.read().replace_schema_metadata(provenance.encode(record) if record else None)
+    for name, value in wanted.items():
+        if name in table.column_names:
+            column = table[name]
+            table = table.filter(pc.or_kleene(pc.equal(column, value), pc.is_null(column)))
+    if isinstance(given, pa.Table):
+        name = f"{stage}, in memory"
+        made.files.append(File(name, stage, record))
+    else:
+        path = Path(given)
+        name = path.stem
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        made.files.append(File(path.name, stage, record, path.stat().st_size, digest))
+    if stage != "diagnostics":
+        made.tables.setdefault(stage, []).append(table)
+        return
+    if name in made.diagnostics:
+        raise TableError(f"two diagnostics tables are named {name}; give each another name")
+    made.diagnostics[name] = table
+
+
+def take_claims(made: Material, folder: Path) -> None:
+    """Read the claims of a reproduction, where the folder is one."""
+    path = folder / CLAIMS
+    if not path.exists():
+        return
+    try:
+        content = path.read_bytes()
+        rows = json.loads(content)
+        words = (folder / WORDS).read_text(encoding="utf-8") if (folder / WORDS).exists() else ""
+    except OSError as error:
+        raise TableError(f"cannot read {error.filename}: {os.strerror(error.errno or 0)}") from None
+    except (ValueError, RecursionError):
+        raise TableError(f"{path} is damaged; make it again with 'grokcrit reproduce'") from None
+    sound = isinstance(rows, list) and all(
+        isinstance(row, dict) and all(isinstance(row.get(name), str) for name in OF_CLAIM)
+        for row in rows
+    )
+    if not sound:
+        raise TableError(
+            f"{path} is not a list of claims as grokcrit writes it; "
+            "make it again with 'grokcrit reproduce'"
+        )
+    made.claims = rows
+    found = SCALE.search(words)
+    made.scale = found and found[1]
+    made.files.append(
+        File(CLAIMS, "claims", None, len(content), hashlib.sha256(content).hexdigest())
+    )
+
+
+def files_in(tables: Sequence[Path]) -> list[Path]:
+    """Return every file that a report of these tables and folders could read."""
+    found = []
+    for each in tables:
+        found += [*each.glob("*.parquet"), each / CLAIMS] if each.is_dir() else [each]
+    return found
