@@ -230,8 +230,9 @@ def verdict_section(made: Material, short: Report) -> str:
     if short.answers:
         parts.append(
             html.paragraph(
-                "From the numbers and no further; how each answer is reached is said with it. D is "
-                "how fast avalanches of the gradient grow with the network's size (see Terms)."
+                "D is how fast avalanches of a network's gradient grow with the network's size "
+                "(see Terms). What follows is said by fixed rules from the numbers, and goes no "
+                f"further than they do. {levels(made)}"
             )
         )
         items = []
@@ -246,6 +247,14 @@ def verdict_section(made: Material, short: Report) -> str:
     if short.missing:
         parts += [html.tag("h3", "What is missing"), html.listed(short.missing)]
     return html.section("verdict", "Verdict", *parts)
+
+
+def levels(made: Material) -> str:
+    """Say how wide the intervals are, as far as the records know."""
+    records = [file.record for file in made.files if file.record]
+    known = {r.get("configuration", {}).get("confidence") for r in records} - {None}
+    named = " or ".join(f"{100 * level:g} %" for level in sorted(known))
+    return f"Intervals hold {named}." if known else ""
 
 
 def terms_section(made: Material) -> str:

@@ -186,7 +186,7 @@ def moment(rows: Sequence[Row]) -> Answer | None:
         without = f" In {100 * share['value']:.0f} % of the bootstrap draws it never does."
     if crossing["value"] is None:
         return Answer(question, "Never", (f"D(t) does not end above its null.{without}",))
-    words = f"At epoch {crossing['value']:.0f} ({interval(crossing, '.0f')}).{without}"
+    words = f"Of the time of the crossing: {interval(crossing, '.0f')}.{without}"
     lead = one(rows, "crossing-lead", "epoch", part="gaussian", method="median run")
     if lead is not None:
         side = "after" if lead["value"] > 0 else "before"
@@ -210,8 +210,10 @@ def kept(rows: Sequence[Row], name: str) -> tuple[str, Row | None]:
 def arrangement(rows: Sequence[Row]) -> Answer | None:
     """Judge by what `permute` and `gaussianize` keep of D(data) - D(gaussian) after grokking.
 
-    The distribution, where `permute` keeps most (interval above one half) and `gaussianize` does
-    not; the arrangement, where `permute` keeps little (below) and `gaussianize` is not below.
+    Mostly the distribution, where `permute` keeps most (interval above one half) and `gaussianize`
+    keeps little (interval below) or is not there; mostly the arrangement, where `permute` keeps
+    little and `gaussianize` does not.
+    A smaller part is left to the arrangement where the data are told apart from `permute` as well.
     """
     chosen = of(list(rows), "fraction-kept", window="post")
     names = [r["surrogate"] for r in chosen]
@@ -241,6 +243,8 @@ def arrangement(rows: Sequence[Row]) -> Answer | None:
     ]
     gap = one(rows, "data-minus-null", "post", surrogate="permute")
     if gap is not None:
+        if distribution and apart(gap):
+            word += ", in a smaller part to where they lie"
         words.append(
             f"What is left to the arrangement: data minus shuffled {shown(gap['value'])} "
             f"({interval(gap)}, {p_of(gap)}), "
