@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install reproduce smoke nulls test test-slow coverage check bench docs clean
+.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
 	@echo "make test       the tests;  make test-slow  those that take longer"
+	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
 	@echo "make check      types, style, direction of imports"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      training against torch and networkx loops (installs torch), fits against powerlaw"
@@ -50,6 +51,13 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+# Without Chromium and without the right to install it the tests are skipped, and say so.
+test-report: install
+	@command -v chromium >/dev/null || \
+	  if [ "$$(id -u)" = 0 ]; then apt-get install -y chromium; else sudo -n apt-get install -y chromium; fi || \
+	  echo "chromium could not be installed: its tests are skipped" >&2
+	$(BIN)/python -m pytest -rs -m browser tests/browser
 
 check:
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from typing import Any
 from grokcrit.summaries.summary import Summary, cell
 
 # Tables longer than the first fold; rows beyond the second are counted, not shown.
-FOLDED, SHOWN = 16, 400
+FOLDED, SHOWN = 40, 400
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
@@ -51,9 +51,9 @@ def folded(title: str, *content: str) -> str:
     return tag("details", tag("summary", text(title)), *content)
 
 
-def scrolling(label: str, content: str) -> str:
+def scrolling(label: str, content: str, more: str = "") -> str:
     """Let something wide scroll inside its own box; reachable by keyboard."""
-    box = {"class_": "scroll", "role": "region", "aria_label": label, "tabindex": 0}
+    box = {"class_": f"scroll {more}".strip(), "role": "region", "aria_label": label, "tabindex": 0}
     return tag("div", content, **box)
 
 
@@ -63,11 +63,20 @@ def shown(value: Any, form: str = ".3f") -> str:
     return MINUS.sub("\N{MINUS SIGN}", written) if isinstance(value, float | tuple) else written
 
 
-def table(summary: Summary, caption: str | None = None, *, fold: bool = True) -> str:
-    """Make a table of a summary; a long one folds, a very long one says how much it leaves out."""
+def table(summary: Summary, caption: str | None = None, *, fold: bool | None = None) -> str:
+    """Make a table of a summary; a very long one says how much it leaves out.
+
+    Parameters
+    ----------
+    caption
+        Instead of the summary's title.
+    fold
+        Whether a reader must open it; None where it is long.
+    """
     if not summary.rows:
         return ""
     title = caption or summary.title
+    title = title[0].upper() + title[1:]
     columns = summary.columns
     head = tag(
         "tr",
@@ -87,7 +96,7 @@ def table(summary: Summary, caption: str | None = None, *, fold: bool = True) ->
     left = len(summary.rows) - SHOWN
     if left > 0:
         made += paragraph(f"{left} more rows are in the table itself; these are the first {SHOWN}.")
-    if not fold or len(summary.rows) <= FOLDED:
+    if not (len(summary.rows) > FOLDED if fold is None else fold):
         return made + "\n"
     return folded(f"{title}: {len(summary.rows)} rows", made) + "\n"
 

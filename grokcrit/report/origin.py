@@ -32,7 +32,7 @@ def origin(made: Material) -> list[str]:
         )
     if records:
         parts.append(html.table(Summary("Commands that made the tables", made_by(records))))
-        parts += [html.table(each) for each in options(records)]
+        parts += [html.table(each, fold=True) for each in options(records)]
         parts.append(html.table(Summary("Versions", versions(records))))
     unknown = [file.name for file in made.files if not file.record and file.stage != "claims"]
     if unknown:

@@ -32,11 +32,11 @@ from grokcrit.tables import TableLike
 CAP = 5_000_000
 CLAIM_COLUMNS = {
     "claim": "claim",
+    "agrees": "agrees?",
     "source": "source",
     "ours": "ours",
     "interval": "interval",
     "null": "null",
-    "agrees": "agrees?",
     "basis": "basis",
 }
 
@@ -254,7 +254,7 @@ def levels(made: Material) -> str:
     records = [file.record for file in made.files if file.record]
     known = {r.get("configuration", {}).get("confidence") for r in records} - {None}
     named = " or ".join(f"{100 * level:g} %" for level in sorted(known))
-    return f"Intervals hold {named}." if known else ""
+    return f"Intervals are of {named} confidence." if known else ""
 
 
 def terms_section(made: Material) -> str:
@@ -308,9 +308,12 @@ def figure(drawn: Drawn) -> str:
     image = f'<img src="{drawn.uri}" alt="{html.text(drawn.alt)}">'
     caption = html.tag("strong", html.text(f"{drawing.title}.")) + " " + html.text(drawing.caption)
     told = html.folded("This figure in words", html.paragraph(drawn.alt))
-    kind = "wide" if drawing.wide else "narrow"
-    body = html.tag("div", image, class_="card") + html.tag("figcaption", caption, told)
-    return html.tag("figure", body, class_=kind)
+    if drawing.wide:  # two columns of panels: on a phone they scroll rather than shrink
+        card = html.scrolling(f"Figure: {drawing.title}", image, "card")
+    else:
+        card = html.tag("div", image, class_="card")
+    body = card + html.tag("figcaption", caption, told)
+    return html.tag("figure", body, class_="wide" if drawing.wide else "narrow") + "\n"
 
 
 def number_sections(summaries: Mapping[str, Summary]) -> dict[str, str]:
