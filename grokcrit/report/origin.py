@@ -18,8 +18,9 @@ def origin(made: Material) -> list[str]:
     command = provenance.command_line or "grokcrit.report.report, called from Python"
     parts = [
         html.paragraph(
-            f"Made by grokcrit {__version__} at {provenance.now()} with: {command}. Equal inputs "
-            "give an equal page but for that time, which SOURCE_DATE_EPOCH fixes."
+            f"Made by grokcrit {__version__} at {provenance.now()} with: {command}. The same "
+            "command on equal files gives an equal page but for that time, which SOURCE_DATE_EPOCH "
+            "fixes."
         ),
         html.table(Summary("Files read", [file_row(file) for file in made.files])),
     ]

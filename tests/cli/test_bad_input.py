@@ -356,3 +356,38 @@ def test_debug_shows_where(tmp_path):
     )
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_a_report_refuses_what_it_cannot_read_and_leaves_an_older_page(chain, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("older")
+    (tmp_path / "results").mkdir()
+    shutil.copy(chain / "fss.parquet", tmp_path / "results")
+    foreign = tmp_path / "results" / "foreign.parquet"
+    pq.write_table(pa.table({"a": [1]}), foreign)
+    said = sentence(grokcrit("report", "results", cwd=tmp_path, code=1))
+    assert "foreign.parquet is not a table of grokcrit" in said
+    foreign.write_bytes((chain / "fss.parquet").read_bytes()[:2000])
+    assert "foreign.parquet" in sentence(grokcrit("report", "results", cwd=tmp_path, code=1))
+    foreign.unlink()
+    (tmp_path / "results" / "claims.json").write_text("{")
+    assert "claims.json is damaged" in sentence(grokcrit("report", "results", cwd=tmp_path, code=1))
+    assert "No such file" in sentence(grokcrit("report", "nowhere", cwd=tmp_path, code=1))
+    assert page.read_text() == "older"
+
+
+def test_damaged_pages_of_a_table_stop_a_report(chain, tmp_path):
+    whole = bytearray((chain / "bootstrap.parquet").read_bytes())
+    column = pq.read_metadata(chain / "bootstrap.parquet").row_group(0).column(17)
+    whole[column.data_page_offset + column.total_compressed_size // 2] ^= 0xFF
+    (tmp_path / "bad.parquet").write_bytes(whole)
+    assert "bad.parquet" in sentence(grokcrit("report", "bad.parquet", cwd=tmp_path, code=1))
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_does_not_replace_a_table_it_reads(chain, tmp_path):
+    shutil.copy(chain / "fss.parquet", tmp_path)
+    said = sentence(grokcrit("report", ".", "-o", "fss.parquet", cwd=tmp_path, code=2))
+    assert "would overwrite the input" in said
+    said = sentence(grokcrit("report", ".", "--where", "colour=red", cwd=tmp_path, code=2))
+    assert "topology" in said

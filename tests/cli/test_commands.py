@@ -286,3 +286,14 @@ def test_no_arguments_print_the_help_and_are_a_fault_of_the_command_line(tmp_pat
     done = grokcrit(cwd=tmp_path, code=2)
     assert done.stdout == ""
     assert "Commands:" in done.stderr
+
+
+def test_a_report_lies_beside_its_tables_and_prints_the_verdict(chain, tmp_path):
+    for path in chain.glob("*.parquet"):
+        (tmp_path / path.name).symlink_to(path)
+    done = grokcrit("report", ".", "--json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert said["out"] == "report.html"
+    assert {"question", "answer", "because"} <= set(said["rows"][0])
+    assert "missing" in {w["id"] for w in said["warnings"]}
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
