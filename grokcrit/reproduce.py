@@ -20,6 +20,7 @@ from grokcrit.errors import TableError
 from grokcrit.options import TrainOptions, check_choice
 from grokcrit.parallel import Progress
 from grokcrit.reference import ELSEWHERE
+from grokcrit.report import report
 from grokcrit.schemas import TRAIN
 from grokcrit.stages import train as training
 from grokcrit.stages.avalanche import avalanche
@@ -119,7 +120,11 @@ def reproduce(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TableError(f"cannot make the folder {out}: {error.strerror}") from None
-    for name in ("claims.md", "claims.json"):  # an older verdict must not outlive its tables
+    for name in (
+        "claims.md",
+        "claims.json",
+        "report.html",
+    ):  # an older verdict must not outlive its tables
         (folder / name).unlink(missing_ok=True)
     work = Work(folder, SCALES[scale], seed, threads)
     steps: Sequence[Callable[[], None]] = (
@@ -142,6 +147,8 @@ def reproduce(
         folder / "claims.md", markdown(rows, other_choices(work.made), cautions(work.made), scale)
     )
     write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+    if work.scale.study:
+        report(folder, folder / "report.html", scale=scale)
     return rows
 
 

@@ -44,6 +44,8 @@ class Drawing:
         Of the figure.
     wide
         Whether it has two columns.
+    of
+        The diagnostics table that it shows, where it shows one.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Drawing:
     describe: Callable[[Material], str]
     options: dict[str, Any] = field(default_factory=dict)
     wide: bool = True
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Drawn:
 def draw(made: Material, drawing: Drawing) -> Drawn:
     """Draw a figure, or say why it cannot be."""
     given = [part for parts in made.tables.values() for part in parts]
+    if drawing.of:
+        if drawing.of not in made.diagnostics:
+            return Drawn(drawing, reason=f"there is no {drawing.of} table")
+        kept = [] if drawing.of == "robustness" else given
+        given = [*kept, made.diagnostics[drawing.of]]
     try:
         drawn = plot.figure(drawing.name, given, **drawing.options)
     except GrokcritError as error:
@@ -237,6 +245,69 @@ def tell_bootstrap(made: Material) -> str:
     )
 
 
+def tell_nulls(made: Material) -> str:
+    """Say what each null model keeps after grokking."""
+    found = [
+        r
+        for r in made.rows
+        if (r["quantity"], r["observable"], r["statistic"], r["window"], r["time"])
+        == ("fraction-kept", "size", "mean", "post", None)
+        and r["value"] is not None
+    ]
+    kept = "; ".join(
+        f"{r['surrogate']} {r['value']:.2f} ({r['ci_low']:.2f} to {r['ci_high']:.2f})"
+        for r in found
+    )
+    return (
+        f"Part of the distance to the Gaussian null that null models keep after grokking: {kept}."
+    )
+
+
+def tell_placebos(made: Material) -> str:
+    """Say how much D changes at each common split."""
+    found = sorted(
+        (
+            r
+            for r in made.rows
+            if (r["quantity"], r["observable"], r["statistic"], r["window"])
+            == ("placebo-split", "size", "mean", "post - pre")
+            and r["value"] is not None
+        ),
+        key=lambda r: r["time"],
+    )
+    shown = "; ".join(f"epoch {r['time']}: {r['value']:.3f}" for r in found)
+    return f"Change of D of the mean size at one split for all runs, {shown}."
+
+
+def tell_collapses(made: Material) -> str:
+    """Say the exponent of the least S of each phase."""
+    found = [
+        r
+        for r in made.rows
+        if (r["quantity"], r["observable"], r["surrogate"]) == ("collapse-exponent", "size", "none")
+        and r["value"] is not None
+    ]
+    shown = "; ".join(f"{PHASE_NAMES[r['window']]} {r['value']:.3f}" for r in found)
+    return f"Distributions of all sizes rescaled by N^D; D of the least S: {shown}."
+
+
+def tell_grid(made: Material) -> str:
+    """Say over what range D before and after lies."""
+    table = made.diagnostics["robustness"]
+    found = [
+        r
+        for r in table.to_pylist()
+        if (r["quantity"], r["observable"], r["statistic"], r["surrogate"])
+        == ("spread", "size", "mean", "none")
+        and r["window"] in ("pre", "post")
+    ]
+    shown = "; ".join(
+        f"{r['part']}, {PHASE_NAMES[r['window']]}: {r['ci_low']:.2f} to {r['ci_high']:.2f}"
+        for r in found
+    )
+    return f"D of the mean size over the grid, {shown}."
+
+
 DRAWINGS: Sequence[Drawing] = (
     Drawing(
         "controls",
@@ -255,6 +326,32 @@ DRAWINGS: Sequence[Drawing] = (
         tell_aligned,
         {"aligned": True},
         wide=False,
+    ),
+    Drawing(
+        "nulls",
+        "What each null model keeps",
+        "0: no more than random numbers of a Gaussian distribution; 1: all that the data have.",
+        tell_nulls,
+        wide=False,
+        of="diagnostics",
+    ),
+    Drawing(
+        "placebos",
+        "Splits that know nothing of grokking",
+        "How much D changes at one epoch for all runs, beside how much it changes at each run's "
+        "own grokking epoch, and at those epochs exchanged among the runs of a size.",
+        tell_placebos,
+        wide=False,
+        of="diagnostics",
+    ),
+    Drawing(
+        "robustness",
+        "The same gradients, other cascades",
+        "D before and after grokking on other graphs, with other alpha, percentiles, rules and "
+        "orders of the parameters.",
+        tell_grid,
+        wide=False,
+        of="robustness",
     ),
     Drawing(
         "fig1",
@@ -276,5 +373,13 @@ DRAWINGS: Sequence[Drawing] = (
         "The source's third figure. (a), (b) what D comes out as when runs are resampled; (c) D "
         "with one size, one seed or one part of the training left out.",
         tell_bootstrap,
+    ),
+    Drawing(
+        "collapses",
+        "Do the distributions of all sizes fall on one curve?",
+        "Rescaled by the D of the largest avalanche (left) and by the D of the best collapse "
+        "(right), phase by phase; S about 1 would be a collapse within errors.",
+        tell_collapses,
+        of="diagnostics",
     ),
 )

@@ -79,6 +79,8 @@ class Material:
         table = self.diagnostics.get("diagnostics")
         if table is None and len(self.diagnostics) == 1:
             (table,) = self.diagnostics.values()
+            if "spread" in table["quantity"].to_pylist():  # a grid: no one case
+                return []
         if table is None:
             return []
         rows: list[Row] = table.filter(pc.is_null(table["seed"])).to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grokcrit.summaries.robustness import robustness_summary
 from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
 from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
 from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
@@ -17,11 +18,13 @@ BEND, EXCEEDS, ALPHA = 0.1, 0.01, 0.05
 
 
 def diagnose_summary(table: pa.Table) -> Summary:
-    """Account of a diagnostics table."""
+    """Account of a diagnostics table, whichever command made it."""
     import pyarrow.compute as pc
 
     few = table.filter(pc.is_null(table["seed"]))
     names = pc.unique(few["quantity"]).to_pylist()
+    if "spread" in names:
+        return robustness_summary(table)
     timeless = few.filter(
         pc.or_(pc.is_null(few["time"]), pc.starts_with(few["quantity"], "placebo"))
     )
