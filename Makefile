@@ -57,7 +57,7 @@ test-report: install
 	@command -v chromium >/dev/null || \
 	  if [ "$$(id -u)" = 0 ]; then apt-get install -y chromium; else sudo -n apt-get install -y chromium; fi || \
 	  echo "chromium could not be installed: its tests are skipped" >&2
-	$(BIN)/python -m pytest -rs -m browser tests/browser
+	$(BIN)/python -m pytest -rs -n 0 -m browser tests/browser
 
 check:
 	$(BIN)/ruff check .

@@ -91,7 +91,7 @@ def sticking_out(page):
 
 def test_the_page_is_sound_in_a_browser(opened):
     images = opened.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
-    assert len(images) == 5
+    assert len(images) >= 5  # both views of D(t) and the three figures, at least
     assert all(images), images
     assert sticking_out(opened) == []
     assert opened.complaints() == []
