@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench docs clean
+.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -15,6 +15,7 @@ help:
 	@echo "make check      types, style, direction of imports"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      training against torch and networkx loops (installs torch), fits against powerlaw"
+	@echo "make bench-coverage  how often the intervals hold the truth (half an hour and more)"
 	@echo "make docs       write the generated pages and the outputs shown in the README anew"
 	@echo "make clean      remove the virtual environment and what was made"
 
@@ -74,6 +75,10 @@ bench:
 	$(BIN)/python -m pip install --quiet torch==2.13.0 networkx
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/tails.py
+
+bench-coverage: install
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/coverage_collapse.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

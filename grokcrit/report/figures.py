@@ -72,7 +72,9 @@ def draw(made: Material, drawing: Drawing) -> Drawn:
     given = [part for parts in made.tables.values() for part in parts]
     if drawing.of:
         if drawing.of not in made.diagnostics:
-            return Drawn(drawing, reason=f"there is no {drawing.of} table")
+            command = "robustness" if drawing.of == "robustness" else "diagnose"
+            reason = f"there is no {drawing.of} table; 'grokcrit {command}' makes one"
+            return Drawn(drawing, reason=reason)
         kept = [] if drawing.of == "robustness" else given
         given = [*kept, made.diagnostics[drawing.of]]
     try:

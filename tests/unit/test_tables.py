@@ -237,7 +237,7 @@ def test_a_table_of_another_stage_is_refused_with_both_stages(tmp_path, every_ta
         if held == wanted.stage:
             continue
         path = save(tmp_path / "x.parquet", table)
-        refuses(path, wanted, path, f"stage '{held}'", f"grokcrit {wanted.stage}")
+        refuses(path, wanted, path, f"stage '{held}'", f"grokcrit {wanted.command}")
 
 
 def test_another_version_of_the_schema_is_refused(trained):
