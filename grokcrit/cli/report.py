@@ -29,6 +29,10 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", readable=False, help="Page to write.")] = Path(
         "report.html"
     ),
+    seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")
+    ] = None,
     quiet: sh.Quiet = False,
     json: sh.Json = False,
     silence: sh.Silence = None,

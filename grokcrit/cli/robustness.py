@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from grokcrit.cli import shell as sh
+from grokcrit.errors import TableError
 
 
 def robustness(
@@ -66,6 +68,8 @@ def robustness(
     target = out.with_suffix(".png") if figure is None else figure
     check_extension(target, "figure")
     tables.check_output(target, [*train, out])
+    if not os.access(target.parent, os.W_OK):  # known before the work is done
+        raise TableError(f"cannot write {target}: its folder is missing or cannot be written")
     options = sh.given(
         topology=sh.words(topology),
         alpha=sh.reals("alpha", alpha),

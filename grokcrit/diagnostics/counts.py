@@ -32,6 +32,8 @@ def counts(family: Family) -> list[Row]:
         rows.append(
             finding("thin", float(lacking.sum()), n=len(lacking), window=window, method=method)
         )
+    single = (np.bincount(data.size_of) == 1).sum()
+    rows.append(finding("single-run", float(single), n=len(data.sizes), method="sizes"))
     rows += [
         finding("null-of-other-runs", 1.0, part=name, method="left out")
         for name in family.strangers

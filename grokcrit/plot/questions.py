@@ -30,6 +30,11 @@ def nulls(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Part of the distance between data and Gaussian null that each null model keeps."""
     found = [r for r in asked(sources, request, quantity="fraction-kept") if r["value"] is not None]
     found = [r for r in found if r["time"] is None and r["window"] in WINDOWS]
+    if asked(sources, request, quantity="fraction-kept") and not found:
+        raise EmptyPanelError(
+            "the data are not told apart from the Gaussian null in these windows, so the part that "
+            "a null model keeps is not defined"
+        )
     if not found:
         raise EmptyPanelError(
             "no null model but the Gaussian one can be set between it and the data; add them with "

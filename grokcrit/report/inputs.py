@@ -76,11 +76,7 @@ class Material:
     @property
     def rows(self) -> list[Row]:
         """Rows of the main diagnostics table, of all runs; empty where there is none."""
-        table = self.diagnostics.get("diagnostics")
-        if table is None and len(self.diagnostics) == 1:
-            (table,) = self.diagnostics.values()
-            if "spread" in table["quantity"].to_pylist():  # a grid: no one case
-                return []
+        table = self.diagnostics.get("diagnostics", self.diagnostics.get("gini-diagnostics"))
         if table is None:
             return []
         rows: list[Row] = table.filter(pc.is_null(table["seed"])).to_pylist()
@@ -137,7 +133,7 @@ def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], lis
     named = [path for path in parts if path.stem in MAIN]
     if named:
         return named, [path for path in parts if path not in named]
-    if len(parts) > 1:
+    if len(parts) > 1 and stage != "diagnostics":  # these are told apart by what they hold
         names = ", ".join(path.name for path in parts)
         raise TableError(
             f"{folder} holds several {stage} tables ({names}) and none is {stage}.parquet; "
@@ -168,9 +164,19 @@ def take(made: Material, stage: str, given: TableLike, wanted: Row) -> None:
     if stage != "diagnostics":
         made.tables.setdefault(stage, []).append(table)
         return
-    if name in made.diagnostics:
-        raise TableError(f"two diagnostics tables are named {name}; give each another name")
-    made.diagnostics[name] = table
+    kind = kind_of(table)
+    if kind in made.diagnostics:
+        raise TableError(f"two {kind} tables are given, the second is {name}; give one")
+    made.diagnostics[kind] = table
+
+
+def kind_of(table: pa.Table) -> str:
+    """Tell by its content which diagnostics a table holds, whatever its file is called."""
+    quantities = pc.unique(table["quantity"]).to_pylist()
+    if "spread" in quantities:
+        return "robustness"
+    gini = all(name.startswith("gini-") for name in quantities)
+    return "gini-diagnostics" if gini else "diagnostics"
 
 
 def take_claims(made: Material, folder: Path) -> None:

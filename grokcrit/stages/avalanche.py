@@ -65,7 +65,7 @@ class AvalancheOptions:
             if value is not None:
                 settle(self, **{name: listed(value)})
                 check_distinct(name, getattr(self, name))
-        if self.surrogate == ("all",):
+        if "all" in self.surrogate:
             settle(self, surrogate=SURROGATES)
         for name in self.surrogate:
             check_choice("surrogate", name, SURROGATES)

@@ -198,6 +198,9 @@ def of_curves(
         raise StoppedError
     if "placebos" in asked:
         rows += placebo_rows(family, observable, statistic, own, null, levels, chosen)
+    # A null model of several replicates is averaged over them: its rows are of no single one.
+    several = {name for name, members in family.nulls.items() if len(members) > 1}
+    rows = [r | {"replicate": None} if r.get("surrogate") in several else r for r in rows]
     return labelled(rows, **data.case, observable=observable, statistic=statistic)
 
 

@@ -196,8 +196,9 @@ def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
                     "time": found[0]["value"],
                     "interval": ends(found[0]),
                     "draws without": without[0]["value"] if without and part else None,
-                    "all crossings": " ".join(
-                        f"{'+' if r['method'] == 'upward' else '-'}{r['value']:.0f}" for r in every
+                    "all crossings": ", ".join(
+                        f"{'up' if r['method'] == 'upward' else 'down'} {r['value']:.0f}"
+                        for r in every
                     )
                     or None,
                     "lead": lead[0]["value"] if lead else None,
@@ -207,7 +208,7 @@ def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
             )
     formats = dict.fromkeys(("time", "interval", "lead", "interval of lead"), ".1f")
     formats |= dict.fromkeys(("draws without", "runs that grok later"), ".2f")
-    title = "D(t) of the mean: lasting rise, change point; + up, - down; lead: grokking - time"
+    title = "D(t) of the mean: lasting rise, change point; lead: grokking - time"
     return Summary(title, out, formats=formats)
 
 
@@ -301,6 +302,10 @@ def cautions(rows: list[Row]) -> list[Notice]:
                     "never-grokked", f"{never} of {counts['never-grokked']['n']} runs never grok"
                 )
             )
+    if any(r["value"] for r in of(rows, "single-run")):
+        warnings.append(
+            Notice("single-run", "a size has one run: no interval and no p can be given; --seeds 2")
+        )
     thin = [r for r in of(rows, "thin") if r["value"]]
     if thin:
         where = ", ".join(f"{r['value']:.0f} of {r['n']} {r['window']}" for r in thin)

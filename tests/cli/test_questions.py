@@ -76,6 +76,14 @@ def test_robustness_makes_a_table_and_its_figure(folder, tmp_path):
     assert one.equals(two)
 
 
+def test_a_figure_that_cannot_be_written_is_known_before_the_table_is_replaced(folder, tmp_path):
+    (tmp_path / "old.parquet").write_text("old")
+    options = [*GRID, "-o", "old.parquet", "--figure", "nowhere/x.png"]
+    done = grokcrit("robustness", folder / "train.parquet", *options, cwd=tmp_path, code=1)
+    assert "nowhere/x.png" in sentence(done)
+    assert (tmp_path / "old.parquet").read_text() == "old"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
