@@ -51,6 +51,7 @@ def test_a_second_make_has_nothing_to_do(built):
     assert make(built, "-q", *TINY).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_newer_training_table_remakes_what_is_made_from_it_and_nothing_else(built):
     build = built / "build"
     before = {path.name: path.stat().st_mtime_ns for path in build.iterdir()}

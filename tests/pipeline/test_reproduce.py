@@ -65,6 +65,7 @@ def test_the_verdict_on_an_exponent_follows_from_its_numbers(smoke):
         assert row["agrees"] == ("yes" if agrees else "no")
 
 
+@pytest.mark.slow
 def test_reproduce_gives_the_same_claims_for_one_thread_and_two(smoke, tmp_path):
     folder, _ = smoke
     out = ["--scale", "smoke", "--threads", "1", "-o", "again", "--quiet"]
