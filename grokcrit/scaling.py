@@ -334,3 +334,10 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
         ),
         n_sizes=count,
     )
+
+
+def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> float:
+    """Fit the exponent of a statistic in a window of one bin; NaN where there is no fit."""
+    by_run = over_snapshots(ensemble, values, bins, statistic)
+    by_size = over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    return float(fit(ensemble.sizes, by_size).exponent[0])

@@ -87,9 +87,7 @@ def single_run_cv(nulls: pa.Table) -> tuple[float, float]:
     exponents = []
     for ensemble in scaling.ensembles(paired):
         bins = scaling.windows(ensemble, "aggregate")
-        by_run = scaling.over_snapshots(ensemble, ensemble.observe("size"), bins, "mean")
-        by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), "mean")
-        exponents.append(scaling.fit(ensemble.sizes, by_size).exponent[0])
+        exponents.append(scaling.exponent(ensemble, ensemble.observe("size"), bins, "mean"))
     return float(np.std(exponents, ddof=1) / np.mean(exponents)), sampling_cv(
         scaling.ensembles(paired)
     )

@@ -27,9 +27,7 @@ def collapses(
         bins = scaling.windows(ensemble, window)
         direct = {}
         for statistic in STATISTICS:
-            by_run = scaling.over_snapshots(ensemble, values, bins, statistic)
-            by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
-            exponent = float(scaling.fit(ensemble.sizes, by_size).exponent[0])
+            exponent = scaling.exponent(ensemble, values, bins, statistic)
             if not np.isnan(exponent):
                 direct[statistic] = exponent
         found = collapse(ensemble, values, bins, draws, confidence, list(direct.values()))

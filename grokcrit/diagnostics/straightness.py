@@ -91,9 +91,7 @@ def largest(data: Ensemble, observables: Sequence[str]) -> list[Row]:
     for observable in observables:
         values = data.observe(observable)
         for window in PHASES:
-            by_run = scaling.over_snapshots(data, values, scaling.windows(data, window), "max")
-            by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), "max")
-            exponent = float(scaling.fit(data.sizes, by_size).exponent[0])
+            exponent = scaling.exponent(data, values, scaling.windows(data, window), "max")
             rows.append(finding("exponent", exponent, window=window))
             rows[-1] |= {"observable": observable, "statistic": "max"}
     return rows

@@ -170,9 +170,7 @@ def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
     for window in PHASES:
         best = found.get(("collapse-exponent", None, window))
         bins = fits.windows(data, window)
-        by_run = fits.over_snapshots(data, data.observe(request.observable), bins, "max")
-        largest = fits.over_runs(by_run, data.size_of, len(data.sizes), "max")
-        direct = float(fits.fit(data.sizes, largest).exponent[0])
+        direct = fits.exponent(data, data.observe(request.observable), bins, "max")
         if best is None or best["value"] is None or np.isnan(direct):
             continue
         quality = found.get(("collapse-quality", "D of max", window))

@@ -197,7 +197,7 @@ def of_curves(
     if stop.is_set():
         raise StoppedError
     if "placebos" in asked:
-        rows += placebo_rows(family, observable, statistic, own, null, levels, chosen)
+        rows += placebo_rows(family, observable, statistic, own, null, levels, draws, chosen)
     # A null model of several replicates is averaged over them: its rows are of no single one.
     several = {name for name, members in family.nulls.items() if len(members) > 1}
     rows = [r | {"replicate": None} if r.get("surrogate") in several else r for r in rows]
@@ -211,13 +211,13 @@ def placebo_rows(
     own: Curves,
     null: Curves | None,
     levels: Sequence[str],
+    draws: Sequence[scaling.Ints],
     chosen: DiagnoseOptions,
 ) -> list[Row]:
     """Split every run elsewhere: at one epoch for all, at the grokking epoch of another run."""
     data = family.data
     if np.isnan(data.grok).all():
         return []
-    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
     common = (chosen.splits, draws, chosen.confidence)
     rows = placebos.splits(data, observable, statistic, own.phases, *common)
     for level in levels:
