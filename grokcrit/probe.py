@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from grokcrit.errors import TableError
+from grokcrit.errors import OptionError, TableError
 from grokcrit.graphs import Graph
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.options import CascadeOptions
+
+Values: TypeAlias = npt.NDArray[Any]
+# Entries looked at together when the one that is not finite is searched.
+CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,14 @@ class CascadeResult:
 
 
 def cascade(
-    gradient: npt.ArrayLike,
+    gradient: npt.ArrayLike | str | os.PathLike[str],
     graph: Graph,
     *,
     alpha: float = 0.3,
     quantile: float = 90.0,
     rule: str = "diffuse",
     max_steps: int = 20,
+    overwrite: bool = False,
 ) -> CascadeResult:
     """Push a gradient through the TDU-OFC cascade (METHOD, section 2; arXiv 2604.04655).
 
@@ -64,7 +71,9 @@ def cascade(
     Parameters
     ----------
     gradient
-        Shape (n,), finite; never changed. float32 stays float32, anything else becomes float64.
+        Shape (n,), finite; or the name of a .npy file that holds it, or a memory-mapped array: the
+        file is then read once, from front to back. float32 stays float32, anything else becomes
+        float64.
     graph
         Diffusion graph over n nodes, from :func:`grokcrit.graph`.
     alpha
@@ -75,40 +84,84 @@ def cascade(
         ``diffuse``: a toppling node keeps (1 - alpha) g_i; ``reset``: it keeps nothing.
     max_steps
         Steps after which the cascade is cut off.
+    overwrite
+        Whether to redistribute the gradient in its own memory, which spares a copy: it must be a
+        contiguous, writable array of float32 or float64. Without, it is never changed.
 
     Raises
     ------
     OptionError
-        An option out of its range.
+        An option out of its range; ``overwrite`` of an array that cannot be.
     TableError
-        A gradient that is not a vector of the graph's length, or is not finite.
+        A gradient that is not a vector of the graph's length, or is not finite (with
+        ``overwrite`` too it is then as it was); a file that is not a readable .npy.
     """
-    options = CascadeOptions(alpha=alpha, quantile=quantile, rule=rule, max_steps=max_steps)
-    given = np.asarray(gradient)
-    if given.dtype.kind not in "iuf":
-        raise TableError(f"the gradient holds {given.dtype}, not real numbers; pass a real vector")
-    values = np.array(given, np.float32 if given.dtype == np.float32 else np.float64)
-    if values.shape != (graph.n,):
-        raise TableError(
-            f"the gradient has shape {values.shape}, the graph has {graph.n} nodes; "
-            f"pass a vector of {graph.n} numbers"
-        )
-    if not np.isfinite(values).all():
-        where = int(np.argmin(np.isfinite(values)))
-        raise TableError(f"the gradient is {values[where]} at entry {where}; it must be finite")
+    options = _options(alpha, quantile, rule, max_steps)
+    source, values = source_and_values(gradient, graph.n, overwrite)
+    network = graph.network
     settled = kt.rule(graph.n, values.dtype, options)
-    work = kt.work(graph.n, values.dtype, max_steps)
-    theta = kernel.threshold(values, settled, work, 0.0)
-    counts = kernel.cascade(values, graph.network, settled, theta, work)
-    activity = work.activity[: counts.duration].copy()
+    work = kt.work(graph.n, values.dtype, max_steps, network.most)
+    counts = kernel.cascade(source, values, network, settled, work, -1.0)
+    if not counts.finite:
+        where = next(
+            first + int(np.argmin(np.isfinite(part)))
+            for first in range(0, graph.n, CHUNK)
+            for part in [source[first : first + CHUNK]]
+            if not np.isfinite(part).all()
+        )
+        raise TableError(f"the gradient is {source[where]} at entry {where}; it must be finite")
     return CascadeResult(
-        counts.size,
-        counts.area,
-        counts.duration,
-        counts.peak,
-        activity,
-        float(theta),
+        int(counts.size),
+        int(counts.area),
+        int(counts.duration),
+        int(counts.peak),
+        work.activity[: counts.duration].copy(),
+        float(counts.threshold),
         float(counts.transported),
         bool(counts.truncated),
         values,
     )
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _options(alpha: float, quantile: float, rule: str, max_steps: int) -> CascadeOptions:
+    """Check the options; those checked before are not checked again."""
+    return CascadeOptions(alpha=alpha, quantile=quantile, rule=rule, max_steps=max_steps)
+
+
+def source_and_values(
+    gradient: npt.ArrayLike | str | os.PathLike[str], n: int, overwrite: bool
+) -> tuple[Values, Values]:
+    """Return what a cascade reads, read-only, and what it writes: one memory or two."""
+    given = mapped(gradient) if isinstance(gradient, str | os.PathLike) else np.asarray(gradient)
+    if given.dtype.kind not in "iuf":
+        raise TableError(f"the gradient holds {given.dtype}, not real numbers; pass a real vector")
+    if given.shape != (n,):
+        raise TableError(
+            f"the gradient has shape {given.shape}, the graph has {n} nodes; "
+            f"pass a vector of {n} numbers"
+        )
+    real = np.float32 if given.dtype == np.float32 else np.float64
+    if overwrite and not (given.dtype == real and given.flags.carray):
+        raise OptionError(
+            "overwrite", "needs a contiguous, writable array of float32 or float64; pass a copy"
+        )
+    # A view of its own, read-only: of one type for the kernel, whatever array the caller has.
+    source: Any = np.ascontiguousarray(given, real).view(np.ndarray)
+    values = source if overwrite else np.empty(n, real)
+    source = source.view()
+    source.setflags(write=False)
+    return source, values
+
+
+def mapped(path: str | os.PathLike[str]) -> Values:
+    """Map a .npy file into memory; it is read when the cascade reads it, and need not fit."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise TableError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from None
+    except (ValueError, EOFError) as error:
+        raise TableError(f"{os.fspath(path)} is not a readable .npy file: {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise TableError(f"{os.fspath(path)} holds several arrays; pass a .npy file of one")
+    return found

@@ -89,6 +89,7 @@ def reproduce(
     scale: str = "paper",
     seed: int = 0,
     threads: int | None = None,
+    cache: bool = True,
     progress: Progress | None = None,
 ) -> list[Claim]:
     """Repeat the experiment and hold the source's claims against it.
@@ -106,6 +107,8 @@ def reproduce(
         Root seed.
     threads
         None for all cores. Changes no bit of the result.
+    cache
+        Whether to keep graphs on disk, and take them from there.
     progress
         Called with (steps done, in all).
 
@@ -126,7 +129,7 @@ def reproduce(
         "report.html",
     ):  # an older verdict must not outlive its tables
         (folder / name).unlink(missing_ok=True)
-    work = Work(folder, SCALES[scale], seed, threads)
+    work = Work(folder, SCALES[scale], seed, threads, cache)
     steps: Sequence[Callable[[], None]] = (
         work.experiment,
         work.estimates,
@@ -155,9 +158,13 @@ def reproduce(
 class Work:
     """The steps, and the tables they have made."""
 
-    def __init__(self, folder: Path, scale: Scale, seed: int, threads: int | None) -> None:
+    def __init__(
+        self, folder: Path, scale: Scale, seed: int, threads: int | None, cache: bool
+    ) -> None:
         """Start in a folder, with no tables."""
         self.folder, self.scale, self.seed, self.threads = folder, scale, seed, threads
+        # For the steps that make graphs.
+        self.means: dict[str, Any] = {"threads": threads, "cache": cache}
         self.made: dict[str, pa.Table] = {}
         self.tried: list[tuple[pa.Table, pa.Table]] = []
 
@@ -177,7 +184,7 @@ class Work:
         slim: list[pa.Table] = []
 
         def tapped() -> Iterator[pa.Table]:
-            for run in training.runs(settled, threads=self.threads):
+            for run in training.runs(settled, **self.means):
                 slim.append(run.drop_columns(["gradient"]))
                 yield run
 
@@ -187,7 +194,7 @@ class Work:
 
     def cascades(self, source: Path | pa.Table, **options: Any) -> pa.Table:
         """Run the cascades of a train table."""
-        return avalanche(source, threads=self.threads, seed=self.seed, **options)
+        return avalanche(source, seed=self.seed, **self.means, **options)
 
     def fits(self, found: pa.Table | list[pa.Table], **options: Any) -> pa.Table:
         """Fit the exponents of avalanche tables."""
@@ -238,7 +245,7 @@ class Work:
     def choice(self, name: str, value: object, label: str = "") -> None:
         """Train under another choice; its avalanches are kept, its gradients are not."""
         options = self.scale.training | {"seed": self.seed, "label": label or f"{name}={value}"}
-        trained = training.train(threads=self.threads, **options | {name: value})
+        trained = training.train(**self.means, **options | {name: value})
         self.tried.append((trained.drop_columns(["gradient"]), self.cascades(trained)))
 
     def other_sizes(self, name: str, chosen: Callable[[Sequence[int]], Sequence[int]]) -> None:
@@ -266,10 +273,10 @@ class Work:
         """Vary the cascade on the same gradients."""
         found = robustness(
             self.path("train"),
-            threads=self.threads,
             graph_seeds=self.scale.graph_seeds,
             resamples=self.scale.fss_resamples,
             seed=self.seed,
+            **self.means,
         )
         self.keep("robustness", found)
         self.draw("robustness", [self.path("robustness")])
@@ -281,7 +288,7 @@ class Work:
         path = self.path("gini-train")
         tables.write(
             path,
-            training.runs(settled, threads=self.threads),
+            training.runs(settled, **self.means),
             TRAIN.recorded(training.record(settled)),
         )
         self.keep("gini-diagnostics", diagnose(path, only="gini", threads=self.threads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -27,6 +28,8 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
+# Bytes that are read of a file at once where it is read piece by piece.
+BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
 HEAVY = ("gradient",)
 SEAL = re.compile(rb"seal:(\d{20}):[0-9a-f]{64}")
@@ -40,13 +43,32 @@ class Block:
     where: str
     rows: int
     schema: Schema
-    _read: Callable[[], pa.Table]
+    _read: Callable[[list[str], int | None], Iterator[pa.Table]]
 
     def load(self) -> pa.Table:
         """Read and check it; columns in the schema's order, plain types."""
-        plain = normalised(self._read(), self.schema)
-        check_values(plain, self.schema, self.where)
-        return plain
+        (whole,) = self._checked(None)
+        return whole
+
+    def pieces(self, width: str, entries: int) -> Iterator[pa.Table]:
+        """Read and check it piece by piece, each of a few rows.
+
+        Parameters
+        ----------
+        width
+            Column that says how many entries a row's longest list has.
+        entries
+            As many rows are read at once as make this many entries; at least one.
+        """
+        narrow = dataclasses.replace(self, schema=self.schema.only([width])).load()
+        most = pc.max(narrow[width]).as_py() or 1
+        yield from self._checked(max(1, entries // most))
+
+    def _checked(self, rows: int | None) -> Iterator[pa.Table]:
+        for part in self._read(self.schema.arrow.names, rows):
+            plain = normalised(part, self.schema)
+            check_values(plain, self.schema, self.where)
+            yield plain
 
 
 class Inputs:
@@ -82,7 +104,7 @@ class Inputs:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
                 self._admit(each.schema, where)
-                self.blocks.append(Block(where, each.num_rows, schema, each.slice))
+                self.blocks.append(Block(where, each.num_rows, schema, partial(slices, each)))
                 continue
             for path in parts_of(Path(each)):
                 footer, arrow = open_parquet(path)
@@ -92,7 +114,7 @@ class Inputs:
                         str(path),
                         footer.row_group(group).num_rows,
                         schema,
-                        partial(read_group, path, group, footer, schema.arrow.names),
+                        partial(read_group, path, group, footer),
                     )
                     for group in range(footer.num_row_groups)
                 ]
@@ -205,16 +227,34 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     return footer, arrow
 
 
-def read_group(path: Path, group: int, footer: pq.FileMetaData, names: list[str]) -> pa.Table:
-    """Read one row group, checksums verified. Opens the file anew: threads share no reader."""
+def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.Table]:
+    """Yield some columns of a table in memory, that many rows at once, or all."""
+    known = [name for name in names if name in table.column_names]
+    for first in range(0, table.num_rows, rows or table.num_rows):
+        yield table.select(known).slice(first, rows)
+
+
+def read_group(
+    path: Path, group: int, footer: pq.FileMetaData, names: list[str], rows: int | None
+) -> Iterator[pa.Table]:
+    """Read one row group, that many rows at once, or all; checksums verified.
+
+    Opens the file anew: threads share no reader. With ``rows`` the file is read through a small
+    buffer, so that no more than those rows and a page is ever held.
+    """
     try:
         with pq.ParquetFile(
             path,
             metadata=footer,
             page_checksum_verification=True,
             arrow_extensions_enabled=False,
+            buffer_size=BUFFER if rows else 0,
         ) as opened:
-            return opened.read_row_group(group, columns=names, use_threads=False)
+            if rows is None:
+                yield opened.read_row_group(group, columns=names, use_threads=False)
+                return
+            for batch in opened.iter_batches(rows, [group], names, use_threads=False):
+                yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 TASKS = ("xor",)
-TOPOLOGIES = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular")
+# In this order: a graph's random stream is named by its topology's place.
+TOPOLOGIES = (
+    "ba",
+    "ring",
+    "lattice",
+    "small-world",
+    "erdos-renyi",
+    "random-regular",
+    "affine",
+)
 THE_FIVE = ("ring", "lattice", "small-world", "erdos-renyi", "ba")
 SURROGATES = ("none", "gaussian", "permute", "permute-layers", "sign-flip", "gaussianize")
 RULES = ("diffuse", "reset")

@@ -2,12 +2,17 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+# Graphs are kept between the tests, and apart from the user's own.
+os.environ["GROKCRIT_CACHE_DIR"] = str(
+    Path(tempfile.gettempdir()) / f"grokcrit-tests-{os.getuid()}"
+)
 
 settings.register_profile(
     "fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

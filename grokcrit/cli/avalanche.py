@@ -51,6 +51,7 @@ def avalanche(
         Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
     ] = Path("avalanche.parquet"),
     threads: sh.Threads = None,
+    cache: sh.Cache = True,
     quiet: sh.Quiet = False,
     json: sh.Json = False,
     silence: sh.Silence = None,
@@ -80,5 +81,6 @@ def avalanche(
         replicates=replicates,
         seed=seed,
         threads=threads,
+        cache=cache,
     )
     sh.run_stage(stage, avalanche_summary, train, out, sh.Shell(quiet, json, silence), **options)

@@ -20,6 +20,7 @@ def reproduce(
         Path, typer.Option("-o", "--out", readable=False, help="Folder to fill.")
     ] = Path("results"),
     threads: sh.Threads = None,
+    cache: sh.Cache = True,
     quiet: sh.Quiet = False,
     json: sh.Json = False,
     silence: sh.Silence = None,
@@ -38,5 +39,7 @@ def reproduce(
 
     shell = sh.Shell(quiet, json, silence)
     with shell.progress("reproducing", "steps") as progress:
-        rows = stage.reproduce(out, scale=scale, seed=seed, threads=threads, progress=progress)
+        rows = stage.reproduce(
+            out, scale=scale, seed=seed, threads=threads, cache=cache, progress=progress
+        )
     shell.show(claims_summary([row.as_dict() for row in rows], stage.COLUMNS, scale), out)

@@ -28,6 +28,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary, warning 
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
 Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: all cores]")]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache", help="Keep random graphs on disk, and take them from there."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Root seed of everything random.")]
 Silence = Annotated[
     list[str] | None,

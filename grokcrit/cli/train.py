@@ -69,6 +69,7 @@ def train(
         Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
     ] = Path("train.parquet"),
     threads: sh.Threads = None,
+    cache: sh.Cache = True,
     quiet: sh.Quiet = False,
     json: sh.Json = False,
     silence: sh.Silence = None,
@@ -94,6 +95,6 @@ def train(
     shell, log = sh.Shell(quiet, json, silence), RunLog()
     workers = thread_count(threads)
     with shell.progress("training", "runs") as progress:
-        runs = stage.runs(options, threads=workers, progress=progress)
+        runs = stage.runs(options, threads=workers, progress=progress, cache=cache)
         tables.write(out, log.tap(runs), TRAIN.recorded(stage.record(options)))
     shell.show(train_summary(log.runs), out)

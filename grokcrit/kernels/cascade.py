@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from grokcrit.kernels.accelerate import jit
-from grokcrit.kernels.quantile import quantile
-from grokcrit.kernels.types import Array, Counts, Network, Rule, Work
+from grokcrit.kernels.machine import lowest_bit, prefetch
+from grokcrit.kernels.neighbours import (
+    AHEAD,
+    LONG,
+    STORED,
+    degree,
+    gather_computed,
+    gather_stored,
+)
+from grokcrit.kernels.threshold import first_frontier
+from grokcrit.kernels.types import Array, Counts, Int, Network, Rule, Work
 
 ONE = np.uint64(1)
 SIX = np.uint64(6)
@@ -16,148 +23,188 @@ LOW = np.uint64(63)
 
 
 @jit
-def mark(bits: Array, node: int) -> None:
+def mark(bits: Array, place: np.uint64) -> None:
     """Set the bit of a node."""
-    place = np.uint64(node)
     bits[place >> SIX] |= ONE << (place & LOW)
 
 
 @jit
-def first_frontier(gradient: Array, theta: float, frontier: Array) -> int:
-    """Collect the nodes strictly above the threshold, in ascending order; return how many."""
-    count = 0
-    for i in range(len(gradient)):
-        if abs(gradient[i]) > theta:
-            frontier[count] = i
-            count += 1
-    return count
-
-
-@jit
-def next_frontier(gradient: Array, theta: float, marked: Array, frontier: Array) -> int:
-    """Collect the marked nodes still above the threshold, ascending; clear the marks."""
-    count = 0
+def marked_nodes(marked: Array, frontier: Array) -> Int:
+    """List the marked nodes, ascending; clear the marks; return how many."""
+    count = np.uint64(0)
     for word in range(len(marked)):
         bits = marked[word]
         if bits == 0:
             continue
         marked[word] = 0
-        node = word * 64
+        first = np.uint64(word) << SIX
         while bits != 0:
-            if bits & ONE and abs(gradient[node]) > theta:
-                frontier[count] = node
-                count += 1
-            bits >>= ONE
-            node += 1
+            frontier[count] = first + np.uint64(lowest_bit(bits))
+            bits &= bits - ONE
+            count += ONE
+    return np.int64(count)
+
+
+@jit
+def count_and_clear(bits: Array) -> Int:
+    """Return how many bits are set; clear them."""
+    count = 0
+    for word in range(len(bits)):
+        left = bits[word]
+        while left != 0:
+            left &= left - ONE
+            count += 1
+        bits[word] = 0
     return count
 
 
 @jit
 def topple(
-    gradient: Array, network: Network, rule: Rule, theta: float, count: int, work: Work
-) -> int:
-    """Topple the frontier at once; mark who is above theta after it; return the newly toppled.
+    gradient: Array, network: Network, rule: Rule, theta: float, count: Int, work: Work
+) -> tuple[Int, float]:
+    """Take from every node of the frontier that is above theta what it sends, and mark it.
 
-    Every node sends what it held at the start of the step, so all amounts are taken before the
-    first is delivered. A node above theta at the end of the step was either delivered to, and its
-    last delivery marked it, or it toppled and stayed above: the marks miss nothing.
+    All is taken before anything is delivered: nodes send what they held at the start of the step.
+    The frontier keeps those that topple; ``work.sent`` is alpha times what each held.
+
+    Returns
+    -------
+    tuple
+        How many topple, and what they send in all.
     """
-    indptr, indices = network.indptr, network.indices
-    fresh, transported = 0, 0.0
+    frontier, sent = work.frontier, work.sent
+    zero = gradient.dtype.type(0)
+    active, transported = np.uint64(0), 0.0
     for f in range(count):
-        i = work.frontier[f]
-        place = np.uint64(i)
-        if (work.toppled[place >> SIX] >> (place & LOW)) & ONE == 0:
-            mark(work.toppled, i)
-            fresh += 1
-        degree = indptr[i + 1] - indptr[i]
-        if degree > 0:
-            work.sent[f] = rule.alpha * gradient[i] / gradient.dtype.type(degree)
-            transported += abs(rule.alpha * gradient[i])
-        if rule.reset:
-            gradient[i] = 0
-        elif degree > 0:
-            gradient[i] = rule.keep * gradient[i]
-        if abs(gradient[i]) > theta:
-            mark(work.marked, i)
-    for f in range(count):
-        i = work.frontier[f]
-        amount = work.sent[f]
-        for e in range(indptr[i], indptr[i + 1]):
-            j = indices[e]
-            gradient[j] += amount
-            if abs(gradient[j]) > theta:
-                mark(work.marked, j)
-    work.transported[0] += transported
-    return fresh
+        if f + 2 * AHEAD < count:
+            prefetch(gradient, frontier[np.uint64(f + 2 * AHEAD)])
+        i = np.uint64(frontier[f])
+        value = gradient[i]
+        above = abs(value) > theta
+        linked = not network.isolated or degree(network, frontier[f], work.target) > 0
+        amount = rule.alpha * value
+        frontier[active] = i
+        sent[active] = amount
+        active += np.uint64(above)
+        transported += abs(amount) if above and linked else 0.0
+        kept = zero if rule.reset else rule.keep * value if linked else value
+        value = kept if above else value
+        gradient[i] = value
+        place, bit = i >> SIX, i & LOW
+        work.toppled[place] |= np.uint64(above) << bit
+        work.marked[place] |= np.uint64(above and abs(value) > theta) << bit
+    return np.int64(active), transported
 
 
 @jit
-def cascade(gradient: Array, network: Network, rule: Rule, theta: float, work: Work) -> Counts:
-    """Run the cascade on ``gradient`` in place until it is quiet or ``rule.max_steps`` have passed.
+def push(gradient: Array, theta: float, work: Work, pushes: Int) -> None:
+    """Deliver a chunk, in its order; mark who is then above theta."""
+    target, amount, marked = work.target, work.amount, work.marked
+    for p in range(pushes):
+        prefetch(gradient, target[np.uint64(p + 2 * AHEAD)])
+        j = np.uint64(target[p])
+        value = gradient[j] + amount[p]
+        gradient[j] = value
+        if abs(value) > theta:
+            mark(marked, j)
 
-    Each step topples A = {i : abs(g_i) > theta} in parallel: i sends alpha g_i / k_i to each of
-    its k_i neighbours and keeps (1 - alpha) g_i (diffuse) or nothing (reset); arXiv 2604.04655 and
-    METHOD, section 2. A node without neighbours sends nothing; under ``diffuse`` it keeps all.
+
+@jit
+def push_row(gradient: Array, network: Network, theta: float, node: Int, work: Work) -> None:
+    """Deliver what one node sends along a long row, from where the row lies."""
+    i = np.uint64(node)
+    start, end = np.int64(network.indptr[i]), np.int64(network.indptr[i + ONE])
+    row, marked = network.indices[start:end], work.marked
+    share = work.amount[0]
+    for k in range(len(row)):
+        prefetch(gradient, row[min(k + 2 * AHEAD, len(row) - 1)])
+        j = np.uint64(row[k])
+        value = gradient[j] + share
+        gradient[j] = value
+        if abs(value) > theta:
+            mark(marked, j)
+
+
+@jit
+def deliver(gradient: Array, network: Network, theta: float, active: Int, work: Work) -> None:
+    """Deliver what the toppling nodes send, in ascending order of the senders.
+
+    A node above theta at the end of the step was either delivered to, and its last delivery marked
+    it, or it toppled and stayed above: the marks miss nothing.
+
+    Pushes are gathered in chunks before they are made: rows are then read in one loop and far
+    places updated in another, each with its memory asked for in advance. Measured at N = 1e7 (ba,
+    degree 4): 0.27 instead of 0.68 s a cascade; 20 instead of 58 ms at 1e6. Sorting the pushes
+    into bins of nodes that fit a cache gains nothing (10 to 50 % slower at 1e7).
+    """
+    f: Int = np.int64(0)  # a plain 0 is another type to numba, for which it would compile all again
+    while f < active:
+        if network.kind == STORED:
+            f, pushes = gather_stored(network, f, active, work)
+        else:
+            f, pushes = gather_computed(network, f, active, work)
+        push(gradient, theta, work, pushes)
+        if f < active and network.kind == STORED:
+            long = degree(network, work.frontier[f], work.target)
+            if long > LONG:
+                work.amount[0] = work.sent[f] / gradient.dtype.type(long)
+                push_row(gradient, network, theta, work.frontier[f], work)
+                f += 1
+
+
+@jit
+def cascade(
+    source: Array, gradient: Array, network: Network, rule: Rule, work: Work, hint: float
+) -> Counts:
+    """Run the cascade of ``source`` until it is quiet or ``rule.max_steps`` have passed.
+
+    Theta is the quantile of abs(source). Each step topples A = {i : abs(g_i) > theta} in parallel:
+    i sends alpha g_i / k_i to each of its k_i neighbours and keeps (1 - alpha) g_i (diffuse) or
+    nothing (reset); arXiv 2604.04655 and METHOD, section 2. A node without neighbours sends
+    nothing; under ``diffuse`` it keeps all.
 
     Parameters
     ----------
+    source
+        n values.
     gradient
-        n values, finite; redistributed in place.
+        Overwritten with the redistributed values; may be ``source`` itself.
     network, rule
         Graph over n nodes, settings.
-    theta
-        Threshold, in the unit of the gradient.
     work
         Scratch; ``work.activity[:duration]`` holds the topplings of each step on return.
+    hint
+        A guess of theta from below, or below 0; decides nothing.
 
     Returns
     -------
     Counts
-        Size, area, duration, peak, whether nodes were still above theta at the end, and the
-        amount transported: sum of alpha abs(g_i) over every toppling that sent something.
+        Whether all values are finite (if not, nothing else means anything), theta, size, area,
+        duration, peak, whether nodes were still above theta at the end, and the amount
+        transported: sum of alpha abs(g_i) over every toppling that sent something.
     """
-    work.transported[0] = 0.0
-    size, area, duration, peak = 0, 0, 0, 0
-    count = first_frontier(gradient, theta, work.frontier)
-    while count > 0 and duration < rule.max_steps:
-        area += topple(gradient, network, rule, theta, count, work)
-        work.activity[duration] = count
-        size += count
+    theta, count, finite = first_frontier(source, gradient, rule, work, hint)
+    size: Int = 0
+    peak: Int = 0
+    duration, transported = 0, 0.0
+    truncated = False
+    while count > 0:
+        if duration == rule.max_steps:
+            for f in range(count):
+                truncated |= abs(gradient[np.uint64(work.frontier[f])]) > theta
+            break
+        active, moved = topple(gradient, network, rule, theta, count, work)
+        if active == 0:
+            break
+        deliver(gradient, network, theta, active, work)
+        work.activity[duration] = active
+        transported += moved
+        size += active
         duration += 1
-        peak = max(peak, count)
-        count = next_frontier(gradient, theta, work.marked, work.frontier)
-    work.toppled[:] = 0
-    return Counts(size, area, duration, peak, count > 0, work.transported[0])
-
-
-@jit
-def threshold(gradient: Array, rule: Rule, work: Work, hint: float) -> Any:
-    """Return theta, the quantile of abs(gradient) that ``rule`` names.
-
-    Parameters
-    ----------
-    gradient
-        n values, finite.
-    rule, work
-        Settings, scratch.
-    hint
-        A guess from below, such as 0.85 of the theta of the epoch before; it decides nothing. Only
-        values above it are selected from, all of them where they are too few: 3 instead of 10
-        microseconds for 2,001 values when it is good, and the same result when it is not.
-    """
-    n = len(gradient)
-    count = 0
-    for i in range(n):
-        # Without a branch: the next value overwrites one that is not above the hint.
-        value = abs(gradient[i])
-        work.magnitude[count] = value
-        count += value > hint
-    if count < n - rule.rank:
-        count = n
-        for i in range(n):
-            work.magnitude[i] = abs(gradient[i])
-    return quantile(work.magnitude[:count], rule.rank - (n - count), rule.weight)
+        peak = max(peak, active)
+        count = marked_nodes(work.marked, work.frontier)
+    area = count_and_clear(work.toppled)
+    return Counts(finite, theta, size, area, duration, peak, truncated, transported)
 
 
 @jit
@@ -186,9 +233,8 @@ def cascades(
         Shape (m, max_steps): topplings of each step; filled up to the duration.
     """
     for m in range(len(gradients)):
-        hint = 0.85 * theta[m - 1] if m > 0 else 0.0
-        theta[m] = threshold(gradients[m], rule, work, hint)
-        c = cascade(gradients[m], network, rule, theta[m], work)
+        hint = 0.85 * theta[m - 1] if m > 0 else -1.0
+        c = cascade(gradients[m], gradients[m], network, rule, work, hint)
+        theta[m], truncated[m], transported[m] = c.threshold, c.truncated, c.transported
         counts[m, 0], counts[m, 1], counts[m, 2], counts[m, 3] = c.size, c.area, c.duration, c.peak
-        truncated[m], transported[m] = c.truncated, c.transported
         activity[m, : c.duration] = work.activity[: c.duration]

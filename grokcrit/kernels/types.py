@@ -8,13 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
+Int: TypeAlias = int | np.int64
 
 
 class Network(NamedTuple):
-    """Diffusion graph, compressed sparse rows: i has neighbours indices[indptr[i]:indptr[i+1]]."""
+    """Diffusion graph, as the kernels see it (``kernels/neighbours.py``)."""
 
-    indptr: Array
-    indices: Array
+    kind: int  # STORED, RING, LATTICE or AFFINE
+    indptr: Array  # STORED: i has neighbours indices[indptr[i]:indptr[i + 1]]; else empty
+    indices: Array  # with BLOCK entries more at the end, so that rows can be copied in blocks
+    settings: Array  # int64, what the neighbours of a graph never stored are computed from
+    most: int  # neighbours of a node at most, where they are computed; 0 where stored
+    isolated: bool  # whether some node may be without neighbours
 
 
 class Rule(NamedTuple):
@@ -31,22 +36,24 @@ class Rule(NamedTuple):
 class Work(NamedTuple):
     """Scratch of one cascade over n nodes; zeroed bitmaps are left zeroed."""
 
-    magnitude: Array  # n, type of the gradient
-    frontier: Array  # n, int64
+    frontier: Array  # n, uint32 where n fits, else int64
     sent: Array  # n, type of the gradient
     marked: Array  # (n + 63) // 64, uint64: nodes touched and then above theta
     toppled: Array  # (n + 63) // 64, uint64: nodes that toppled at least once
+    target: Array  # of a chunk of pushes, like the frontier: where they go
+    amount: Array  # of a chunk of pushes, type of the gradient: what they bring
     activity: Array  # max_steps, int64
-    transported: Array  # 1, float64: sum of alpha abs(g) over what toppled so far
 
 
 class Counts(NamedTuple):
     """What one cascade counted."""
 
-    size: int
-    area: int
-    duration: int
-    peak: int
+    finite: bool  # False: the gradient holds NaN or infinity, and nothing was computed from it
+    threshold: Any  # theta, in the gradient's own precision
+    size: Int
+    area: Int
+    duration: Int
+    peak: Int
     truncated: bool
     transported: float
 
@@ -79,17 +86,27 @@ class Record(NamedTuple):
     gradients: Array
 
 
-def work(n: int, dtype: npt.DTypeLike, max_steps: int) -> Work:
-    """Allocate the scratch of cascades over ``n`` nodes."""
-    words = (n + 63) // 64
+# Pushes gathered before they are made: their targets and amounts stay in the fast caches.
+CHUNK = 4096
+# Room behind a chunk for looking ahead, and for the end of a row that is copied in blocks.
+SLACK = 64
+
+
+def work(n: int, dtype: npt.DTypeLike, max_steps: int, most: int = 0) -> Work:
+    """Allocate the scratch of cascades over ``n`` nodes of a network with ``most`` neighbours.
+
+    Of the two arrays of n entries a cascade touches as many as topple in one step.
+    """
+    words, chunk = (n + 63) // 64, CHUNK + SLACK + most
+    node = np.uint32 if n <= 2**32 else np.int64
     return Work(
-        np.empty(n, dtype),
-        np.empty(n, np.int64),
+        np.empty(n, node),
         np.empty(n, dtype),
         np.zeros(words, np.uint64),
         np.zeros(words, np.uint64),
+        np.zeros(chunk, node),
+        np.zeros(chunk, dtype),
         np.zeros(max_steps, np.int64),
-        np.zeros(1),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +35,12 @@ from grokcrit.surrogates import surrogate as make_surrogate
 from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
 from grokcrit.vocabulary import SURROGATES
 
-# Entries of the snapshots that a thread holds at once: 16 MiB of float64.
-CHUNK = 2**21
+# Entries of the snapshots that a thread reads at once, or one snapshot: 4 MiB of float64.
+CHUNK = 2**19
 
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
+Networks: TypeAlias = Callable[[CascadeOptions, int], kt.Network]
 LISTED = ("topology", "graph_seed", "alpha", "quantile", "rule")
 
 
@@ -103,6 +105,7 @@ def avalanche(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
+    cache: bool = True,
     **options: Any,
 ) -> pa.Table:
     """Run the cascade of every snapshot in one or several train tables.
@@ -115,6 +118,8 @@ def avalanche(
         How many row groups at once; None for all cores. Changes no bit of the result.
     progress
         Called with (row groups done, in all).
+    cache
+        Whether to keep graphs on disk, and take them from there.
     **options
         Fields of :class:`AvalancheOptions`. What is not given is as it was in training.
 
@@ -136,8 +141,9 @@ def avalanche(
     record = provenance.record(
         AVALANCHE.name, resolved(chosen, cases), root_seed=chosen.seed, inputs=inputs.records
     )
+    networks = partial(network_of, cache=cache)
     results = in_order(
-        lambda block, stop: block_avalanches(block, cases, widths, chosen, stop),
+        lambda block, stop: block_avalanches(block, cases, widths, chosen, networks, stop),
         inputs.blocks,
         cost=lambda block: block.rows,
         threads=threads,
@@ -171,18 +177,24 @@ def block_avalanches(
     cases: dict[str, Any],
     widths: dict[str, Any],
     chosen: AvalancheOptions,
+    networks: Networks,
     stop: Stop,
 ) -> list[pa.Table]:
-    """Run every probe over the snapshots of one block, a run at a time."""
-    rows = block.load()
-    rows = rows.filter(pc.is_valid(rows["gradient"])).combine_chunks()
+    """Run every probe over the snapshots of one block, a few snapshots at a time."""
     parts = []
-    for run in split(rows, RUN):
-        probes = chosen.probes(options_of(run, cases, block.where))
-        known = any(probe.surrogate == "permute-layers" for probe in probes)
-        tensors = tensors_of(run, widths, block.where) if known else [0]
-        parts.append(run_avalanches(run, probes, tensors, chosen, stop))
+    for piece in block.pieces("n_params", CHUNK):
+        rows = piece.filter(pc.is_valid(piece["gradient"])).combine_chunks()
+        for run in split(rows, RUN):
+            probes = chosen.probes(options_of(run, cases, block.where))
+            known = any(probe.surrogate == "permute-layers" for probe in probes)
+            tensors = tensors_of(run, widths, block.where) if known else [0]
+            parts += run_avalanches(run, probes, tensors, chosen, networks, stop)
     return parts
+
+
+def network_of(options: CascadeOptions, n: int, *, cache: bool) -> kt.Network:
+    """Make the graph that the options name, as the kernels see it."""
+    return graph_of(options, n, cache=cache).network
 
 
 def tensors_of(run: pa.Table, widths: dict[str, Any], where: str) -> list[int]:
@@ -245,60 +257,61 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
 
 
 def run_avalanches(
-    run: pa.Table, probes: list[Probe], tensors: list[int], chosen: AvalancheOptions, stop: Stop
-) -> pa.Table:
-    """Run every probe over the snapshots of one run."""
-    gradients = gradients_of(run)
-    parts = []
-    for probe in probes:
-        counted = [
-            probe_chunk(gradients[at], run.slice(first, step), probe, tensors, chosen, stop)
-            for step in [max(1, CHUNK // gradients.shape[1])]
-            for first in range(0, len(gradients), step)
-            for at in [slice(first, first + step)]
-        ]
-        parts.append(
-            probe_table(run, probe, [np.concatenate(c) for c in zip(*counted, strict=True)])
-        )
-    return pa.concat_tables(parts)
-
-
-def probe_chunk(
-    gradients: npt.NDArray[np.floating],
     run: pa.Table,
-    probe: Probe,
+    probes: list[Probe],
     tensors: list[int],
     chosen: AvalancheOptions,
+    networks: Networks,
     stop: Stop,
-) -> tuple[npt.NDArray[Any], ...]:
-    """Run one probe over some snapshots; return theta, counts, truncated, transported, activity."""
-    if stop.is_set():
-        raise StoppedError
-    m, n = gradients.shape
-    settings = probe.cascade
+) -> list[pa.Table]:
+    """Run every probe over some snapshots of one run; return a table each."""
+    gradients = gradients_of(run)
+    n = gradients.shape[1]
+    parts = []
+    for probe in probes:
+        if stop.is_set():
+            raise StoppedError
+        copies = surrogates_of(gradients, run, probe, tensors, chosen.seed)
+        parts.append(probe_table(run, probe, count(copies, probe, networks(probe.cascade, n))))
+    return parts
+
+
+def surrogates_of(
+    gradients: npt.NDArray[np.floating], run: pa.Table, probe: Probe, tensors: list[int], seed: int
+) -> npt.NDArray[np.floating]:
+    """Return the snapshots that a probe cascades, one a row; they may be overwritten."""
     copies = np.empty_like(gradients)
-    for row in range(m):
+    settings = probe.cascade
+    for row in range(len(gradients)):
         # A graph's null is drawn for that graph: graphs are compared on independent draws.
         rng = stream(
             probe.surrogate,
-            chosen.seed,
+            seed,
             probe.replicate,
             settings.topology,
             settings.degree,
             settings.graph_seed,
-            n,
+            gradients.shape[1],
             run["seed"][row].as_py(),
             run["epoch"][row].as_py(),
         )
         copies[row] = make_surrogate(probe.surrogate, gradients[row], rng, tensors)
+    return copies
+
+
+def count(
+    gradients: npt.NDArray[np.floating], probe: Probe, network: kt.Network
+) -> tuple[npt.NDArray[Any], ...]:
+    """Cascade every row; return theta, counts, truncated, transported, activity."""
+    (m, n), settings = gradients.shape, probe.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts = np.empty((m, 4), np.int64)
     activity = np.empty((m, settings.max_steps), np.int64)
     kernel.cascades(
-        copies,
-        graph_of(settings, n).network,
-        kt.rule(n, copies.dtype, settings),
-        kt.work(n, copies.dtype, settings.max_steps),
+        gradients,
+        network,
+        kt.rule(n, gradients.dtype, settings),
+        kt.work(n, gradients.dtype, settings.max_steps, network.most),
         theta,
         counts,
         truncated,
@@ -308,7 +321,7 @@ def probe_chunk(
     return theta, counts, truncated, transported, activity
 
 
-def probe_table(run: pa.Table, probe: Probe, counted: list[npt.NDArray[Any]]) -> pa.Table:
+def probe_table(run: pa.Table, probe: Probe, counted: tuple[npt.NDArray[Any], ...]) -> pa.Table:
     """Turn what a probe counted into rows of the avalanche table."""
     theta, counts, truncated, transported, activity = counted
     settings, rows = probe.cascade, run.num_rows

@@ -41,9 +41,19 @@ class Run:
         """N = 4 h + 1."""
         return 4 * self.width + 1
 
+    @property
+    def snapshots(self) -> int:
+        """How many gradients are kept."""
+        options = self.options
+        return options.epochs // options.snapshot_every + 1 if options.gradients else 0
+
 
 def train(
-    *, threads: int | None = None, progress: Progress | None = None, **options: Any
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
+    **options: Any,
 ) -> pa.Table:
     """Train every run and return the train table.
 
@@ -53,6 +63,8 @@ def train(
         How many runs at once; None for all cores. Changes no bit of the result.
     progress
         Called with (runs done, runs in all).
+    cache
+        Whether to keep graphs on disk, and take them from there.
     **options
         Fields of :class:`grokcrit.options.TrainOptions`.
 
@@ -69,7 +81,7 @@ def train(
         A run diverged.
     """
     settled = TrainOptions(**options)
-    return pa.concat_tables(runs(settled, threads=threads, progress=progress))
+    return pa.concat_tables(runs(settled, threads=threads, progress=progress, cache=cache))
 
 
 def record(options: TrainOptions) -> provenance.Record:
@@ -94,7 +106,11 @@ def parameters(width: int) -> list[dict[str, Any]]:
 
 
 def runs(
-    options: TrainOptions, *, threads: int | None = None, progress: Progress | None = None
+    options: TrainOptions,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
 ) -> Iterator[pa.Table]:
     """Train every run; yield one table each, by width and seed."""
     largest = 4 * options.hidden[-1] + 1
@@ -103,12 +119,13 @@ def runs(
             "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
         )
     schema = TRAIN.recorded(record(options))
-    graphs = {h: graph_of(options.cascade, 4 * h + 1) for h in options.hidden}
+    graphs = {h: graph_of(options.cascade, 4 * h + 1, cache=cache) for h in options.hidden}
     tasks = [Run(options, h, s) for h in options.hidden for s in range(options.seeds)]
     return in_order(
         lambda run, stop: table(run, train_run(run, graphs[run.width], stop), schema),
         tasks,
         cost=lambda run: run.width,
+        size=lambda run: 8 * run.n_params * run.snapshots,
         threads=threads,
         progress=progress,
     )
@@ -174,8 +191,7 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
     options, n = run.options, run.n_params
     weights = initial_weights(run)
     epochs = options.epochs + 1
-    snapshots = options.epochs // options.snapshot_every + 1 if options.gradients else 0
-    kept = empty_record(epochs, snapshots, n)
+    kept = empty_record(epochs, run.snapshots, n)
     training = kt.Training(
         XOR_INPUTS,
         XOR_TARGETS,
@@ -186,7 +202,7 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
         options.snapshot_every,
     )
     rule = kt.rule(n, np.float64, options.cascade)
-    work = kt.work(n, np.float64, options.max_steps)
+    work = kt.work(n, np.float64, options.max_steps, graph.network.most)
     block = max(1, BLOCK // run.width)
     for first in range(0, epochs, block):
         if stop.is_set():

@@ -82,6 +82,7 @@ def robustness(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
+    cache: bool = True,
     **options: Any,
 ) -> pa.Table:
     """Measure D of the same gradients over a grid of graphs, alpha, percentiles, rules and orders.
@@ -94,6 +95,8 @@ def robustness(
         None for all cores. Changes no bit of the result.
     progress
         Called with (axes done, in all).
+    cache
+        Whether to keep graphs on disk, and take them from there.
     **options
         Fields of :class:`RobustnessOptions`.
 
@@ -123,7 +126,8 @@ def robustness(
     for done, (axis, varied) in enumerate(axes.items()):
         if progress:
             progress(done, len(axes))
-        found = avalanche(tables, surrogate=BOTH, seed=chosen.seed, threads=threads, **varied)
+        probed = {"surrogate": BOTH, "seed": chosen.seed, **varied}
+        found = avalanche(tables, threads=threads, cache=cache, **probed)
         rows += labelled(axis_rows(found, chosen, threads), part=axis)
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from grokcrit.graphs import from_edges
+from grokcrit.graphs import from_edges, stored
+from grokcrit.graphs import graph as make_graph
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
+from grokcrit.kernels.neighbours import LONG
 from grokcrit.options import CascadeOptions
 
 
@@ -24,6 +26,7 @@ class Problem:
     q: float
     rule: str
     max_steps: int
+    hint: float = -1.0
 
     @property
     def graph(self):
@@ -39,13 +42,14 @@ class Problem:
         """What the kernel makes of it, one gradient at a time."""
         g = self.gradient.copy()
         rule = kt.rule(len(g), g.dtype, self.options)
-        work = kt.work(len(g), g.dtype, self.max_steps)
-        theta = kernel.threshold(g, rule, work, 0.0)
-        counts = kernel.cascade(g, self.graph.network, rule, theta, work)
+        network = self.graph.network
+        work = kt.work(len(g), g.dtype, self.max_steps, network.most)
+        counts = kernel.cascade(g.copy(), g, network, rule, work, self.hint)
+        assert counts.finite
         assert not work.marked.any()
         assert not work.toppled.any()
         return {
-            "threshold": float(theta),
+            "threshold": float(counts.threshold),
             "size": counts.size,
             "area": counts.area,
             "duration": counts.duration,
@@ -306,3 +310,105 @@ def test_a_pulse_on_a_ring_spreads_as_pascals_triangle():
     for k, ways in enumerate([1, 4, 6, 4, 1]):
         pascal[2 * k] = ways / 16
     assert found["gradient"].tolist() == pascal
+
+
+# --- graphs of every kind -------------------------------------------------------------------
+
+
+def on_graph(graph, gradient, options):
+    """The kernel's cascade on a graph, beside the oracle's on the lists read from its rows."""
+    rule = kt.rule(graph.n, gradient.dtype, options)
+    work = kt.work(graph.n, gradient.dtype, options.max_steps, graph.network.most)
+    g = np.empty_like(gradient)
+    counts = kernel.cascade(gradient, g, graph.network, rule, work, -1.0)
+    found = {
+        **{k: v for k, v in counts._asdict().items() if k != "finite"},
+        "threshold": float(counts.threshold),
+        "activity": work.activity[: counts.duration].tolist(),
+        "gradient": g,
+    }
+    neighbours = naive.adjacency(graph)
+    settings = options.alpha, options.quantile, options.rule, options.max_steps
+    return found, naive.cascade(gradient, neighbours, *settings)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rule", ["diffuse", "reset"])
+@pytest.mark.parametrize(
+    ("topology", "n", "degree"),
+    [
+        ("ring", 3, 2),
+        ("ring", 81, 6),
+        ("ring", 700, 600),
+        ("lattice", 1, 4),
+        ("lattice", 2, 4),
+        ("lattice", 90, 4),
+        ("affine", 3, 2),
+        ("affine", 5, 4),
+        ("affine", 81, 6),
+        ("affine", 1024, 6),
+        ("affine", 997, 10),
+    ],
+)
+def test_neighbours_computed_on_the_way_give_the_oracles_cascade(topology, n, degree, rule, dtype):
+    for seed in range(4):
+        graph = make_graph(topology, n, degree, seed)
+        gradient = random_values(np.random.default_rng(seed), n, "heavy").astype(dtype)
+        for q in (50.0, 90.0):
+            options = CascadeOptions(quantile=q, rule=rule, max_steps=7)
+            assert_same(*on_graph(graph, gradient, options))
+
+
+def wheel(n, hubs):
+    """A few hubs linked to everybody, on a ring."""
+    pairs = {(i, (i + 1) % n) for i in range(n)}
+    pairs |= {(hub, i) for hub in hubs for i in range(n) if i != hub}
+    return np.array(sorted({(min(p), max(p)) for p in pairs}), np.int64)
+
+
+@pytest.mark.parametrize("n", [LONG, LONG + 1, LONG + 2, 2 * LONG, kt.CHUNK + 300])
+def test_rows_longer_than_a_chunk_give_the_oracles_cascade(n):
+    graph = from_edges(wheel(n, (0, n // 2, n - 1)), n)
+    gradient = np.random.default_rng(n).standard_normal(n)
+    gradient[[0, n // 2, n - 1]] = 50.0, -40.0, 30.0
+    assert_same(*on_graph(graph, gradient, CascadeOptions(max_steps=4)))
+
+
+def test_64_bit_rows_give_the_cascade_of_32_bit_rows():
+    narrow = make_graph("ba", 301, 6, 1)
+    wide = stored(*(np.array(part, np.int64) for part in narrow._rows))
+    assert wide.indices.dtype == np.int64
+    gradient = np.random.default_rng(2).standard_t(3, 301)
+    options = CascadeOptions()
+    assert_same(on_graph(wide, gradient, options)[0], on_graph(narrow, gradient, options)[0])
+
+
+@given(problems(), st.floats(0, 5))
+def test_a_hint_changes_nothing(problem, hint):
+    assert_same(problem.changed(hint=hint).compiled(), problem.compiled())
+
+
+def test_a_cascade_may_overwrite_what_it_reads():
+    problem = by_hand("diffuse", max_steps=4)
+    g = problem.gradient.copy()
+    rule, work = kt.rule(4, g.dtype, problem.options), kt.work(4, g.dtype, 4)
+    kernel.cascade(g, g, problem.graph.network, rule, work, -1.0)
+    assert g.tobytes() == problem.compiled()["gradient"].tobytes()
+
+
+def test_nothing_is_compiled_after_the_first_call_of_each_precision():
+    """Nor does a read-only, a mapped or a strided array bring another variant."""
+    import grokcrit
+
+    graph = grokcrit.graph("ba", 61, 4)
+    ring = grokcrit.graph("ring", 61, 4)
+    values = np.random.default_rng(0).standard_normal(122)
+    for dtype in (np.float32, np.float64):
+        grokcrit.cascade(values[:61].astype(dtype), graph)
+    variants = len(kernel.cascade.signatures) if hasattr(kernel.cascade, "signatures") else 0
+    frozen = values[:61].copy()
+    frozen.setflags(write=False)
+    for gradient in (frozen, values[::2], values[:61].tolist(), values[:61].astype(np.float32)):
+        for each in (graph, ring):
+            grokcrit.cascade(gradient, each, alpha=0.2, rule="reset", max_steps=3)
+    assert len(getattr(kernel.cascade, "signatures", ())) == variants

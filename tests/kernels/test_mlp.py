@@ -144,7 +144,9 @@ def test_the_gini_coefficient_does_not_depend_on_the_order_it_starts_from(size):
     sorting = np.argsort(np.abs(values))
     for order in (sorting, sorting[::-1], rng.permutation(size), np.arange(size)):
         kept = order.copy()
-        assert mlp.gini(values, kept) == gini(values)
+        for _ in range(size // 10 + 1):  # it gives up for the epoch where too much has changed
+            assert mlp.gini(values, kept) == gini(values)
+            assert sorted(kept) == list(range(size))
         assert (kept == sorting).all()
 
 

@@ -6,7 +6,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from grokcrit.kernels import cascade
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.quantile import quantile, select
 from grokcrit.options import CascadeOptions
@@ -151,15 +150,3 @@ def test_a_range_that_refuses_to_shrink_is_sorted_outright(from_above):
         select(values, rank)
         assert values[rank] == np.sort(plain)[rank]
         assert values[:rank].max(initial=-np.inf) <= values[rank] <= values[rank:].min()
-
-
-@given(
-    arrays(np.float64, st.integers(1, 70), elements=st.one_of(TIES, st.floats(-1e3, 1e3))),
-    QUANTILES,
-    st.one_of(TIES, st.floats(0, 2e3)),
-)
-def test_the_threshold_does_not_depend_on_the_hint(gradient, q, hint):
-    rule = kt.rule(len(gradient), gradient.dtype, CascadeOptions(quantile=q))
-    work = kt.work(len(gradient), gradient.dtype, 5)
-    theta = cascade.threshold(gradient, rule, work, hint)
-    assert theta == np.percentile(np.abs(gradient), q)

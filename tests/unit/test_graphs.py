@@ -8,19 +8,22 @@ import igraph
 import networkx
 import numpy as np
 import pytest
+import scipy.stats
 
-from grokcrit import graphs
+from grokcrit import graph_cache, graphs
 from grokcrit.errors import OptionError
 from grokcrit.graphs import from_edges, graph_of, shuffled
 from grokcrit.options import CascadeOptions
 
-ALL = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular")
-RANDOM = ("ba", "small-world", "erdos-renyi", "random-regular")
+ALL = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular", "affine")
+RANDOM = ("ba", "small-world", "erdos-renyi", "random-regular", "affine")
+IGRAPHS = ("ba", "small-world", "erdos-renyi", "random-regular")
 
 
 def fresh(*args, **kwargs):
-    """A graph made now, past the cache."""
-    return graphs.graph.__wrapped__(*args, **kwargs)
+    """A graph made now, past what is held in memory and on disk."""
+    graphs._recent = graph_cache.Recent(0)
+    return graphs.graph(*args, **kwargs, cache=False)
 
 
 def rows(graph):
@@ -52,7 +55,7 @@ def equal(a, b):
 def test_every_graph_is_simple_with_sorted_rows(topology, n, seed):
     made = fresh(topology, n, 6, seed)
     assert made.n == n
-    assert made.indptr.dtype == made.indices.dtype == np.int64
+    assert made.indptr.dtype == made.indices.dtype == np.int32
     assert made.indptr[0] == 0
     assert made.indptr[-1] == len(made.indices)
     neighbours = rows(made)
@@ -151,7 +154,7 @@ def test_the_same_arguments_give_the_same_graph_whatever_was_drawn_before(topolo
     assert equal(first, graphs.graph(topology, 101, 6, 4))
 
 
-@pytest.mark.parametrize("topology", RANDOM)
+@pytest.mark.parametrize("topology", IGRAPHS)
 def test_making_a_graph_leaves_the_global_random_states_as_they_were(topology):
     random.seed(3)
     before = random.getstate()
@@ -223,6 +226,8 @@ def test_numpy_integers_give_the_graph_of_the_plain_ones(topology, kind):
         ("random-regular", 7, 0),
         ("erdos-renyi", 7, -1),
         ("ba", 1, 2),
+        ("affine", 81, 5),
+        ("affine", 6, 6),
     ],
 )
 def test_a_degree_the_topology_cannot_have_is_an_option_error(topology, n, degree):
@@ -269,3 +274,102 @@ def test_the_options_of_a_cascade_name_its_graph():
     assert equal(graph_of(chosen, 101), fresh("small-world", 101, 4, 2))
     chosen = CascadeOptions(topology="ring", degree=4, graph_seed=2, parameter_order="shuffled")
     assert equal(graph_of(chosen, 101), shuffled(fresh("ring", 101, 4, 2), 2))
+
+
+def test_edges_in_any_order_and_direction_give_the_rows_of_plain_lists():
+    rng = np.random.default_rng(5)
+    for n in (2, 9, 70):
+        pairs = [(a, b) for a in range(n) for b in range(a) if rng.random() < 0.3]
+        turned = [pair[::-1] if rng.random() < 0.5 else pair for pair in pairs]
+        rng.shuffle(turned)
+        wanted = [sorted({a + b - i for a, b in pairs if i in (a, b)}) for i in range(n)]
+        assert rows(from_edges(np.array(turned, np.int64).reshape(-1, 2), n)) == wanted
+
+
+# --- graphs that are not stored -------------------------------------------------------------
+
+
+def maps_of(graph):
+    settings = graph.network.settings.tolist()
+    return list(zip(settings[1::2], settings[2::2], strict=True))
+
+
+@pytest.mark.parametrize(("n", "degree"), [(3, 2), (7, 6), (60, 4), (61, 6), (401, 6), (1000, 10)])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_affine_graph_links_each_node_with_what_its_maps_make_of_it(n, degree, seed):
+    made = fresh("affine", n, degree, seed)
+    maps = maps_of(made)
+    assert len(maps) == degree
+    for (a, b), (back, shift) in zip(maps[::2], maps[1::2], strict=True):
+        assert all((back * ((a * i + b) % n) + shift) % n == i for i in range(n)), "an inverse"
+    wanted = [sorted({(a * i + b) % n for a, b in maps} - {i}) for i in range(n)]
+    assert rows(made) == wanted
+
+
+@pytest.mark.parametrize("n", [2000, 2003])
+def test_an_affine_graph_is_nearly_regular_and_hangs_together(n):
+    for seed in range(5):
+        made = fresh("affine", n, 6, seed)
+        degrees = np.diff(made.indptr)
+        assert degrees.max() == 6
+        assert (degrees < 6).mean() < 0.05
+        assert networkx.is_connected(as_networkx(made))
+
+
+@pytest.mark.parametrize("topology", ["affine", "ring", "lattice"])
+@pytest.mark.parametrize("n", [3, 4, 5, 8, 36, 61, 100])
+def test_a_graph_is_never_taken_for_one_without_isolated_nodes_when_it_has_some(topology, n):
+    for seed in range(30):
+        made = fresh(topology, n, 2, seed)
+        if (np.diff(made.indptr) == 0).any():
+            assert made.network.isolated
+
+
+def test_a_graph_that_is_not_stored_takes_no_memory_however_large():
+    for topology in ("ring", "lattice", "affine"):
+        network = graphs.graph(topology, 3_000_000_000, 6, 1).network
+        assert sum(part.nbytes for part in network if hasattr(part, "nbytes")) < 1000
+
+
+# --- Barabasi-Albert graphs of any size -----------------------------------------------------
+
+
+def grown(monkeypatch, n, degree, seed):
+    """A graph of our own loops, at a size where igraph would be asked."""
+    monkeypatch.setattr(graphs, "LARGE", 0)
+    return fresh("ba", n, degree, seed)
+
+
+@pytest.mark.parametrize(("n", "degree"), [(3, 2), (7, 6), (81, 6), (2001, 6), (100, 10)])
+def test_a_large_barabasi_albert_graph_grows_as_a_small_one_does(monkeypatch, n, degree):
+    made, m = grown(monkeypatch, n, degree, 3), degree // 2
+    neighbours = rows(made)
+    assert all(row == sorted(set(row)) for row in neighbours)
+    assert all(i in neighbours[j] for i, row in enumerate(neighbours) for j in row)
+    assert [sum(j < i for j in row) for i, row in enumerate(neighbours)] == [
+        min(i, m) for i in range(n)
+    ]
+
+
+def test_our_loops_and_igraph_draw_from_the_same_law(monkeypatch):
+    """The degree of the oldest node, and the degrees of all, over independent graphs of both."""
+    stats = scipy.stats
+    oldest = {"igraph": [], "ours": []}
+    degrees = {"igraph": [], "ours": []}
+    for who in ("igraph", "ours"):
+        if who == "ours":
+            monkeypatch.setattr(graphs, "LARGE", 0)
+        for seed in range(150):
+            made = np.diff(fresh("ba", 301, 6, 1000 + seed).indptr)
+            oldest[who].append(made[0])
+            degrees[who].append(made)
+    assert stats.ks_2samp(oldest["igraph"], oldest["ours"]).pvalue > 0.001
+    bins = [3, 4, 5, 6, 7, 9, 12, 20, 400]
+    counts = [np.histogram(np.concatenate(degrees[who]), bins)[0] for who in degrees]
+    assert stats.chi2_contingency(counts).pvalue > 0.001
+
+
+def test_large_graphs_are_the_same_each_time_and_differ_by_seed():
+    first = fresh("ba", 150_001, 4, 1)
+    assert equal(first, fresh("ba", 150_001, 4, 1))
+    assert not equal(first, fresh("ba", 150_001, 4, 2))
