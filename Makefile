@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench bench-coverage docs clean
+.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -14,7 +14,8 @@ help:
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
 	@echo "make check      types, style, direction of imports"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
-	@echo "make bench      training against torch and networkx loops (installs torch), fits against powerlaw"
+	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
+	@echo "make bench-large  cascades of 1e8 and 1e9 entries, with time and memory"
 	@echo "make bench-coverage  how often the intervals hold the truth (half an hour and more)"
 	@echo "make docs       write the generated pages and the outputs shown in the README anew"
 	@echo "make clean      remove the virtual environment and what was made"
@@ -73,12 +74,16 @@ coverage: $(VENV)/installed-dev
 # torch is named with its version: later ones bring several gigabytes of GPU libraries.
 bench:
 	$(BIN)/python -m pip install --quiet torch==2.13.0 networkx
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/tails.py
+	$(BIN)/python benchmarks/bench.py --out results-bench
+
+# Half a minute to make the graph of 1e8 nodes, a minute each; 8 GB of disk and of memory.
+bench-large: install
+	$(BIN)/python benchmarks/large.py ba 100000000
+	$(BIN)/python benchmarks/large.py affine 1000000000
 
 bench-coverage: install
-	$(BIN)/python benchmarks/coverage.py
-	$(BIN)/python benchmarks/coverage_collapse.py
+	$(BIN)/python benchmarks/interval_coverage.py
+	$(BIN)/python benchmarks/collapse_coverage.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

@@ -1,58 +1,43 @@
-"""In-line training: ours against torch with networkx loops, torch alone, in one process.
+"""In-line training: ours against torch alone and with two cascades, 48 runs of 500 epochs.
 
-    python benchmarks/training.py [--hidden 20,100] [--seeds 2] [--epochs 100] [--rounds 3]
-
-The peers do the same work: the same networks and updates, the same cascade every epoch. Rounds are
-interleaved, medians and spread are reported, and the peers' avalanche sizes are compared with ours
-so that a fast wrong answer would show. They differ in some epochs: torch sums in another order, and
-a threshold makes a toppling of a last bit, which in-line training then follows.
+The peers do the same work: the same networks and updates, the same cascade every epoch. Their
+avalanche sizes are compared with ours so that a fast wrong answer would show. They differ in some
+epochs: torch sums in another order, and a threshold makes a toppling of a last bit, which in-line
+training then follows.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
-import networkx as nx
 import numpy as np
-import torch
+from cascades import networkx_cascade, networkx_graph, scipy_cascade, scipy_matrix
+from measure import Section, Way, measure, row, torch_or_none
 
 from grokcrit.graphs import graph
 from grokcrit.options import TrainOptions
 from grokcrit.stages.train import XOR_INPUTS, XOR_TARGETS, Run, initial_weights, runs
 
+HIDDEN = (20, 30, 50, 75, 100, 200, 300, 500)
+# A peer that does the same agrees in most epochs; one that does something else in hardly any.
+MOST = 0.9
 
-def torch_network(weights: np.ndarray) -> list[torch.Tensor]:
+# Topples a flat gradient, shape (N,): returns the size and what became of it.
+Cascade = Callable[[np.ndarray], tuple[int, np.ndarray]]
+
+
+def torch_network(weights: np.ndarray) -> list[Any]:
     """W1, b1, W2, b2 as leaves."""
     h = len(weights) // 4
-    flat = torch.tensor(weights)
+    flat = torch_or_none().tensor(weights)
     pieces = flat[: 2 * h].reshape(h, 2), flat[2 * h : 3 * h], flat[3 * h : 4 * h], flat[4 * h :]
     return [piece.clone().requires_grad_() for piece in pieces]
 
 
-def networkx_cascade(net: nx.Graph, values: dict[int, float]) -> int:
-    """Topple with plain loops; return the size."""
-    theta = np.percentile(np.abs(list(values.values())), 90)
-    size = 0
-    for _ in range(20):
-        active = [i for i, g in values.items() if abs(g) > theta]
-        if not active:
-            break
-        size += len(active)
-        sent = {i: 0.3 * values[i] / net.degree(i) for i in active}
-        for i in active:
-            values[i] = (1 - 0.3) * values[i]
-        for i in active:
-            for j in net.neighbors(i):
-                values[j] += sent[i]
-    return size
-
-
-def torch_run(run: Run, net: nx.Graph | None) -> list[int]:
-    """Train one run with autograd; cascade in line where a graph is given."""
+def torch_run(run: Run, cascade: Cascade | None) -> list[int]:
+    """Train one run with autograd; cascade in line where one is given."""
+    torch = torch_or_none()
     parts = torch_network(initial_weights(run))
     inputs, targets = torch.tensor(XOR_INPUTS), torch.tensor(XOR_TARGETS)
     sizes = []
@@ -61,12 +46,10 @@ def torch_run(run: Run, net: nx.Graph | None) -> list[int]:
         logit = torch.tanh(inputs @ w1.T + b1) @ w2 + b2
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, targets)
         gradients = torch.autograd.grad(loss, parts)
-        if net is not None:
-            flat = torch.cat([g.reshape(-1) for g in gradients]).tolist()
-            values = dict(enumerate(flat))
-            sizes.append(networkx_cascade(net, values))
-            moved = torch.tensor(list(values.values()), dtype=torch.float64)
-            split = torch.split(moved, [g.numel() for g in gradients])
+        if cascade is not None:
+            size, values = cascade(torch.cat([g.reshape(-1) for g in gradients]).numpy())
+            sizes.append(size)
+            split = torch.split(torch.from_numpy(values), [g.numel() for g in gradients])
             gradients = tuple(m.reshape(g.shape) for m, g in zip(split, gradients, strict=True))
         with torch.no_grad():
             for part, g in zip(parts, gradients, strict=True):
@@ -74,63 +57,68 @@ def torch_run(run: Run, net: nx.Graph | None) -> list[int]:
     return sizes
 
 
-def timed(function: Callable[[], object]) -> tuple[float, object]:
-    """Seconds of a call, and what it returned."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
+def with_networkx(n: int) -> Cascade:
+    """Return the cascade of plain loops."""
+    net = networkx_graph(graph("ba", n))
+
+    def cascade(gradient: np.ndarray) -> tuple[int, np.ndarray]:
+        values = dict(enumerate(gradient.tolist()))
+        return networkx_cascade(net, values), np.array(list(values.values()))
+
+    return cascade
 
 
-def main() -> None:
-    """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", default="20,30,50,75,100,200,300,500")
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    hidden = tuple(map(int, given.hidden.split(",")))
-    options = TrainOptions(hidden=hidden, seeds=given.seeds, epochs=given.epochs)
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    tasks = [Run(options, h, s) for h in hidden for s in range(options.seeds)]
-    nets = {}
-    for h in hidden:
-        net = graph("ba", n=4 * h + 1)
-        nets[h] = nx.Graph()
-        nets[h].add_nodes_from(range(net.n))
-        nets[h].add_edges_from(
-            (i, int(j))
-            for i in range(net.n)
-            for j in net.indices[net.indptr[i] : net.indptr[i + 1]]
+def with_scipy(n: int) -> Cascade:
+    """Return the cascade of matrix products."""
+    matrix = scipy_matrix(graph("ba", n))
+    return lambda gradient: (scipy_cascade(gradient, matrix), gradient)
+
+
+def torch_ways(options: TrainOptions) -> list[Way]:
+    """Return the peers, which need torch."""
+    tasks = [Run(options, h, s) for h in options.hidden for s in range(options.seeds)]
+    found = [
+        Way("torch, no cascade", lambda: [torch_run(task, None) for task in tasks], warm=False)
+    ]
+    for name, make in (("scipy.sparse", with_scipy), ("networkx loops", with_networkx)):
+        cascades = {h: make(4 * h + 1) for h in options.hidden}
+        found.append(
+            Way(
+                f"torch + {name}",
+                lambda cascades=cascades: [torch_run(task, cascades[task.width]) for task in tasks],
+                warm=False,
+            )
         )
-    ways: dict[str, Callable[[], object]] = {
-        "grokcrit, 1 thread": lambda: list(runs(options, threads=1)),
-        "grokcrit, 2 threads": lambda: list(runs(options, threads=2)),
-        "torch, no cascade": lambda: [torch_run(task, None) for task in tasks],
-        "torch + networkx loops": lambda: [torch_run(task, nets[task.width]) for task in tasks],
-    }
-    ways["grokcrit, 1 thread"]()  # compile
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    results: dict[str, object] = {}
-    for _ in range(given.rounds):
-        for name, way in ways.items():
-            spent, results[name] = timed(way)
-            seconds[name].append(spent)
-    ours = np.concatenate([t["size"].to_numpy() for t in results["grokcrit, 1 thread"]])
-    theirs = np.concatenate(results["torch + networkx loops"])
-    print(f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"{len(tasks)} runs x {options.epochs} epochs, {given.rounds} rounds, median (spread)")
-    fast = statistics.median(seconds["grokcrit, 2 threads"])
-    for name, spent in seconds.items():
-        middle = statistics.median(spent)
-        print(
-            f"{name:26s} {middle:8.2f} s ({min(spent):.2f} to {max(spent):.2f})"
-            f"  {middle / fast:6.1f} x ours on 2 threads"
+    return found
+
+
+def run(
+    rounds: int, hidden: tuple[int, ...] = HIDDEN, seeds: int = 6, epochs: int = 500
+) -> Section:
+    """Time the training of every run."""
+    section = Section("training")
+    options = TrainOptions(hidden=hidden, seeds=seeds, epochs=epochs)
+    ways = [
+        Way("grokcrit, 2 threads", lambda: list(runs(options, threads=2))),
+        Way("grokcrit, 1 thread", lambda: list(runs(options, threads=1))),
+    ]
+    if torch_or_none() is not None:
+        ways += torch_ways(options)
+    timed = measure(ways, rounds)
+    ours = timed["grokcrit, 2 threads"]
+    sizes = np.concatenate([table["size"].to_numpy() for table in ours.result])
+    for name, way in timed.items():
+        answer = None
+        if name.startswith("grokcrit"):
+            theirs = np.concatenate([table["size"].to_numpy() for table in way.result])
+        else:
+            theirs = np.concatenate(way.result)
+        if len(theirs):
+            answer, same = int(theirs.sum()), float((theirs == sizes).mean())
+            least = 1.0 if name.startswith("grokcrit") else MOST
+            section.check(same >= least, f"{name}: sizes equal ours in {same:.2%} of the epochs")
+        work = {"work": len(sizes), "unit": "epochs"}
+        section.rows.append(
+            row(section.name, 4 * max(HIDDEN) + 1, way, ours, answer=answer, **work)
         )
-    agreement = float((ours == theirs).mean())
-    print(f"avalanche sizes equal to torch + networkx: {agreement:.2%} of {len(ours)} epochs")
-
-
-if __name__ == "__main__":
-    main()
+    return section

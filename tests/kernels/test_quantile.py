@@ -93,21 +93,17 @@ def adversary(n, rounds):
         return np.inf if np.isnan(value) else value
 
     for _ in range(rounds):
-        three = [left, (left + n - 1) // 2, n - 1]
+        three = [left, (left + n) // 2, n - 1]
         for position in [p for p in three if at(p) == np.inf][:2]:
             values[place[position]] = frozen
             frozen += 1
         pivot = sorted(at(p) for p in three)[1]
-        i, j = left, n - 1
-        while i <= j:
-            while at(i) < pivot:
-                i += 1
-            while at(j) > pivot:
-                j -= 1
-            if i <= j:
-                place[i], place[j] = place[j], place[i]
-                i, j = i + 1, j - 1
-        left = i
+        end = left
+        for i in range(left, n):
+            below = at(i) < pivot
+            place[i], place[end] = place[end], place[i]
+            end += below
+        left = end
     loose = np.flatnonzero(np.isnan(values))
     values[np.random.default_rng(n).permutation(loose)] = frozen + np.arange(len(loose))
     return values

@@ -230,11 +230,11 @@ def test_a_window_without_avalanches_has_no_exponent():
 @pytest.mark.parametrize("noise", [(0.3, 0.3), (0.4, 0.15)])
 def test_95_percent_intervals_of_12_runs_cover_95_percent(noise, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    import coverage_collapse
+    import collapse_coverage
 
     tables = 120
-    world = coverage_collapse.World(noise=noise)
-    results = coverage_collapse.collapses(world, 12, tables, resamples=400, root_seed=1)
-    hits = round(tables * coverage_collapse.covered(results, world.exponent))
+    world = collapse_coverage.World(noise=noise)
+    results = collapse_coverage.collapses(world, 12, tables, resamples=400, root_seed=1)
+    hits = round(tables * collapse_coverage.covered(results, world.exponent))
     low, high = stats.binom.ppf([0.0005, 0.9995], tables, 0.95)
     assert low <= hits <= high

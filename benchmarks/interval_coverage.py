@@ -1,7 +1,7 @@
 """How often nominal 95 % intervals hold the truth, on made tables whose truth is known.
 
-    python benchmarks/coverage.py              print the table that docs/coverage.md carries
-    python benchmarks/coverage.py --tables 200 a quick look
+    python benchmarks/interval_coverage.py              print the table that docs/coverage.md carries
+    python benchmarks/interval_coverage.py --tables 200 a quick look
 
 Eight sizes, snapshots every 10 epochs of 500. A run's size at epoch t is N^D(t), times a lognormal
 factor of the run (sigma 0.3), times lognormal noise of each snapshot (sigma 0.3), all of mean 1:

@@ -1,6 +1,6 @@
 """How often the interval of the collapse exponent covers, on tables whose D is known.
 
-    python benchmarks/coverage_collapse.py [--tables 1000] [--seeds 3,6,12,30] [--exponent 1.1]
+    python benchmarks/collapse_coverage.py [--tables 1000] [--seeds 3,6,12,30] [--exponent 1.1]
 
 A table has the default sizes N and about 40 snapshots a run: size = round(N^D R E), R lognormal,
 one for each run, and E = exp(0.3 t), t Student's with 5 degrees of freedom, one for each snapshot,
