@@ -1,6 +1,6 @@
 """How often nominal 95 % intervals hold the truth, on made tables whose truth is known.
 
-    python benchmarks/interval_coverage.py              print the table that docs/coverage.md carries
+    python benchmarks/interval_coverage.py              print the table of docs/coverage.md
     python benchmarks/interval_coverage.py --tables 200 a quick look
 
 Eight sizes, snapshots every 10 epochs of 500. A run's size at epoch t is N^D(t), times a lognormal

@@ -28,6 +28,9 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
+# Rows, and bytes, of a table in memory that make one block: enough blocks for all threads.
+BLOCK_ROWS = 4096
+BLOCK_BYTES = 2**24
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -104,7 +107,10 @@ class Inputs:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
                 self._admit(each.schema, where)
-                self.blocks.append(Block(where, each.num_rows, schema, partial(slices, each)))
+                self.blocks += [
+                    Block(where, part.num_rows, schema, partial(slices, part))
+                    for part in slices(each, each.column_names, block_rows(each))
+                ]
                 continue
             for path in parts_of(Path(each)):
                 footer, arrow = open_parquet(path)
@@ -225,6 +231,12 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     if footer.num_rows > ROWS_A_BYTE * length:
         raise TableError(f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes")
     return footer, arrow
+
+
+def block_rows(table: pa.Table) -> int:
+    """Return how many rows of a table in memory make a block."""
+    fit: int = BLOCK_BYTES * table.num_rows // max(table.nbytes, 1)
+    return max(1, min(BLOCK_ROWS, fit))
 
 
 def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.Table]:

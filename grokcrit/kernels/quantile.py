@@ -41,7 +41,8 @@ def select(values: Array, rank: Int) -> None:
     rank
         0 to ``len(values) - 1``.
     """
-    left, right = np.int64(0), np.int64(len(values))
+    left: Int = np.int64(0)
+    right: Int = np.int64(len(values))
     patience = 64
     while right - left > 1:
         patience -= 1

@@ -35,8 +35,8 @@ from grokcrit.surrogates import surrogate as make_surrogate
 from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
 from grokcrit.vocabulary import SURROGATES
 
-# Entries of the snapshots that a thread reads at once, or one snapshot: 4 MiB of float64.
-CHUNK = 2**19
+# Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
+CHUNK = 2**21
 
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
@@ -280,8 +280,11 @@ def surrogates_of(
     gradients: npt.NDArray[np.floating], run: pa.Table, probe: Probe, tensors: list[int], seed: int
 ) -> npt.NDArray[np.floating]:
     """Return the snapshots that a probe cascades, one a row; they may be overwritten."""
-    copies = np.empty_like(gradients)
+    copies = gradients.copy()
+    if probe.surrogate == "none":
+        return copies
     settings = probe.cascade
+    seeds, epochs = run["seed"].to_pylist(), run["epoch"].to_pylist()
     for row in range(len(gradients)):
         # A graph's null is drawn for that graph: graphs are compared on independent draws.
         rng = stream(
@@ -292,8 +295,8 @@ def surrogates_of(
             settings.degree,
             settings.graph_seed,
             gradients.shape[1],
-            run["seed"][row].as_py(),
-            run["epoch"][row].as_py(),
+            seeds[row],
+            epochs[row],
         )
         copies[row] = make_surrogate(probe.surrogate, gradients[row], rng, tensors)
     return copies
