@@ -114,7 +114,8 @@ def _nullable(column: Column) -> Column:
 TRAIN = Schema(
     "train",
     1,
-    "One row a run and epoch, sorted by width, seed, epoch; a row group a run. The cascade "
+    "One row a run and epoch, sorted by width, seed, epoch; a row group a run, or several where it "
+    "is large. The cascade "
     "columns are the epoch's own cascade of the raw gradient on the training graph, null where "
     "no full gradient was taken.",
     (

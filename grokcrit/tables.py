@@ -28,9 +28,10 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
-# Rows, and bytes, of a table in memory that make one block: enough blocks for all threads.
+# Rows, and bytes, of a table in memory that make one block, enough blocks for all threads; bytes
+# of a row group, as they are in memory.
 BLOCK_ROWS = 4096
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**22
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -235,8 +236,13 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
 
 def block_rows(table: pa.Table) -> int:
     """Return how many rows of a table in memory make a block."""
+    return min(BLOCK_ROWS, rows_that_fit(table))
+
+
+def rows_that_fit(table: pa.Table) -> int:
+    """Return how many rows of a table make BLOCK_BYTES, at least 1."""
     fit: int = BLOCK_BYTES * table.num_rows // max(table.nbytes, 1)
-    return max(1, min(BLOCK_ROWS, fit))
+    return max(1, fit)
 
 
 def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.Table]:
@@ -430,12 +436,15 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
 
 
 def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write blocks of a schema into an open output, a row group each, and seal its footer."""
+    """Write blocks of a schema into an open output, and seal its footer.
+
+    A block is a row group, or several where it is large: readers hold one at a time.
+    """
     with pq.ParquetWriter(
         temporary, schema, compression="zstd", write_page_checksum=True
     ) as writer:
         for block in blocks:
-            writer.write_table(block, row_group_size=max(block.num_rows, 1))
+            writer.write_table(block, row_group_size=rows_that_fit(block))
         writer.add_key_value_metadata({"grokcrit-footer": BLANK_SEAL})
     with temporary.open("r+b") as file:
         footer, start, length = read_footer(file)

@@ -378,3 +378,49 @@ def test_gaussianize_is_never_replicated_for_it_draws_nothing(trained):
     table = grokcrit.avalanche(trained, surrogate=("gaussianize", "permute"), replicates=2)
     found = {(r["surrogate"], r["replicate"]) for r in table.to_pylist()}
     assert found == {("gaussianize", 0), ("permute", 0), ("permute", 1)}
+
+
+def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
+    """No more rows at once than make a block, whoever wrote the table, and the same avalanches."""
+    from pyarrow import parquet
+
+    from grokcrit import tables
+    from grokcrit.schemas import TRAIN
+    from grokcrit.stages import avalanche as stage
+    from grokcrit.stages import train as training
+
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(stage, "CHUNK", 2000)
+    chosen = training.TrainOptions(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
+    whole = grokcrit.train(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
+    own, other = tmp_path / "own.parquet", tmp_path / "other.parquet"
+    schema = TRAIN.recorded(training.record(chosen))
+    tables.write(own, training.runs(chosen), schema)
+    parquet.write_table(whole, other, row_group_size=10**6)
+    assert parquet.ParquetFile(own).num_row_groups > 4
+    assert parquet.ParquetFile(other).num_row_groups == 1
+    wanted = grokcrit.avalanche(whole, surrogate=("none", "permute"))
+    held = []
+    original = stage.gradients_of
+    monkeypatch.setattr(
+        stage, "gradients_of", lambda run: held.append(run.num_rows) or original(run)
+    )
+    for path in (own, other):
+        assert grokcrit.avalanche(path, surrogate=("none", "permute")).equals(wanted)
+    assert max(held) * 241 <= 2000
+
+
+def test_gaussian_avalanches_on_affine_graphs_are_as_large_as_on_stored_regular_ones():
+    """The synthetic control at one size: shares of N that topple, 40 draws on each of 4 graphs."""
+    shares = {}
+    for topology in ("affine", "random-regular"):
+        found = []
+        for seed in range(4):
+            graph = grokcrit.graph(topology, 1201, 6, seed)
+            rng = np.random.default_rng(seed)
+            found += [grokcrit.cascade(rng.standard_normal(1201), graph).size for _ in range(40)]
+        shares[topology] = np.array(found) / 1201
+    a, b = shares.values()
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    assert abs(a.mean() - b.mean()) < 4 * error
+    assert error < 0.002

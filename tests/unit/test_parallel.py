@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from grokcrit import parallel
 from grokcrit.errors import OptionError
 from grokcrit.parallel import StoppedError, in_order, thread_count
 
@@ -116,3 +117,42 @@ def test_threads_must_be_a_positive_number():
     for bad in (0, -2, 1.5):
         with pytest.raises(OptionError, match="threads"):
             thread_count(bad)
+
+
+def test_results_that_wait_for_their_turn_are_bounded_by_their_bytes(monkeypatch):
+    """The first task is slow: no more of the others are begun than fit into the window."""
+    monkeypatch.setattr(parallel, "WINDOW_BYTES", 100)
+    release, started = threading.Event(), []
+
+    def work(task, stop):
+        started.append(task)
+        if task == 0:
+            release.wait(20)
+        return task
+
+    def told(done, total):
+        if done == 5:
+            time.sleep(0.1)  # time for one too many to begin
+            begun.append(len(started))
+            release.set()
+
+    begun = []
+    made = parallel.in_order(
+        work, list(range(30)), cost=lambda t: 1, size=lambda t: 15, threads=2, progress=told
+    )
+    assert list(made) == list(range(30))
+    assert begun == [6], "six of 15 bytes are within 100, a seventh is not"
+
+
+def test_tasks_larger_than_the_window_still_keep_every_thread_at_work(monkeypatch):
+    monkeypatch.setattr(parallel, "WINDOW_BYTES", 1)
+    together = threading.Barrier(3, timeout=20)
+    tasks = list(range(9))
+    made = parallel.in_order(
+        lambda t, stop: (together.wait(), t)[1],
+        tasks,
+        cost=lambda t: 1,
+        size=lambda t: 99,
+        threads=3,
+    )
+    assert list(made) == tasks
