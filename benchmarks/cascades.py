@@ -186,7 +186,7 @@ def prepared(gradient: np.ndarray, graph: grokcrit.Graph) -> Callable[[], int]:
     rule = kt.rule(graph.n, gradient.dtype, options)
     work = kt.work(graph.n, gradient.dtype, STEPS)
     target = np.empty_like(gradient)
-    return lambda: kernel.cascade(gradient, target, graph.network, rule, work, -1.0).size
+    return lambda: kernel.counted(gradient, target, graph.network, rule, work)[2]
 
 
 def ways(gradient: np.ndarray, graph: grokcrit.Graph, rows: Rows) -> list[Way]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import struct
 import threading
@@ -20,11 +21,15 @@ import numpy.typing as npt
 Rows: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 T = TypeVar("T")
 
-# A file is: this head (what it is, bytes an entry, lengths), indptr, indices, checksum.
+# A file is: this head (what it is, bytes an entry, lengths), indptr, indices, and a checksum of all
+# of that and of the name: a file under another's name is no better than a damaged one.
 MAGIC = b"grokcrit graph 1"
 HEAD = struct.Struct("<16sQQQ")
 CHECKSUM = 4
 ENDING = ".graph"
+# Names of our own files: no other is ever removed, wherever the user puts the folder.
+WHOLE = re.compile(r"[a-z-]+(-\d+){3}(-igraph[\w.]+)?\.graph")
+HALF = re.compile(r"\.grokcrit-[0-9a-f]{16}\.tmp")
 # Bytes that the folder may hold: two graphs of 1e8 nodes, or 160,000 of 2,001.
 DISK_LIMIT = 8 * 2**30
 # Bytes of graphs that a process keeps besides the one used last.
@@ -74,8 +79,10 @@ def load(name: str) -> Rows | None:
     """Return the rows kept under a name; None where there are none, or they are damaged."""
     try:
         path = folder() / (name + ENDING)
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
-            rows = read(file)
+            rows = read(file, name)
         if rows is None:
             path.unlink()
         else:
@@ -85,7 +92,7 @@ def load(name: str) -> Rows | None:
     return rows
 
 
-def read(file: BinaryIO) -> Rows | None:
+def read(file: BinaryIO, name: str) -> Rows | None:
     """Read rows and hold them to their checksum; None where they are not what was written."""
     head = file.read(HEAD.size)
     if len(head) < HEAD.size:
@@ -96,7 +103,7 @@ def read(file: BinaryIO) -> Rows | None:
         return None
     kind = np.int32 if itemsize == 4 else np.int64
     indptr, indices = (np.fromfile(file, kind, length) for length in lengths)
-    return (indptr, indices) if file.read() == checksum(head, (indptr, indices)) else None
+    return (indptr, indices) if file.read() == checksum(name, head, (indptr, indices)) else None
 
 
 def save(name: str, rows: Rows) -> None:
@@ -110,23 +117,23 @@ def save(name: str, rows: Rows) -> None:
         if sum(part.nbytes for part in rows) > DISK_LIMIT // 2:
             return
         kept.mkdir(parents=True, exist_ok=True)
-        temporary = kept / f".{secrets.token_hex(8)}.tmp"
+        temporary = kept / f".grokcrit-{secrets.token_hex(8)}.tmp"
         try:
             with temporary.open("xb") as file:
                 head = HEAD.pack(MAGIC, rows[0].itemsize, *map(len, rows))
                 file.write(head)
                 for part in rows:
                     part.tofile(file)
-                file.write(checksum(head, rows))
+                file.write(checksum(name, head, rows))
             temporary.replace(kept / (name + ENDING))
         finally:
             temporary.unlink(missing_ok=True)
         tidy(kept)
 
 
-def checksum(head: bytes, rows: Rows) -> bytes:
-    """Return the CRC-32 of the head and both arrays."""
-    found = zlib.crc32(head)
+def checksum(name: str, head: bytes, rows: Rows) -> bytes:
+    """Return the CRC-32 of the name, the head and both arrays."""
+    found = zlib.crc32(name.encode() + head)
     for part in rows:
         found = zlib.crc32(part.data, found)
     return found.to_bytes(CHECKSUM, "little")
@@ -138,9 +145,9 @@ def tidy(kept: Path) -> None:
     for path in kept.iterdir():
         with suppress(OSError):  # another process may remove it first
             found = path.stat()
-            if path.suffix == ".tmp" and time.time() - found.st_mtime > STALE:
+            if HALF.fullmatch(path.name) and time.time() - found.st_mtime > STALE:
                 path.unlink()
-            elif path.suffix == ENDING:
+            elif WHOLE.fullmatch(path.name):
                 files.append((found.st_mtime_ns, found.st_size, path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from grokcrit.kernels.accelerate import jit
@@ -205,6 +207,19 @@ def cascade(
         count = marked_nodes(work.marked, work.frontier)
     area = count_and_clear(work.toppled)
     return Counts(finite, theta, size, area, duration, peak, truncated, transported)
+
+
+@jit
+def counted(
+    source: Array, gradient: Array, network: Network, rule: Rule, work: Work
+) -> tuple[bool, Any, Int, Int, Int, Int, bool, float]:
+    """Run one cascade for Python: ``cascade``, its counts as a plain tuple.
+
+    To make a NamedTuple numba runs Python code, and crashes where a signal's handler raises in it.
+    """
+    c = cascade(source, gradient, network, rule, work, -1.0)
+    counts = c.size, c.area, c.duration, c.peak
+    return (c.finite, c.threshold, *counts, c.truncated, c.transported)
 
 
 @jit

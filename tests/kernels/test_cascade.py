@@ -405,10 +405,10 @@ def test_nothing_is_compiled_after_the_first_call_of_each_precision():
     values = np.random.default_rng(0).standard_normal(122)
     for dtype in (np.float32, np.float64):
         grokcrit.cascade(values[:61].astype(dtype), graph)
-    variants = len(kernel.cascade.signatures) if hasattr(kernel.cascade, "signatures") else 0
+    variants = len(getattr(kernel.counted, "signatures", ()))
     frozen = values[:61].copy()
     frozen.setflags(write=False)
     for gradient in (frozen, values[::2], values[:61].tolist(), values[:61].astype(np.float32)):
         for each in (graph, ring):
             grokcrit.cascade(gradient, each, alpha=0.2, rule="reset", max_steps=3)
-    assert len(getattr(kernel.cascade, "signatures", ())) == variants
+    assert len(getattr(kernel.counted, "signatures", ())) == variants

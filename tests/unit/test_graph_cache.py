@@ -76,7 +76,7 @@ def test_a_change_of_any_byte_is_noticed(kept):
     for place in rng.choice(len(whole), 300, replace=False).tolist():
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with path.open("rb") as file:
-            rows = graph_cache.read(file)
+            rows = graph_cache.read(file, path.stem)
         assert rows is None
 
 
@@ -114,13 +114,16 @@ def test_what_is_larger_than_half_the_limit_is_not_kept(kept, monkeypatch):
 
 def test_files_of_processes_that_died_are_removed_in_time(kept):
     kept.mkdir()
-    old, young = kept / ".a.tmp", kept / ".b.tmp"
-    for path in (old, young):
+    old, young = (kept / f".grokcrit-{k:016x}.tmp" for k in range(2))
+    foreign = kept / "mine.tmp"
+    for path in (old, young, foreign):
         path.write_bytes(b"half")
-    os.utime(old, (time.time() - 2 * graph_cache.STALE,) * 2)
+    for path in (old, foreign):
+        os.utime(path, (time.time() - 2 * graph_cache.STALE,) * 2)
     fresh(*ASKED)
     assert not old.exists()
     assert young.exists()
+    assert foreign.exists(), "not ours"
 
 
 def test_processes_that_make_the_same_graph_at_once_all_get_it_whole(kept):
@@ -165,3 +168,11 @@ def test_one_thing_larger_than_the_limit_is_held_until_the_next():
     held = Recent(10)
     held.get("large", lambda: ("x", 100))
     assert held.get("large", lambda: pytest.fail("made again")) == "x"
+
+
+def test_a_file_under_the_name_of_another_graph_is_not_taken_for_it(kept):
+    small, large = fresh("ba", 81, 6, 0), fresh("ba", 121, 6, 0)
+    paths = {path.name.split("-")[1]: path for path in kept.glob("*.graph")}
+    paths["121"].write_bytes(paths["81"].read_bytes())
+    assert equal(fresh("ba", 121, 6, 0), large)
+    assert equal(fresh("ba", 81, 6, 0), small)

@@ -174,3 +174,42 @@ def test_a_cascade_allocates_its_result_and_little_more():
     # The result; frontier and sent, of n entries, touched as far as nodes topple; two bitmaps.
     assert copied < (4 + 4 + 4 + 0.25) * n + 200_000
     assert overwritten < (4 + 4 + 0.25) * n + 200_000
+
+
+def test_a_handler_that_runs_or_raises_at_any_moment_harms_nothing():
+    """A timer interrupts a loop of cascades thousands of times, in a process of its own."""
+    import subprocess
+    import sys
+
+    code = """
+import signal, time
+import numpy as np
+import grokcrit
+graphs = [grokcrit.graph("ring", n, 4) for n in (50, 5011)]
+values = [np.random.default_rng(n).standard_normal(n) for n in (50, 5011)]
+wanted = [grokcrit.cascade(v, g).activity.tolist() for v, g in zip(values, graphs)]
+class Rings(Exception): pass
+count = 0
+def handler(*_):
+    global count
+    count += 1
+    k = count % 2
+    assert grokcrit.cascade(values[k], graphs[k]).activity.tolist() == wanted[k]
+    if count % 3 == 0:
+        raise Rings
+signal.signal(signal.SIGALRM, handler)
+end = time.time() + 3
+while time.time() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+        while time.time() < end:
+            for v, g, w in zip(values, graphs, wanted):
+                assert grokcrit.cascade(v, g).activity.tolist() == w
+    except Rings:
+        pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(count)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
