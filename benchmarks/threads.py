@@ -15,7 +15,7 @@ from measure import Section, Way, measure, paired, row
 import grokcrit
 from grokcrit.kernels.accelerate import jit
 
-WIDE = {"hidden": (25000, 25001, 25002, 25003), "seeds": 2, "epochs": 20, "snapshot_every": 2}
+WIDE = {"hidden": (25000, 25001, 25002, 25003), "seeds": 8, "epochs": 20, "snapshot_every": 2}
 STEPS = 20_000_000
 ONE, TWO = "bound: arithmetic, 1 thread", "bound: arithmetic, 2 threads"
 

@@ -28,10 +28,11 @@ TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
 # A damaged footer can promise any number of rows; ours never hold more than this many a byte.
 ROWS_A_BYTE = 10
-# Rows, and bytes, of a table in memory that make one block, enough blocks for all threads; bytes
-# of a row group, as they are in memory.
+# Rows, and bytes, of a table in memory that make one block, enough blocks for all threads.
 BLOCK_ROWS = 4096
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**23
+# Bytes of a row group, as they are in memory: a thread holds one.
+GROUP_BYTES = 2**22
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -236,12 +237,12 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
 
 def block_rows(table: pa.Table) -> int:
     """Return how many rows of a table in memory make a block."""
-    return min(BLOCK_ROWS, rows_that_fit(table))
+    return min(BLOCK_ROWS, rows_that_fit(table, BLOCK_BYTES))
 
 
-def rows_that_fit(table: pa.Table) -> int:
-    """Return how many rows of a table make BLOCK_BYTES, at least 1."""
-    fit: int = BLOCK_BYTES * table.num_rows // max(table.nbytes, 1)
+def rows_that_fit(table: pa.Table, size: int) -> int:
+    """Return how many rows of a table make that many bytes, at least 1."""
+    fit: int = size * table.num_rows // max(table.nbytes, 1)
     return max(1, fit)
 
 
@@ -332,8 +333,11 @@ def normalised(block: pa.Table, schema: Schema) -> pa.Table:
     for column in schema.columns:
         if column.optional and column.name not in block.column_names:
             block = block.append_column(column.name, pa.nulls(block.num_rows, column.type))
-    fields = [pa.field(c.name, plain_type(block.schema.field(c.name).type)) for c in schema.columns]
-    return block.select([c.name for c in schema.columns]).cast(pa.schema(fields))
+    found = block.select([c.name for c in schema.columns])
+    plain = pa.schema([pa.field(field.name, plain_type(field.type)) for field in found.schema])
+    if found.schema.equals(plain):
+        return found.replace_schema_metadata(None)
+    return found.cast(plain)
 
 
 def check_values(block: pa.Table, schema: Schema, where: str) -> None:
@@ -343,13 +347,13 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         if not column.nullable and values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
-        wrong = None
-        if pa.types.is_floating(values.type):
+        least = None if column.minimum is None else pc.min(values).as_py()
+        low = least is not None and least < column.minimum
+        real = pa.types.is_floating(values.type)
+        if low or (real and pc.any(pc.invert(pc.is_finite(values))).as_py()):
             wrong = pc.invert(pc.is_finite(values))
-        if column.minimum is not None:
-            below = pc.less(values, column.minimum)
-            wrong = below if wrong is None else pc.or_(wrong, below)
-        if wrong is not None and pc.any(wrong).as_py():
+            if column.minimum is not None:
+                wrong = pc.or_(wrong, pc.less(values, column.minimum))
             row = pc.index(wrong, True).as_py()
             raise TableError(
                 f"{where}: column '{column.name}' is {values[row].as_py()} in "
@@ -444,7 +448,7 @@ def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None
         temporary, schema, compression="zstd", write_page_checksum=True
     ) as writer:
         for block in blocks:
-            writer.write_table(block, row_group_size=rows_that_fit(block))
+            writer.write_table(block, row_group_size=rows_that_fit(block, GROUP_BYTES))
         writer.add_key_value_metadata({"grokcrit-footer": BLANK_SEAL})
     with temporary.open("r+b") as file:
         footer, start, length = read_footer(file)
@@ -505,7 +509,8 @@ def split(table: pa.Table, names: Sequence[str]) -> list[pa.Table]:
         return []
     changed = np.zeros(table.num_rows, bool)
     for name in names:
-        values = table[name].to_numpy(zero_copy_only=False)
-        changed[1:] |= values[1:] != values[:-1]
+        before, after = table[name].slice(0, table.num_rows - 1), table[name].slice(1)
+        one_is_null = pc.xor(pc.is_null(after), pc.is_null(before))
+        changed[1:] |= pc.coalesce(pc.not_equal(after, before), one_is_null).to_numpy()
     starts = [0, *np.flatnonzero(changed).tolist(), table.num_rows]
     return [table.slice(a, b - a) for a, b in itertools.pairwise(starts)]

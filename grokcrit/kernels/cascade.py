@@ -224,7 +224,8 @@ def counted(
 
 @jit
 def cascades(
-    gradients: Array,
+    sources: Array,
+    gradient: Array,
     network: Network,
     rule: Rule,
     work: Work,
@@ -233,23 +234,33 @@ def cascades(
     truncated: Array,
     transported: Array,
     activity: Array,
-) -> None:
-    """Run the cascade of every row of ``gradients``, each with its own threshold, in place.
+) -> bool:
+    """Run the cascade of every row of ``sources``, each with its own threshold.
 
     Parameters
     ----------
-    gradients
-        Shape (m, n), finite; redistributed in place.
+    sources
+        Shape (m, n).
+    gradient
+        Shape (n,), scratch: left with the redistributed values of the last row.
     theta, truncated, transported
         Shape (m,); filled.
     counts
         Shape (m, 4): size, area, duration, peak; filled.
     activity
         Shape (m, max_steps): topplings of each step; filled up to the duration.
+
+    Returns
+    -------
+    bool
+        Whether all values are finite; if not, nothing else means anything.
     """
-    for m in range(len(gradients)):
+    for m in range(len(sources)):
         hint = 0.85 * theta[m - 1] if m > 0 else -1.0
-        c = cascade(gradients[m], gradients[m], network, rule, work, hint)
+        c = cascade(sources[m], gradient, network, rule, work, hint)
+        if not c.finite:
+            return False
         theta[m], truncated[m], transported[m] = c.threshold, c.truncated, c.transported
         counts[m, 0], counts[m, 1], counts[m, 2], counts[m, 3] = c.size, c.area, c.duration, c.peak
         activity[m, : c.duration] = work.activity[: c.duration]
+    return True

@@ -275,8 +275,11 @@ def test_many_rows_at_once_equal_each_alone(dtype, rule):
     m = len(rows)
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.full((m, 6), -1)
-    kernel.cascades(
+    last = np.empty_like(rows[0])
+    before = rows.copy()
+    assert kernel.cascades(
         rows,
+        last,
         problem.graph.network,
         kt.rule(130, dtype, problem.options),
         kt.work(130, dtype, 6),
@@ -292,8 +295,8 @@ def test_many_rows_at_once_equal_each_alone(dtype, rule):
         assert truncated[k] == one["truncated"]
         assert transported[k] == one["transported"]
         assert activity[k, : counts[k, 2]].tolist() == one["activity"]
-        assert rows[k].tobytes() == one["gradient"].tobytes()
-    assert rows.dtype == dtype
+    assert last.tobytes() == alone[-1]["gradient"].tobytes()
+    assert rows.tobytes() == before.tobytes()
 
 
 def test_a_pulse_on_a_ring_spreads_as_pascals_triangle():

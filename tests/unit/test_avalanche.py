@@ -389,7 +389,7 @@ def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
     from grokcrit.stages import avalanche as stage
     from grokcrit.stages import train as training
 
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(tables, "GROUP_BYTES", 20_000)
     monkeypatch.setattr(stage, "CHUNK", 2000)
     chosen = training.TrainOptions(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     whole = grokcrit.train(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
