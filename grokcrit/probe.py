@@ -113,13 +113,7 @@ def cascade(
     if graph.n <= SMALL:
         _held.scratch = wanted, settled, work
     if not counts.finite:
-        where = next(
-            first + int(np.argmin(np.isfinite(part)))
-            for first in range(0, graph.n, CHUNK)
-            for part in [source[first : first + CHUNK]]
-            if not np.isfinite(part).all()
-        )
-        raise TableError(f"the gradient is {source[where]} at entry {where}; it must be finite")
+        check_finite(source)
     return CascadeResult(
         int(counts.size),
         int(counts.area),
@@ -169,6 +163,15 @@ def source_and_values(
     source = source.view()
     source.setflags(write=False)
     return source, values
+
+
+def check_finite(source: Values) -> None:
+    """Raise TableError at the first entry that is not finite; look at a few at a time."""
+    for first in range(0, len(source), CHUNK):
+        finite = np.isfinite(source[first : first + CHUNK])
+        if not finite.all():
+            where = first + int(np.argmin(finite))
+            raise TableError(f"the gradient is {source[where]} at entry {where}; it must be finite")
 
 
 def mapped(path: str | os.PathLike[str]) -> Values:

@@ -21,7 +21,9 @@ def avalanche(
     train: Annotated[
         list[Path],
         typer.Argument(
-            metavar="TRAIN...", readable=False, help="Train tables, or folders of their parts."
+            metavar="TRAIN...",
+            readable=False,
+            help="Train tables, folders of their parts, or .npy gradients.",
         ),
     ],
     topology: probing.Topologies = None,
@@ -59,7 +61,8 @@ def avalanche(
 ) -> None:
     """Run the cascade of every snapshot. Makes avalanche.parquet.
 
-    Options not given are as in training. Lists are multiplied out, a case each.
+    Options not given are as in training. Lists are multiplied out, a case each. A .npy file is a
+    gradient: its width is its length, its seed its place among the files of that length.
 
     \b
     Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit import provenance
+from grokcrit.counting import (
+    COPIED,
+    Counted,
+    Probe,
+    check_finite,
+    count,
+    name_of,
+    surrogates_of,
+    table_of,
+    worthless,
+)
 from grokcrit.errors import TableError
+from grokcrit.gradient_files import CASE as FILES
+from grokcrit.gradient_files import GradientFile, file_avalanches, gradient_files, is_gradient_file
 from grokcrit.graphs import graph_of
-from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.options import (
     CascadeOptions,
@@ -28,10 +41,8 @@ from grokcrit.options import (
     settle,
 )
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, TRAIN
 from grokcrit.surrogates import DETERMINISTIC
-from grokcrit.surrogates import surrogate as make_surrogate
 from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
 from grokcrit.vocabulary import SURROGATES
 
@@ -41,18 +52,6 @@ CHUNK = 2**21
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
 Networks: TypeAlias = Callable[[CascadeOptions, int], kt.Network]
-# Columns of the avalanche table that are the snapshot's, and that are the probe's.
-COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch")
-PROBED = (
-    "topology",
-    "degree",
-    "graph_seed",
-    "surrogate",
-    "replicate",
-    "alpha",
-    "quantile",
-    "rule",
-)
 LISTED = ("topology", "graph_seed", "alpha", "quantile", "rule")
 
 
@@ -103,28 +102,6 @@ class AvalancheOptions:
         ]
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One way to look at a snapshot."""
-
-    cascade: CascadeOptions
-    surrogate: str
-    replicate: int
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What one probe counted on some snapshots of one run."""
-
-    rows: pa.Table  # which snapshots, m
-    probe: Probe
-    theta: npt.NDArray[np.float64]  # (m,)
-    counts: npt.NDArray[np.int64]  # (m, 4): size, area, duration, peak
-    truncated: npt.NDArray[np.bool_]  # (m,)
-    transported: npt.NDArray[np.float64]  # (m,)
-    activity: npt.NDArray[np.int64]  # the topplings of each step, one snapshot after the other
-
-
 def avalanche(
     tables: TableLike | Sequence[TableLike],
     *,
@@ -133,16 +110,19 @@ def avalanche(
     cache: bool = True,
     **options: Any,
 ) -> pa.Table:
-    """Run the cascade of every snapshot in one or several train tables.
+    """Run the cascade of every snapshot in one or several train tables, or in .npy files.
 
     Parameters
     ----------
     tables
-        Schema ``train/1``; pyarrow Tables, files, or folders of parts.
+        Schema ``train/1``; pyarrow Tables, files, or folders of parts. Files whose names end in
+        .npy hold a gradient each: the task and the case are then ``npy``, the width is the length,
+        the seed the place among the files of that length, the epoch 0.
     threads
-        How many row groups at once; None for all cores. Changes no bit of the result.
+        How many row groups or .npy files at once, each in memory; None for all cores. Changes no
+        bit of the result.
     progress
-        Called with (row groups done, in all).
+        Called with (row groups and files done, in all).
     cache
         Whether to keep graphs on disk, and take them from there.
     **options
@@ -161,16 +141,33 @@ def avalanche(
         A gradient that is not finite or not of length n_params; the same snapshot twice.
     """
     chosen = AvalancheOptions(**options)
-    inputs = Inputs(tables, TRAIN.only((*COPIED, "gradient")))
-    cases, widths = inputs.cases, inputs.widths
+    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    files = gradient_files([each for each in several if is_gradient_file(each)])
+    given = [each for each in several if not is_gradient_file(each)]
+    inputs = Inputs(given, TRAIN.only((*COPIED, "gradient"))) if given or not files else None
+    records = inputs.records if inputs else []
+    own = {FILES: dataclasses.asdict(CascadeOptions())} if files else {}
+    cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
+    widths = inputs.widths if inputs else {}
     record = provenance.record(
-        AVALANCHE.name, resolved(chosen, cases), root_seed=chosen.seed, inputs=inputs.records
+        AVALANCHE.name,
+        resolved(chosen, cases),
+        root_seed=chosen.seed,
+        inputs=records,
+        cases=own,
     )
     networks = partial(network_of, cache=cache)
+
+    def work(task: Block | GradientFile, stop: Stop) -> list[Counted]:
+        if isinstance(task, GradientFile):
+            return file_avalanches(task, chosen.probes(own[FILES]), chosen.seed, cache, stop)
+        return block_avalanches(task, cases, widths, chosen, networks, stop)
+
+    tasks: list[Block | GradientFile] = [*(inputs.blocks if inputs else []), *files]
     results = in_order(
-        lambda block, stop: block_avalanches(block, cases, widths, chosen, networks, stop),
-        inputs.blocks,
-        cost=lambda block: block.rows,
+        work,
+        tasks,
+        cost=lambda task: task.rows,
         threads=threads,
         progress=progress,
     )
@@ -282,27 +279,6 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
     return values
 
 
-def name_of(run: pa.Table, row: int) -> str:
-    """Name a snapshot of a run."""
-    return ", ".join(f"{name} {run[name][row]}" for name in ("case", "width", "seed", "epoch"))
-
-
-def worthless(run: pa.Table, row: int, what: str) -> TableError:
-    """Say that a snapshot holds what is no number."""
-    return TableError(
-        f"the gradient of {name_of(run, row)} holds {what}; "
-        "nothing was computed from it: leave the run out, or train it again"
-    )
-
-
-def check_finite(gradients: npt.NDArray[np.floating], run: pa.Table) -> None:
-    """Raise TableError at the first snapshot of a run that holds NaN or infinity."""
-    for row, values in enumerate(gradients):
-        finite = np.isfinite(values)
-        if not finite.all():
-            raise worthless(run, row, str(values[~finite][0]))
-
-
 def run_avalanches(
     run: pa.Table,
     probes: list[Probe],
@@ -323,91 +299,3 @@ def run_avalanches(
         snapshots = surrogates_of(gradients, run, probe, tensors, chosen.seed)
         found.append(count(snapshots, run, probe, networks(probe.cascade, n)))
     return found
-
-
-def surrogates_of(
-    gradients: npt.NDArray[np.floating], run: pa.Table, probe: Probe, tensors: list[int], seed: int
-) -> npt.NDArray[np.floating]:
-    """Return the snapshots that a probe cascades, one a row."""
-    if probe.surrogate == "none":
-        return gradients
-    copies = np.empty_like(gradients)
-    settings = probe.cascade
-    seeds, epochs = run["seed"].to_pylist(), run["epoch"].to_pylist()
-    for row in range(len(gradients)):
-        # A graph's null is drawn for that graph: graphs are compared on independent draws.
-        rng = stream(
-            probe.surrogate,
-            seed,
-            probe.replicate,
-            settings.topology,
-            settings.degree,
-            settings.graph_seed,
-            gradients.shape[1],
-            seeds[row],
-            epochs[row],
-        )
-        copies[row] = make_surrogate(probe.surrogate, gradients[row], rng, tensors)
-    return copies
-
-
-def count(
-    snapshots: npt.NDArray[np.floating], run: pa.Table, probe: Probe, network: kt.Network
-) -> Counted:
-    """Cascade every row.
-
-    Raises
-    ------
-    TableError
-        A snapshot that is not finite: the run and the epoch.
-    """
-    (m, n), settings = snapshots.shape, probe.cascade
-    theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
-    counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
-    finite = kernel.cascades(
-        snapshots,
-        np.empty(n, snapshots.dtype),
-        network,
-        kt.rule(n, snapshots.dtype, settings),
-        kt.work(n, snapshots.dtype, settings.max_steps, network.most),
-        theta,
-        counts,
-        truncated,
-        transported,
-        activity,
-    )
-    if not finite:
-        check_finite(snapshots, run)
-    within = np.arange(settings.max_steps) < counts[:, 2:3]
-    return Counted(
-        run.select(COPIED), probe, theta, counts, truncated, transported, activity[within]
-    )
-
-
-def table_of(found: Sequence[Counted]) -> pa.Table:
-    """Turn what was counted into one table, unsorted.
-
-    One table of all, not one of each run and probe joined: Arrow's calls hold Python's lock, and
-    took four times as long as the cascades of 24,048 snapshots of XOR networks.
-    """
-    which = np.repeat(np.arange(len(found)), [each.rows.num_rows for each in found])
-    counts = np.concatenate([each.counts for each in found])
-    durations = counts[:, 2]
-    offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
-    probes = [{**vars(each.probe), **vars(each.probe.cascade)} for each in found]
-    known = pa.concat_tables([each.rows for each in found])
-    columns = {
-        **{name: known[name] for name in COPIED},
-        **{name: pa.array([probe[name] for probe in probes]).take(which) for name in PROBED},
-        "threshold": np.concatenate([each.theta for each in found]),
-        "size": counts[:, 0],
-        "area": counts[:, 1],
-        "duration": durations,
-        "peak": counts[:, 3],
-        "truncated": np.concatenate([each.truncated for each in found]),
-        "activity": pa.ListArray.from_arrays(
-            offsets, np.concatenate([each.activity for each in found])
-        ),
-        "transported": np.concatenate([each.transported for each in found]),
-    }
-    return pa.table({name: columns[name] for name in AVALANCHE.arrow.names}).cast(AVALANCHE.arrow)

@@ -267,6 +267,7 @@ def test_the_same_run_twice_is_named_and_never_pooled(chain, tmp_path):
         assert "2 times" in sentence(grokcrit(stage, *source, cwd=tmp_path, code=1))
 
 
+@pytest.mark.slow
 def test_avalanches_that_no_column_tells_apart_are_never_pooled(tmp_path):
     for width, seed in ((4, 0), (8, 0), (16, 1)):
         options = ["--hidden", width, "--seeds", "1", "--epochs", "20"]
@@ -283,6 +284,7 @@ def test_avalanches_that_no_column_tells_apart_are_never_pooled(tmp_path):
     assert "different --max-steps (20 and 1)" in said
 
 
+@pytest.mark.slow
 def test_a_case_of_one_size_beside_a_good_one_has_rows_without_an_exponent(chain, tmp_path):
     odd = ["--hidden", "8", "--seeds", "2", "--epochs", "20", "--lr", "0.6"]
     grokcrit("train", *odd, "-o", "odd.parquet", cwd=tmp_path)
@@ -305,6 +307,7 @@ def test_an_output_among_the_parts_of_its_input_is_refused(chain, tmp_path):
     assert [p.name for p in (tmp_path / "parts").iterdir()] == ["train.parquet"]
 
 
+@pytest.mark.slow
 def test_a_null_of_other_runs_is_not_set_beside_the_data(chain, tmp_path):
     grokcrit("train", *SMALL[:2], "--seeds", "1", "--epochs", "120", cwd=tmp_path)
     null = ["--surrogate", "gaussian", "-o", "null.parquet"]

@@ -184,6 +184,7 @@ def test_width_is_another_name_for_hidden(tmp_path):
     assert pq.read_table(tmp_path / "a.parquet").equals(pq.read_table(tmp_path / "b.parquet"))
 
 
+@pytest.mark.slow
 def test_equal_command_lines_give_equal_files_under_source_date_epoch(tmp_path):
     written = []
     for _ in range(2):

@@ -342,7 +342,7 @@ def on_graph(graph, gradient, options):
     [
         ("ring", 3, 2),
         ("ring", 81, 6),
-        ("ring", 700, 600),
+        ("ring", 300, 280),
         ("lattice", 1, 4),
         ("lattice", 2, 4),
         ("lattice", 90, 4),

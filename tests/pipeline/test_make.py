@@ -36,6 +36,7 @@ def built(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_make_j2_builds_every_table_and_figure(built):
     names = {path.name for path in (built / "build").iterdir()}
     tables = {"avalanche", "fss", "bootstrap", "train-4", "train-8", "train-16"}
@@ -47,6 +48,7 @@ def test_make_j2_builds_every_table_and_figure(built):
     }
 
 
+@pytest.mark.slow
 def test_a_second_make_has_nothing_to_do(built):
     assert make(built, "-q", *TINY).returncode == 0
 
@@ -62,6 +64,7 @@ def test_a_newer_training_table_remakes_what_is_made_from_it_and_nothing_else(bu
     assert untouched == {"train-4.parquet", "train-16.parquet"}
 
 
+@pytest.mark.slow
 def test_one_width_a_target_gives_the_columns_of_all_widths_at_once(built, tmp_path):
     options = ["--hidden", "4,8,16", "--seeds", "2", "--epochs", "60"]
     grokcrit("train", *options, cwd=tmp_path)
@@ -74,6 +77,7 @@ def test_one_width_a_target_gives_the_columns_of_all_widths_at_once(built, tmp_p
         assert alone.equals(together)
 
 
+@pytest.mark.slow
 def test_a_folder_of_parts_is_one_table(built, tmp_path):
     (tmp_path / "parts").mkdir()
     for part in (built / "build").glob("train-*.parquet"):

@@ -21,6 +21,7 @@ def smoke(tmp_path_factory):
     return folder / "results", done
 
 
+@pytest.mark.slow
 def test_reproduce_fills_the_folder_with_tables_figures_and_claims(smoke):
     folder, done = smoke
     names = {path.name for path in folder.iterdir()}
@@ -33,6 +34,7 @@ def test_reproduce_fills_the_folder_with_tables_figures_and_claims(smoke):
     assert "[smoke]" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_claim_has_a_verdict_and_calibrated_rows_are_marked_as_no_evidence(smoke):
     folder, _ = smoke
     rows = json.loads((folder / "claims.json").read_text())
@@ -54,6 +56,7 @@ def test_every_claim_has_a_verdict_and_calibrated_rows_are_marked_as_no_evidence
             assert f"- {row['words']}" in page
 
 
+@pytest.mark.slow
 def test_the_verdict_on_an_exponent_follows_from_its_numbers(smoke):
     folder, _ = smoke
     for row in json.loads((folder / "claims.json").read_text()):

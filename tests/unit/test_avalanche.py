@@ -352,7 +352,7 @@ def test_permute_layers_moves_values_inside_each_tensor_of_the_network(trained, 
         seen.append((len(gradient), tuple(tensors)))
         return gradient
 
-    monkeypatch.setattr("grokcrit.stages.avalanche.make_surrogate", spy)
+    monkeypatch.setattr("grokcrit.counting.make_surrogate", spy)
     grokcrit.avalanche(trained, surrogate="permute-layers", threads=1)
     # W1 (h, 2), b1, W2, b2: N = 4 h + 1.
     assert {n: (n - 1) // 4 for n, _ in seen} == {13: 3, 21: 5, 33: 8, 49: 12, 81: 20}
