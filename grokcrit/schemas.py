@@ -73,7 +73,7 @@ class Schema:
 
 
 CASE = (
-    Column("task", pa.string(), "what was learnt: `xor`"),
+    Column("task", pa.string(), "what was learnt: `xor`, `modadd`, or as given; `npy`: a file"),
     Column("case", pa.string(), "label, or digest of the training options but width and seed"),
     Column("field", pa.string(), "what the vector is: `gradient`, `clipped-gradient`, `update`"),
 )
@@ -95,7 +95,12 @@ RUN = (
     Column("epoch", pa.int32(), "updates made so far; 0 is before the first", minimum=0),
 )
 GROK = Column(
-    "grok_epoch", pa.int32(), "first epoch from which accuracy stays 1; null: never", True, 0
+    "grok_epoch",
+    pa.int32(),
+    "first epoch from which accuracy stays 1 (`modadd`: first of test accuracy above 0.99); "
+    "null: never",
+    True,
+    0,
 )
 THRESHOLD = Column("threshold", pa.float64(), "theta, in the unit of the gradient", minimum=0)
 CASCADE = (
@@ -121,9 +126,9 @@ TRAIN = Schema(
     (
         *CASE,
         *RUN,
-        Column("loss", pa.float64(), "mean binary cross-entropy, nats"),
-        Column("train_accuracy", pa.float64(), "share of training patterns right", minimum=0),
-        Column("test_accuracy", pa.float64(), "share of test patterns right", minimum=0),
+        Column("loss", pa.float64(), "mean cross-entropy of the training patterns, nats", True),
+        Column("train_accuracy", pa.float64(), "share of training patterns right", True, 0),
+        Column("test_accuracy", pa.float64(), "share of test patterns right", True, 0),
         Column("weight_gini", pa.float64(), "Gini of abs(weights); null: all are 0", True, 0),
         *map(_nullable, (THRESHOLD, *CASCADE)),
         Column("deviation", pa.float64(), "||g' - g|| / ||g||, g' redistributed", True, 0),
@@ -136,6 +141,22 @@ TRAIN = Schema(
             "raw gradient, n_params entries; null but at snapshots",
             True,
             alternative=pa.list_(pa.float32()),
+        ),
+        Column(
+            "mirrored_accuracy",
+            pa.float64(),
+            "`modadd`: share right of test pairs (a, b) with (b, a) among the training pairs",
+            True,
+            0,
+            optional=True,
+        ),
+        Column(
+            "unmirrored_accuracy",
+            pa.float64(),
+            "`modadd`: share right of the other test pairs",
+            True,
+            0,
+            optional=True,
         ),
     ),
     ("case", "field", "width", "seed", "epoch"),

@@ -19,6 +19,7 @@ from grokcrit.options import INT32_MAX, TrainOptions, init_scale
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.rng import stream
 from grokcrit.schemas import TRAIN
+from grokcrit.train_rows import RunName, rows_of, tensors_of
 from grokcrit.vocabulary import ACTIVATIONS, GINI_OF
 
 XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -97,12 +98,7 @@ def record(options: TrainOptions) -> provenance.Record:
 
 def parameters(width: int) -> list[dict[str, Any]]:
     """Name, shape and offset of each tensor in the flat gradient."""
-    shapes = (("W1", [width, 2]), ("b1", [width]), ("W2", [1, width]), ("b2", [1]))
-    offsets = (0, 2 * width, 3 * width, 4 * width)
-    return [
-        {"name": name, "shape": shape, "offset": offset}
-        for (name, shape), offset in zip(shapes, offsets, strict=True)
-    ]
+    return tensors_of([("W1", [width, 2]), ("b1", [width]), ("W2", [1, width]), ("b2", [1])])
 
 
 def runs(
@@ -228,22 +224,15 @@ def grok_epochs(accuracy: npt.NDArray[np.float64]) -> tuple[int | None, int | No
 
 def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
     """Turn the record of a run into rows of the train table."""
-    options, rows = run.options, len(kept.loss)
+    options, epochs = run.options, np.arange(len(kept.loss))
     first, sustained = grok_epochs(kept.accuracy)
-    snapshot = (np.arange(rows) % options.snapshot_every == 0) & options.gradients
-    offsets = np.concatenate([[0], np.cumsum(snapshot)]).astype(np.int32) * np.int32(run.n_params)
-    columns = {
-        "task": pa.repeat(options.task, rows),
-        "case": pa.repeat(options.case, rows),
-        "field": pa.repeat("gradient", rows),
-        "width": pa.repeat(run.width, rows),
-        "n_params": pa.repeat(run.n_params, rows),
-        "seed": pa.repeat(run.seed, rows),
-        "epoch": np.arange(rows),
+    name = RunName(options.task, options.case, "gradient", run.width, run.n_params, run.seed)
+    snapshot = (epochs % options.snapshot_every == 0) & options.gradients
+    measured = {
         "loss": kept.loss,
         "train_accuracy": kept.accuracy,
         "test_accuracy": kept.accuracy,  # XOR has no test split
-        "weight_gini": pa.array(kept.gini, from_pandas=True),  # undefined where all weights are 0
+        "weight_gini": kept.gini,  # NaN where all weights are 0
         "threshold": kept.threshold,
         "size": kept.size,
         "area": kept.area,
@@ -251,14 +240,8 @@ def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
         "peak": kept.peak,
         "deviation": kept.deviation,
         "truncated": kept.truncated,
-        "grok_epoch_first": pa.array([first] * rows, pa.int32()),
-        "grok_epoch": pa.array([sustained] * rows, pa.int32()),
-        "gradient": pa.ListArray.from_arrays(
-            pa.array(offsets), kept.gradients.ravel(), mask=pa.array(~snapshot)
-        ),
+        "grok_epoch_first": first,
+        "grok_epoch": sustained,
     }
-    arrays = [
-        (a if isinstance(a, pa.Array) else pa.array(a)).cast(schema.field(name).type)
-        for name, a in columns.items()
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    rows = rows_of(name, epochs, kept.gradients, snapshot, measured)
+    return rows.replace_schema_metadata(schema.metadata)
