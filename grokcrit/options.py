@@ -100,8 +100,8 @@ class CascadeOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions(CascadeOptions):
-    """What a training depends on (METHOD, sections 3 and 4)."""
+class RunOptions(CascadeOptions):
+    """What the training of every task depends on."""
 
     task: str = "xor"
     hidden: tuple[int, ...] = vocabulary.SIZES
@@ -109,10 +109,7 @@ class TrainOptions(CascadeOptions):
     epochs: int = 500
     snapshot_every: int = 10
     lr: float = 0.5
-    activation: str = "tanh"
-    init: str = "uniform"
     probe: str = "inline"
-    gini_of: str = "output"
     gradients: bool = True
     seed: int = 0
     label: str | None = None
@@ -129,10 +126,7 @@ class TrainOptions(CascadeOptions):
         check_integer("epochs", self.epochs, 0)
         check_integer("snapshot_every", self.snapshot_every, 1)
         check_number("lr", self.lr, self.lr > 0, "above 0")
-        check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
-        init_scale(self.init)
         check_choice("probe", self.probe, vocabulary.PROBES)
-        check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
         check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.label is not None and not self.label.strip():
             raise OptionError("label", "must not be empty")
@@ -162,6 +156,94 @@ class TrainOptions(CascadeOptions):
             return self.label
         text = json.dumps(self.case_options, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """What a training on XOR depends on (METHOD, sections 3 and 4)."""
+
+    activation: str = "tanh"
+    init: str = "uniform"
+    gini_of: str = "output"
+
+    def __post_init__(self) -> None:
+        """Check every range."""
+        super().__post_init__()
+        check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
+        init_scale(self.init)
+        check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
+
+
+@dataclass(frozen=True)
+class ModaddOptions(RunOptions):
+    """What a training on modular addition depends on: a + b mod ``prime``.
+
+    ``model`` and ``split`` choose a recipe that groks; it gives the values that are None.
+    ``batch`` is the pairs of an update, 0 for all; ``snapshot_window`` the epochs around grokking
+    whose gradients are kept, in runs that grok.
+    """
+
+    task: str = "modadd"
+    model: str = "transformer"
+    prime: int = 59
+    split: str = "pairs"
+    train_fraction: float = 0.8
+    weight_decay: float = 1.0
+    probe: str = "shadow"
+    hidden: tuple[int, ...] = None  # type: ignore[assignment]  # these four: as in the recipe
+    epochs: int = None  # type: ignore[assignment]
+    lr: float = None  # type: ignore[assignment]
+    batch: int = None  # type: ignore[assignment]
+    snapshot_window: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take the recipe where nothing was given; check every range."""
+        check_choice("model", self.model, vocabulary.MODELS)
+        check_choice("split", self.split, vocabulary.SPLITS)
+        recipe = vocabulary.RECIPES[self.model, self.split]
+        settle(self, **{k: v for k, v in recipe.items() if getattr(self, k) is None})
+        super().__post_init__()
+        check_integer("prime", self.prime, 3, 2**15)
+        if any(self.prime % k == 0 for k in range(2, math.isqrt(self.prime) + 1)):
+            raise OptionError("prime", f"must be a prime, got {self.prime}")
+        inside = 0 < self.train_fraction < 1
+        check_number("train_fraction", self.train_fraction, inside, "between 0 and 1")
+        check_number("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
+        check_integer("batch", self.batch, 0)
+        if self.snapshot_window is not None:
+            check_integer("snapshot_window", self.snapshot_window, 1)
+        if self.model == "transformer":
+            for width in self.hidden:
+                if width % vocabulary.HEADS:
+                    raise OptionError(
+                        "hidden",
+                        f"must be a multiple of the {vocabulary.HEADS} heads, got {width}",
+                    )
+        settle(
+            self,
+            train_fraction=float(self.train_fraction),
+            weight_decay=float(self.weight_decay),
+        )
+
+
+def run_options(**given: Any) -> TrainOptions | ModaddOptions:
+    """Make the options of a training from those given.
+
+    Raises
+    ------
+    OptionError
+        One out of its range, or one that the task does not have.
+    """
+    task = given.get("task", "xor")
+    check_choice("task", task, vocabulary.TASKS)
+    kind, other = TrainOptions, ModaddOptions
+    if task == "modadd":
+        kind, other = ModaddOptions, TrainOptions  # type: ignore[assignment]
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in given:
+        if name not in known and name in {field.name for field in dataclasses.fields(other)}:
+            raise OptionError(name, f"is not an option of --task {task}")
+    return kind(**given)
 
 
 @dataclass(frozen=True)

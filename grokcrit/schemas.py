@@ -55,9 +55,13 @@ class Schema:
         """Arrow schema without metadata."""
         return pa.schema([pa.field(c.name, c.type, nullable=True) for c in self.columns])
 
-    def recorded(self, made: provenance.Record) -> pa.Schema:
-        """Arrow schema that carries a record."""
-        return self.arrow.with_metadata(provenance.encode(made))
+    def recorded(self, made: provenance.Record, single: bool = False) -> pa.Schema:
+        """Arrow schema that carries a record; ``single``: lists of float where that is allowed."""
+        fields = [
+            pa.field(c.name, c.alternative if single and c.alternative else c.type)
+            for c in self.columns
+        ]
+        return pa.schema(fields, provenance.encode(made))
 
     def only(self, names: Sequence[str]) -> Schema:
         """Return the schema with those columns alone, so that the others are never read."""

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-TASKS = ("xor",)
+TASKS = ("xor", "modadd")
+MODELS = ("transformer", "mlp")
+SPLITS = ("pairs", "sym")
+HEADS = 4
+# What groks on one core: docs/modadd.md. batch 0: all pairs.
+_TRANSFORMER = {"hidden": (32, 48, 64, 96, 128), "epochs": 500, "batch": 512}
+_MLP = {"hidden": (120, 192, 340, 680, 1200), "epochs": 500, "lr": 1e-2, "batch": 0}
+RECIPES = {
+    ("transformer", "pairs"): {**_TRANSFORMER, "lr": 1e-3},
+    ("transformer", "sym"): {**_TRANSFORMER, "lr": 3e-3},
+    ("mlp", "pairs"): _MLP,
+    ("mlp", "sym"): _MLP,
+}
 # In this order: a graph's random stream is named by its topology's place.
 TOPOLOGIES = (
     "ba",

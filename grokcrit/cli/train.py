@@ -9,10 +9,19 @@ import typer
 
 from grokcrit.cli import probe_options as probing
 from grokcrit.cli import shell as sh
-from grokcrit.options import TrainOptions
-from grokcrit.vocabulary import ACTIVATIONS, GINI_OF, INITS, PARAMETER_ORDERS, PROBES, SIZES, TASKS
+from grokcrit.options import ModaddOptions, TrainOptions, run_options
+from grokcrit.vocabulary import (
+    ACTIVATIONS,
+    GINI_OF,
+    INITS,
+    MODELS,
+    PARAMETER_ORDERS,
+    PROBES,
+    SIZES,
+    TASKS,
+)
 
-DEFAULTS = TrainOptions()
+DEFAULTS, MODADD = TrainOptions(), ModaddOptions()
 
 
 def train(
@@ -22,29 +31,81 @@ def train(
             "--hidden",
             "--width",
             metavar="<int>",
-            help=f"Hidden units; repeatable or 20,30,50.  [default: {','.join(map(str, SIZES))}]",
+            help="Hidden units, or d_model; repeatable or 20,30,50.  "
+            f"[default: {','.join(map(str, SIZES))}; modadd: of the recipe]",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each width.")] = DEFAULTS.seeds,
-    epochs: Annotated[int, typer.Option(help="Updates of each run.")] = DEFAULTS.epochs,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.  [default: 500]")] = None,
     snapshot_every: Annotated[
         int, typer.Option(help="Epochs between gradients kept.")
     ] = DEFAULTS.snapshot_every,
-    lr: Annotated[float, typer.Option(help="Learning rate of plain SGD.")] = DEFAULTS.lr,
-    activation: Annotated[
-        str, typer.Option(help=f"{', '.join(ACTIVATIONS)}.")
-    ] = DEFAULTS.activation,
-    init: Annotated[
-        str, typer.Option(help=f"{', '.join(INITS)}; normal:0.5 for sigma 0.5.")
-    ] = DEFAULTS.init,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate.  [default: xor 0.5; modadd: of the recipe]"),
+    ] = None,
     probe: Annotated[
-        str,
-        typer.Option(help=f"{', '.join(PROBES)}: train on the redistributed or the raw gradient."),
-    ] = DEFAULTS.probe,
-    task: Annotated[str, typer.Option(help=f"{', '.join(TASKS)}.")] = DEFAULTS.task,
+        str | None,
+        typer.Option(
+            help=f"{', '.join(PROBES)}: train on the redistributed or the raw gradient.  "
+            "[default: xor inline; modadd shadow]"
+        ),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help=f"{', '.join(TASKS)} (a + b mod a prime; needs torch).")
+    ] = DEFAULTS.task,
+    activation: Annotated[
+        str | None,
+        typer.Option(help=f"xor: {', '.join(ACTIVATIONS)}.  [default: {DEFAULTS.activation}]"),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help=f"xor: {', '.join(INITS)}; normal:0.5 for sigma 0.5.  [default: {DEFAULTS.init}]"
+        ),
+    ] = None,
     gini_of: Annotated[
-        str, typer.Option(help=f"Gini of which weights: {', '.join(GINI_OF)}.")
-    ] = DEFAULTS.gini_of,
+        str | None,
+        typer.Option(
+            help=f"xor: Gini of which weights: {', '.join(GINI_OF)}.  [default: {DEFAULTS.gini_of}]"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"modadd: {', '.join(MODELS)}.  [default: {MODADD.model}]"),
+    ] = None,
+    prime: Annotated[
+        int | None, typer.Option(help=f"modadd: the modulus.  [default: {MODADD.prime}]")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="modadd: pairs, or sym: (a, b) and (b, a) on one side, which leaks nothing.  "
+            f"[default: {MODADD.split}]"
+        ),
+    ] = None,
+    train_fraction: Annotated[
+        float | None,
+        typer.Option(help=f"modadd: share that trains.  [default: {MODADD.train_fraction}]"),
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="modadd: of AdamW; 0 is the control that does not grok.  "
+            f"[default: {MODADD.weight_decay:g}]"
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="modadd: pairs of an update, 0 for all.  [default: of the recipe]"),
+    ] = None,
+    snapshot_window: Annotated[
+        int | None,
+        typer.Option(
+            help="modadd: keep gradients of runs that grok only that many epochs around grokking."
+            "  [default: all]"
+        ),
+    ] = None,
     parameter_order: Annotated[
         str, typer.Option(help=f"Parameters on the graph: {', '.join(PARAMETER_ORDERS)}.")
     ] = DEFAULTS.parameter_order,
@@ -80,15 +141,15 @@ def train(
     \b
     Example:
       grokcrit train --hidden 20,30,50,75 --seeds 6 -o train.parquet
+      grokcrit train --task modadd --weight-decay 0 --label control -o control.parquet
     """
     given = dict(locals())
-    names = TrainOptions.__dataclass_fields__
-    chosen = {name: given[name] for name in names if name != "hidden"}
-    options = TrainOptions(hidden=sh.integers("hidden", hidden) or DEFAULTS.hidden, **chosen)
+    fields = {*TrainOptions.__dataclass_fields__, *ModaddOptions.__dataclass_fields__}
+    chosen = {name: given[name] for name in fields if given[name] is not None}
+    options = run_options(**chosen | sh.given(hidden=sh.integers("hidden", hidden)))
 
     from grokcrit import tables
     from grokcrit.parallel import thread_count
-    from grokcrit.schemas import TRAIN
     from grokcrit.stages import train as stage
     from grokcrit.summaries import RunLog, train_summary
 
@@ -96,5 +157,5 @@ def train(
     workers = thread_count(threads)
     with shell.progress("training", "runs") as progress:
         runs = stage.runs(options, threads=workers, progress=progress, cache=cache)
-        tables.write(out, log.tap(runs), TRAIN.recorded(stage.record(options)))
+        tables.write(out, log.tap(runs), stage.schema_of(options))
     shell.show(train_summary(log.runs), out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,8 +16,9 @@ from grokcrit.errors import OptionError, RunError
 from grokcrit.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
-from grokcrit.options import INT32_MAX, TrainOptions, init_scale
+from grokcrit.options import INT32_MAX, ModaddOptions, TrainOptions, init_scale, run_options
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.processes import in_processes, stopped
 from grokcrit.rng import stream
 from grokcrit.schemas import TRAIN
 from grokcrit.train_rows import RunName, rows_of, tensors_of
@@ -61,13 +63,16 @@ def train(
     Parameters
     ----------
     threads
-        How many runs at once; None for all cores. Changes no bit of the result.
+        How many runs at once; None for all cores. Changes no bit of the result. Runs of modular
+        addition are processes: a program that trains them starts under
+        ``if __name__ == "__main__":``.
     progress
         Called with (runs done, runs in all).
     cache
         Whether to keep graphs on disk, and take them from there.
     **options
-        Fields of :class:`grokcrit.options.TrainOptions`.
+        Fields of :class:`grokcrit.options.TrainOptions`, or with ``task="modadd"`` of
+        :class:`grokcrit.options.ModaddOptions`, which needs torch.
 
     Returns
     -------
@@ -81,40 +86,66 @@ def train(
     RunError
         A run diverged.
     """
-    settled = TrainOptions(**options)
+    settled = run_options(**options)
     return pa.concat_tables(runs(settled, threads=threads, progress=progress, cache=cache))
 
 
-def record(options: TrainOptions) -> provenance.Record:
+def record(options: TrainOptions | ModaddOptions) -> provenance.Record:
     """Make the record of a training."""
     return provenance.record(
         TRAIN.name,
         asdict(options),
         root_seed=options.seed,
         cases={options.case: options.case_options},
-        widths={str(h): parameters(h) for h in options.hidden},
+        widths={str(h): parameters(h, options) for h in options.hidden},
     )
 
 
-def parameters(width: int) -> list[dict[str, Any]]:
+def schema_of(options: TrainOptions | ModaddOptions) -> pa.Schema:
+    """Arrow schema of a training's table, with its record; modadd trains in single precision."""
+    return TRAIN.recorded(record(options), single=isinstance(options, ModaddOptions))
+
+
+def parameters(width: int, options: TrainOptions | ModaddOptions) -> list[dict[str, Any]]:
     """Name, shape and offset of each tensor in the flat gradient."""
+    if isinstance(options, ModaddOptions):
+        return tensors_of(models().shapes_of(options, width))
     return tensors_of([("W1", [width, 2]), ("b1", [width]), ("W2", [1, width]), ("b2", [1])])
 
 
+def models() -> Any:
+    """Import the models of modular addition.
+
+    Raises
+    ------
+    OptionError
+        There is no torch.
+    """
+    try:
+        from grokcrit.modadd import models as found
+    except ModuleNotFoundError:
+        raise OptionError(
+            "task", "modadd needs PyTorch; install it with: pip install 'grokcrit[torch]'"
+        ) from None
+    return found
+
+
 def runs(
-    options: TrainOptions,
+    options: TrainOptions | ModaddOptions,
     *,
     threads: int | None = None,
     progress: Progress | None = None,
     cache: bool = True,
 ) -> Iterator[pa.Table]:
     """Train every run; yield one table each, by width and seed."""
-    largest = 4 * options.hidden[-1] + 1
+    schema = schema_of(options)
+    largest = n_params(options.hidden[-1], options)
     if options.gradients and (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
         raise OptionError(
             "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
         )
-    schema = TRAIN.recorded(record(options))
+    if isinstance(options, ModaddOptions):
+        return modadd_runs(options, schema, threads, progress, cache)
     graphs = {h: graph_of(options.cascade, 4 * h + 1, cache=cache) for h in options.hidden}
     tasks = [Run(options, h, s) for h in options.hidden for s in range(options.seeds)]
     return in_order(
@@ -125,6 +156,41 @@ def runs(
         threads=threads,
         progress=progress,
     )
+
+
+def n_params(width: int, options: TrainOptions | ModaddOptions) -> int:
+    """Return N of a width."""
+    last = parameters(width, options)[-1]
+    return int(last["offset"] + math.prod(last["shape"]))
+
+
+def modadd_runs(
+    options: ModaddOptions,
+    schema: pa.Schema,
+    workers: int | None,
+    progress: Progress | None,
+    cache: bool,
+) -> Iterator[pa.Table]:
+    """Train every run of modular addition, each in a process with one thread of torch."""
+    sizes = {h: n_params(h, options) for h in options.hidden}
+    kept = options.epochs // options.snapshot_every + 1 if options.gradients else 0
+    found = in_processes(
+        modadd_run,
+        [(options, h, s, cache) for h in options.hidden for s in range(options.seeds)],
+        cost=lambda task: sizes[task[1]],
+        size=lambda task: 4 * sizes[task[1]] * kept,
+        workers=workers,
+        progress=progress,
+    )
+    for rows in found:
+        yield rows.replace_schema_metadata(schema.metadata)
+
+
+def modadd_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
+    """Train one run, in the process that this is called in."""
+    from grokcrit.modadd.training import train_run
+
+    return train_run(*task, stopped)
 
 
 def initial_weights(run: Run) -> npt.NDArray[np.float64]:
