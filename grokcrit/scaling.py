@@ -22,6 +22,8 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 # Width of an aligned bin, in epochs (METHOD, section 7).
 BIN = 10
+# Width of a bin of time over the grokking epoch, in per cent of it.
+RELATIVE_BIN = 10
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Windows:
     Attributes
     ----------
     name : str
-        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch`` or ``aligned``.
+        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch``, ``aligned`` or ``relative``.
     times : list
         Time of each bin, or [None].
     bin_of : ndarray, shape (rows,)
@@ -197,9 +199,12 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
     if name == "epoch":
         times, bin_of = np.unique(epoch, return_inverse=True)
         return Windows(name, times.tolist(), bin_of)
-    if name == "aligned":
-        grokked = ~np.isnan(grok)
-        start = np.floor_divide(epoch - np.where(grokked, grok, 0), BIN).astype(np.int64) * BIN
+    if name in ("aligned", "relative"):
+        grokked = ~np.isnan(grok) & ((grok > 0) | (name == "aligned"))
+        origin = np.where(grokked, grok, 1.0)
+        relative = 100 * epoch / origin if name == "relative" else epoch - origin
+        width = RELATIVE_BIN if name == "relative" else BIN
+        start = np.floor_divide(relative, width).astype(np.int64) * width
         times = np.unique(start[grokked])
         place = np.searchsorted(times, start)
         return Windows(name, times.tolist(), np.where(grokked, place, -1))

@@ -60,6 +60,7 @@ QUESTIONS = (
     "placebos",
     "straightness",
     "crossings",
+    "separation",
     "collapse",
     "tails",
     "gini",
@@ -71,7 +72,7 @@ INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")
 
-FIGURES = ("fig1", "fig2", "fig3")
+FIGURES = ("fig1", "fig2", "fig3", "separation")
 PANELS = (
     "trajectory",
     "grokking",
@@ -84,6 +85,9 @@ PANELS = (
     "bootstrap",
     "leave-one-out",
     "controls",
+    "separation-epoch",
+    "separation-aligned",
+    "separation-relative",
     "nulls",
     "placebos",
     "robustness",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokcrit.errors import TableError
-from grokcrit.plot import flow, grid, learning, questions, resampling, sizes, style
+from grokcrit.plot import contrast, flow, grid, learning, questions, resampling, sizes, style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.schemas import TABLES
 from grokcrit.tables import TableLike
@@ -58,6 +58,9 @@ PANELS = {
     "gini": Panel(learning.gini, ("train",), height=2.8),
     "dimension": Panel(flow.dimension, ("fss",), ("train", "avalanche")),
     "controls": Panel(flow.controls, ("fss",), ("train", "avalanche"), height=2.9),
+    "separation-epoch": Panel(contrast.by_epoch, ("diagnostics",)),
+    "separation-aligned": Panel(contrast.by_aligned, ("diagnostics",)),
+    "separation-relative": Panel(contrast.by_relative, ("diagnostics",)),
     "nulls": Panel(questions.nulls, ("diagnostics",)),
     "placebos": Panel(questions.placebos, ("diagnostics",), height=2.9),
     "robustness": Panel(grid.robustness, ("diagnostics",), height=5.6),
@@ -85,6 +88,12 @@ LAYOUTS = {
         ),
         "ab;cc",
         (style.PAGE, 5.2),
+    ),
+    "separation": Layout(
+        (("separation-epoch", {}), ("separation-aligned", {}), ("separation-relative", {})),
+        "abc",
+        (style.PAGE, 2.7),
+        (1,),
     ),
 }
 

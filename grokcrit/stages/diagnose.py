@@ -19,6 +19,7 @@ from grokcrit.diagnostics import (
     gini,
     nulls,
     placebos,
+    separation,
     straightness,
 )
 from grokcrit.diagnostics.counts import counts
@@ -119,8 +120,16 @@ def diagnose(
     if "avalanche" in parts and set(chosen.only) != {"gini"}:
         inputs = Inputs(parts["avalanche"], AVALANCHE)
         records += inputs.records
-        for family in families(scaling.ensembles_of(inputs)):
+        ensembles = scaling.ensembles_of(inputs)
+        for family in families(ensembles):
             tasks += family_tasks(family, chosen)
+        if "separation" in chosen.only:
+            tasks += [
+                partial(pair_rows, pair, observable, statistic, chosen)
+                for pair in separation.controlled(ensembles)
+                for observable in chosen.observable
+                for statistic in RESAMPLED
+            ]
     if "train" in parts and "gini" in chosen.only:
         trained = Inputs(parts["train"], TRAIN.only(gini.COLUMNS))
         records += trained.records
@@ -236,6 +245,18 @@ def placebo_rows(
         chosen.seed,
         chosen.confidence,
     )
+
+
+def pair_rows(
+    pair: tuple[Ensemble, Ensemble],
+    observable: str,
+    statistic: str,
+    chosen: DiagnoseOptions,
+    _stop: Stop,
+) -> list[Row]:
+    """Compare a case that groks with its control in time."""
+    how = chosen.resamples, chosen.seed, chosen.confidence
+    return separation.of_pair(pair, observable, statistic, *how)
 
 
 def collapse_rows(

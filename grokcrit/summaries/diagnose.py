@@ -40,6 +40,7 @@ def diagnose_summary(table: pa.Table) -> Summary:
             placebo_section(rows, shown),
             straight_section(rows, shown),
             crossing_section(rows, shown),
+            separation_section(rows, shown),
             collapse_section(rows, shown),
             tail_section(rows, shown),
             gini_section(rows),
@@ -94,6 +95,28 @@ def null_section(rows: list[Row], shown: list[str]) -> Summary:
         "null models: D of the mean minus that of the null; the part of D - D(gaussian) it keeps"
     )
     return Summary(title, out, formats=formats)
+
+
+def separation_section(rows: list[Row], shown: list[str]) -> Summary:
+    """Since when cases that grok and controls that do not differ."""
+    names = {"epoch": "epoch", "aligned": "t - t_grok", "relative": "% of t_grok"}
+    out = []
+    for row in of(rows, "separation"):
+        labels = {name: row[name] for name in shown}
+        out.append(
+            {
+                **labels,
+                "control": row["part"],
+                "observable": row["observable"],
+                "statistic": row["statistic"],
+                "time in": names[row["window"]],
+                "separate at": row["value"],
+                "interval": ends(row),
+                "draws": row["n"],
+            }
+        )
+    formats = {"separate at": ".0f", "interval": ".0f", "draws": ".0f"}
+    return Summary("since when D(t) of grokking runs and controls differ", out, formats=formats)
 
 
 def placebo_section(rows: list[Row], shown: list[str]) -> Summary:
