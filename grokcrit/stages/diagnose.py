@@ -136,8 +136,9 @@ def diagnose(
         tasks.append(lambda stop: gini_rows(trained, chosen, stop))
     if not tasks:
         raise TableError(
-            "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none', "
-            "or, for --only gini, a train table"
+            "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none'; "
+            "for --only gini a train table; for --only separation a case that groks and one of the "
+            "same widths and seeds that never does"
         )
     record = provenance.record(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records

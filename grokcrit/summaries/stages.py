@@ -35,6 +35,7 @@ class RunLog:
             note = {name: block[name][0].as_py() for name in names}
             note["rows"] = block.num_rows
             note["snapshots"] = block.num_rows - block["gradient"].null_count
+            note["cascades"] = block.num_rows - block["size"].null_count
             note["truncated"] = pc.sum(block["truncated"]).as_py() or 0
             self.runs.append(note)
             yield block
@@ -64,11 +65,13 @@ def train_summary(runs: list[Row]) -> Summary:
         warnings.append(
             Notice(
                 "never-grokked",
-                f"{never} of {len(runs)} runs never grokked (accuracy 1 to the end): they enter "
-                "neither phase, and form the window 'ungrokked'",
+                f"{never} of {len(runs)} runs never grokked: they enter neither phase, and form "
+                "the window 'ungrokked'",
             )
         )
-    warnings += truncation(sum(run["truncated"] for run in runs), sum(run["rows"] for run in runs))
+    warnings += truncation(
+        sum(run["truncated"] for run in runs), sum(run["cascades"] for run in runs)
+    )
     total = sum(row["snapshots"] for row in rows)
     title = f"{len(runs)} runs, {sum(run['rows'] for run in runs)} rows, {total} snapshots"
     return Summary(title, rows, warnings, {"grok_epoch median": ".4g"})
