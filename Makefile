@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -12,7 +12,8 @@ help:
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
 	@echo "make test       the tests;  make test-slow  those that take longer"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
-	@echo "make check      types, style, direction of imports"
+	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
+	@echo "make check      types, style, direction of imports (installs torch)"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
 	@echo "make bench-large  cascades of 1e8 and 1e9 entries, with time and memory"
@@ -21,7 +22,8 @@ help:
 	@echo "make clean      remove the virtual environment and what was made"
 
 install: $(VENV)/installed
-check bench: $(VENV)/installed-dev
+torch: $(VENV)/installed-torch
+check bench: $(VENV)/installed-dev $(VENV)/installed-torch
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -34,6 +36,11 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable ".[test,dev]"
+	@touch $@
+
+# Modular addition, the recorder and .pt files need it; without it their tests are skipped.
+$(VENV)/installed-torch: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet torch==2.13.0 "safetensors>=0.4"
 	@touch $@
 
 reproduce: install
@@ -73,7 +80,6 @@ coverage: $(VENV)/installed-dev
 
 # torch is named with its version: later ones bring several gigabytes of GPU libraries.
 bench:
-	$(BIN)/python -m pip install --quiet torch==2.13.0 networkx
 	$(BIN)/python benchmarks/bench.py --out results-bench
 
 # Half a minute to make the graph of 1e8 nodes, a minute each; 8 GB of disk and of memory.

@@ -41,6 +41,12 @@ def check_number(name: str, value: float, valid: bool, limits: str) -> None:
         raise OptionError(name, f"must be {limits}, got {value:g}")
 
 
+def check_real(name: str, value: object) -> None:
+    """Raise OptionError unless ``value`` is a real number, and no truth value."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise OptionError(name, f"must be a number, got {value!r}")
+
+
 def plain(value: Any) -> Any:
     """Turn numbers of numpy, also inside a tuple, into Python's: records are written as JSON."""
     if isinstance(value, tuple):
@@ -91,6 +97,8 @@ class CascadeOptions:
         check_choice("topology", self.topology, vocabulary.TOPOLOGIES)
         check_integer("degree", self.degree, 1)
         check_integer("graph_seed", self.graph_seed, 0)
+        check_real("alpha", self.alpha)
+        check_real("quantile", self.quantile)
         check_number("alpha", self.alpha, 0 < self.alpha <= 1, "above 0 and at most 1")
         check_number("quantile", self.quantile, 0 <= self.quantile < 100, "from 0 to below 100")
         check_choice("rule", self.rule, vocabulary.RULES)

@@ -101,7 +101,12 @@ def cascade(
         A gradient that is not a vector of the graph's length, or is not finite (with
         ``overwrite`` too it is then as it was); a file that is not a readable .npy.
     """
-    options = _options(alpha, quantile, rule, max_steps)
+    if not isinstance(graph, Graph):
+        raise OptionError("graph", f"must come from grokcrit.graph, got {graph!r}")
+    try:
+        options = _options(alpha, quantile, rule, max_steps)
+    except TypeError:  # a list cannot be looked up; the check says which it is
+        options = _options.__wrapped__(alpha, quantile, rule, max_steps)
     source, values = source_and_values(gradient, graph.n, overwrite)
     network = graph.network
     wanted = options, graph.n, values.dtype, network.most

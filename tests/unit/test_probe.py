@@ -213,3 +213,23 @@ print(count)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 100
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"alpha": [0.3]}, r"alpha must be a number, got \[0.3\]"),
+        ({"alpha": True}, "alpha must be a number, got True"),
+        ({"quantile": "90"}, "quantile must be a number, got '90'"),
+        ({"rule": ["reset"]}, "rule must be one of"),
+        ({"max_steps": 2.5}, "max_steps must be a whole number"),
+    ],
+)
+def test_an_option_of_another_kind_is_named(options, words):
+    with pytest.raises(OptionError, match=words):
+        grokcrit.cascade(np.ones(9), grokcrit.graph("ring", 9, 2), **options)
+
+
+def test_what_is_not_a_graph_is_named():
+    with pytest.raises(OptionError, match="graph must come from grokcrit.graph"):
+        grokcrit.cascade(np.ones(9), None)
