@@ -5,30 +5,30 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, TypeVar
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order, thread_count
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_ended: Any = None
-_parent = 0
 
-
-def _begin(ended: Any, parent: int) -> None:
-    """Leave Ctrl-C to the parent, which says when to stop."""
-    global _ended, _parent
+def _begin(alive: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end with it: whatever it does, its end of the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _ended, _parent = ended, parent
 
+    def watch() -> None:
+        with suppress(EOFError, OSError):
+            alive.recv()
+        os._exit(1)
 
-def stopped() -> bool:
-    """Whether this worker should give up: asked to, or its parent is gone."""
-    return bool(_ended.is_set()) or os.getppid() != _parent
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_processes(
@@ -42,17 +42,19 @@ def in_processes(
 ) -> Iterator[R]:
     """Yield ``function(task)`` for each task in order, each computed in a process of its own pool.
 
-    As :func:`grokcrit.parallel.in_order`, with processes; the function is one of a module, and asks
-    ``stopped`` now and then.
+    As :func:`grokcrit.parallel.in_order`, with processes; the function is one of a module. When the
+    consumer stops, a task fails or the parent dies, the processes end at once.
     """
     context = multiprocessing.get_context("spawn")
-    count, ended = thread_count(workers), context.Event()
-    pool = ProcessPoolExecutor(
-        min(count, len(tasks)), context, initializer=_begin, initargs=(ended, os.getpid())
-    )
+    count, (alive, held) = thread_count(workers), context.Pipe(duplex=False)
+    # In a list, to be let go: with the pool go its semaphores, which else are reported as leaked
+    # where the program ends abruptly, as it does on Ctrl-C.
+    pools = [
+        ProcessPoolExecutor(min(count, len(tasks)), context, initializer=_begin, initargs=(alive,))
+    ]
 
     def wait_for(task: T, stop: Stop) -> R:
-        future = pool.submit(function, task)
+        future = pools[0].submit(function, task)
         while True:
             try:
                 return future.result(timeout=0.2)
@@ -63,5 +65,5 @@ def in_processes(
     try:
         yield from in_order(wait_for, tasks, cost=cost, threads=count, size=size, progress=progress)
     finally:
-        ended.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        held.close()
+        pools.pop().shutdown(wait=True, cancel_futures=True)

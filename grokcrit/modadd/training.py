@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -123,9 +122,7 @@ def avalanche_of(run: Run, gradient: npt.NDArray[np.float32]) -> dict[str, Any]:
     return {**columns, "deviation": moved / length if length else np.nan}
 
 
-def train_run(
-    options: ModaddOptions, width: int, seed: int, cache: bool, stopped: Callable[[], bool]
-) -> pa.Table | None:
+def train_run(options: ModaddOptions, width: int, seed: int, cache: bool) -> pa.Table:
     """Train one run on one thread of torch.
 
     Parameters
@@ -134,13 +131,11 @@ def train_run(
         Which run.
     cache
         Whether graphs are kept on disk.
-    stopped
-        Asked every epoch whether to give up.
 
     Returns
     -------
-    pyarrow.Table or None
-        Rows of ``train/1``, epochs 0 to ``epochs``; None where it was stopped.
+    pyarrow.Table
+        Rows of ``train/1``, epochs 0 to ``epochs``.
 
     Raises
     ------
@@ -152,8 +147,6 @@ def train_run(
     rows: list[dict[str, Any]] = []
     gradients: dict[int, npt.NDArray[np.float32]] = {}
     for t in range(options.epochs + 1):
-        if stopped():
-            return None
         if t > 0:
             run.epoch()
         row: dict[str, Any] = run.measured()

@@ -18,7 +18,7 @@ from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
 from grokcrit.options import INT32_MAX, ModaddOptions, TrainOptions, init_scale, run_options
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.processes import in_processes, stopped
+from grokcrit.processes import in_processes
 from grokcrit.rng import stream
 from grokcrit.schemas import TRAIN
 from grokcrit.train_rows import RunName, rows_of, tensors_of
@@ -190,7 +190,7 @@ def modadd_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
     """Train one run, in the process that this is called in."""
     from grokcrit.modadd.training import train_run
 
-    return train_run(*task, stopped)
+    return train_run(*task)
 
 
 def initial_weights(run: Run) -> npt.NDArray[np.float64]:
