@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.shell import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_checkpoints_become_a_figure_through_make(tmp_path):
     for name in ("Makefile", "train.py"):
         shutil.copy(ROOT / "examples/ingest" / name, tmp_path)
