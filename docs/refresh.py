@@ -4,7 +4,8 @@
     python docs/refresh.py --figures also draw the figures in docs/images anew
 
 A fenced block marked ``console`` holds lines ``$ command`` and below each what it printed on
-standard output. All blocks of a page run in order in one empty folder. tests/pipeline/test_docs.py
+standard output. All blocks of a page run in order in one folder, empty but for the examples where a
+command names them. tests/pipeline/test_docs.py
 runs the same commands and compares.
 """
 
@@ -20,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/method.md", "docs/nulls.md", "docs/commands.md")
+PAGES = ("README.md", "docs/method.md", "docs/nulls.md", "docs/ingest.md", "docs/commands.md")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COMMANDS = (
     "train",
+    "ingest",
     "avalanche",
     "fss",
     "bootstrap",
@@ -56,6 +58,9 @@ def examples(page: str) -> Iterator[list[Example]]:
 
 def run(command: str, folder: Path) -> str:
     """Run a command as a reader would, in a folder; return its standard output."""
+    examples = folder / "examples"
+    if "examples/" in command and not examples.exists():
+        examples.symlink_to(ROOT / "examples")
     environment = {
         **{k: v for k, v in os.environ.items() if k not in ("CI", "FORCE_COLOR")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

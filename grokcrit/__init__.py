@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from grokcrit.stages.bootstrap import bootstrap as bootstrap
     from grokcrit.stages.diagnose import diagnose as diagnose
     from grokcrit.stages.fss import fss as fss
+    from grokcrit.stages.ingest import ingest as ingest
     from grokcrit.stages.train import train as train
     from grokcrit.studies.robustness import robustness as robustness
 
@@ -29,6 +30,7 @@ _HOME = {
     "CascadeResult": "grokcrit.probe",
     "cascade": "grokcrit.probe",
     "train": "grokcrit.stages.train",
+    "ingest": "grokcrit.stages.ingest",
     "avalanche": "grokcrit.stages.avalanche",
     "fss": "grokcrit.stages.fss",
     "bootstrap": "grokcrit.stages.bootstrap",

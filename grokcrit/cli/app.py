@@ -21,6 +21,7 @@ from grokcrit.cli import (
     bootstrap,
     diagnose,
     fss,
+    ingest,
     plot,
     report,
     reproduce,
@@ -40,7 +41,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (train, avalanche, fss, bootstrap, diagnose, robustness, plot, report, reproduce):
+for module in (
+    train,
+    ingest,
+    avalanche,
+    fss,
+    bootstrap,
+    diagnose,
+    robustness,
+    plot,
+    report,
+    reproduce,
+):
     app.command()(getattr(module, module.__name__.rpartition(".")[2]))
 
 

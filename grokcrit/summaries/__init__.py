@@ -1,6 +1,7 @@
 """Short accounts of tables for a person or a script, and the warnings that go with them."""
 
 from grokcrit.summaries.diagnose import diagnose_summary
+from grokcrit.summaries.ingest import ingest_summary
 from grokcrit.summaries.robustness import robustness_summary
 from grokcrit.summaries.stages import (
     RunLog,
@@ -21,6 +22,7 @@ __all__ = [
     "claims_summary",
     "diagnose_summary",
     "fss_summary",
+    "ingest_summary",
     "robustness_summary",
     "train_summary",
 ]

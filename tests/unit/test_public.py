@@ -19,7 +19,7 @@ def test_importing_the_package_loads_no_heavy_library():
 
 
 def test_the_public_names_are_there_and_no_others():
-    for name in ("graph", "cascade", "train", "avalanche", "fss", "bootstrap"):
+    for name in ("graph", "cascade", "train", "ingest", "avalanche", "fss", "bootstrap"):
         assert callable(getattr(grokcrit, name))
         assert name in dir(grokcrit)
     with pytest.raises(AttributeError, match="plotly"):

@@ -1,0 +1,310 @@
+"""Saved files as series of snapshots: whose each is, when, and that all of a size fit together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from grokcrit.errors import OptionError, TableError
+from grokcrit.options import INT32_MAX, check_choice, check_integer, listed, settle
+from grokcrit.saved_names import FileName, matcher, read_name, whole
+from grokcrit.saved_tensors import FLAT, Saved, Tensor, opened
+
+FIELDS = ("gradient", "clipped-gradient", "update")
+FAMILY = "given"
+# A family's networks of one size: they have the same tensors.
+Kind: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What the stage depends on. ``family`` to ``run_seed`` None: from the path, or by default."""
+
+    checkpoints: bool = False
+    field: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sample: int | float | str | None = None
+    pattern: str | None = None
+    family: str | None = None
+    size: int | str | None = None
+    step: int | str | None = None
+    run_seed: int | str | None = None
+    label: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every range; read numbers that have units."""
+        if self.checkpoints and self.field not in (None, "update"):
+            raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
+        kind = "update" if self.checkpoints else self.field or "gradient"
+        check_choice("field", kind, FIELDS)
+        numbers = {
+            name: number(name, getattr(self, name), int(name == "size"))
+            for name in ("size", "step", "run_seed")
+            if getattr(self, name) is not None
+        }
+        if self.pattern is not None:
+            in_pattern = matcher(self.pattern).groupindex
+            for name in ("family", "size", "step", "run_seed"):
+                if name.removeprefix("run_") in in_pattern and getattr(self, name) is not None:
+                    raise OptionError(name, f"is in --pattern {self.pattern!r} too; give it once")
+        for name in ("family", "label"):
+            if getattr(self, name) is not None and not getattr(self, name).strip():
+                raise OptionError(name, "must not be empty")
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        settle(
+            self,
+            **numbers,
+            field=kind,
+            include=listed(self.include),
+            exclude=listed(self.exclude),
+            sample=None if self.sample is None else sample_of(self.sample),
+        )
+
+    def wants(self, name: str) -> bool:
+        """Whether a tensor of that name is asked for."""
+        included = not self.include or any(fnmatchcase(name, glob) for glob in self.include)
+        return included and not any(fnmatchcase(name, glob) for glob in self.exclude)
+
+
+def number(name: str, value: int | str, low: int) -> int:
+    """Read a whole number, with or without a unit."""
+    found = whole(value) if isinstance(value, str) else value
+    if found is None:
+        raise OptionError(name, f"must be a whole number such as 512, 70m or 1.4b, got {value!r}")
+    check_integer(name, found, low)
+    return int(found)
+
+
+def sample_of(value: int | float | str) -> int | float:
+    """Read how much to sample: a number of entries, or a share of them, 0.01 or 1%."""
+    count = whole(value) if isinstance(value, str) else value
+    if isinstance(count, int) and not isinstance(count, bool):
+        check_integer("sample", count, 1)
+        return count
+    try:
+        text = str(value)
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise OptionError(
+            "sample",
+            "must be how many entries, at least 1, or a share of them between 0 and 1 (0.01, 1%), "
+            f"got {value!r}",
+        )
+    return share
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tensors make the vector of a size, in this order: as its first file has them."""
+
+    path: str
+    tensors: dict[str, Tensor]
+
+    @property
+    def entries(self) -> int:
+        """Length of the vector."""
+        return sum(tensor.entries for tensor in self.tensors.values())
+
+    @property
+    def double(self) -> bool:
+        """Whether it takes double precision to hold it."""
+        return any(tensor.kind == "float64" for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One row to be: a file, and of checkpoints the one before it."""
+
+    family: str
+    size: int
+    seed: int
+    step: int
+    path: str
+    earlier: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Its family and size."""
+        return self.family, self.size
+
+    @property
+    def run(self) -> tuple[str, int, int]:
+        """What tells its run from others."""
+        return self.family, self.size, self.seed
+
+
+@dataclass
+class Series:
+    """What the files are, before any number in them is read."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    layouts: dict[Kind, Layout] = field(default_factory=dict)
+    double: bool = False
+    left_out: dict[str, str] = field(default_factory=dict)  # tensor, and its type
+    disordered: list[tuple[str, str]] = field(default_factory=list)
+
+
+def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
+    """Read names and shapes of every file; put the snapshots in order.
+
+    Raises
+    ------
+    TableError
+        A file that cannot be read, does not match the pattern or has other tensors than the first
+        of its size; two files of one snapshot; a checkpoint that is alone.
+    """
+    if not paths:
+        raise OptionError("FILES", "needs at least one file")
+    pattern = None if options.pattern is None else matcher(options.pattern)
+    found, places = Series(), Counter[tuple[str, int, int]]()
+    for path, twice in zip(paths, repeated(paths), strict=True):
+        if twice:
+            raise TableError(f"{path} is given twice; give each file once")
+        name = FileName() if pattern is None else read_name(path, pattern, str(options.pattern))
+        with opened(path) as saved:
+            layout = layout_of(saved, options, found.left_out)
+        family = name.family or options.family or FAMILY
+        size = name.size or options.size or size_of(layout, family, found, options.checkpoints)
+        run = family, int(size), first_given(name.seed, options.run_seed, 0)
+        step = first_given(name.step, options.step, places[run])
+        places[run] += 1
+        check_same(layout, found.layouts.setdefault(run[:2], layout))
+        found.double |= layout.double
+        found.snapshots.append(Snapshot(*run, step, path))
+    found.snapshots.sort(key=lambda each: (*each.run, each.step))
+    placed = options.step is None and (pattern is None or "step" not in pattern.groupindex)
+    check_steps(found, placed)
+    if options.checkpoints:
+        found.snapshots = list(differences(found.snapshots))
+    return found
+
+
+def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> int:
+    """Return the size where none is named: the number of parameters.
+
+    Checkpoints of a family are of one size, that of the first: one that lacks a tensor is no
+    smaller network.
+    """
+    size = layout.entries
+    known = [other for name, other in found.layouts if name == family]
+    if checkpoints and known:
+        return known[0]
+    check_no_other_size(layout, found.layouts, family)
+    if size > INT32_MAX:
+        raise TableError(
+            f"{layout.path} has {size} parameters, more than the width column can hold; name its "
+            "size with --size, in a unit of your own"
+        )
+    return size
+
+
+def check_steps(found: Series, placed: bool) -> None:
+    """Raise TableError at two files of one step; note where places go against names."""
+    for a, b in pairwise(found.snapshots):
+        if (a.run, a.step) == (b.run, b.step):
+            raise TableError(
+                f"{a.path} and {b.path} are both of size {a.size}, seed {a.seed}, step {a.step}; "
+                "tell them apart by --pattern, or ingest them into tables with different --label"
+            )
+        if placed and a.run == b.run and natural(a.path) > natural(b.path):
+            found.disordered.append((a.path, b.path))
+
+
+def repeated(paths: Sequence[str]) -> list[bool]:
+    """Say of each path whether it has been there before, under any name."""
+    real = [os.path.realpath(path) for path in paths]
+    first = {path: k for k, path in reversed(list(enumerate(real)))}
+    return [first[path] != k for k, path in enumerate(real)]
+
+
+def first_given(*values: Any) -> int:
+    """Return the first value that is not None."""
+    return int(next(value for value in values if value is not None))
+
+
+def natural(path: str) -> list[tuple[int, str]]:
+    """Sort key by which step9 comes before step10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+
+def layout_of(saved: Saved, options: IngestOptions, left_out: dict[str, str]) -> Layout:
+    """Choose the tensors of a file that make its vector; note integers among those left out."""
+    chosen = {}
+    for name, tensor in saved.tensors.items():
+        if not options.wants(name):
+            continue
+        if tensor.floating:
+            chosen[name] = tensor
+        elif tensor.whole and name != FLAT:
+            left_out.setdefault(name, tensor.kind)
+        else:
+            raise TableError(
+                f"{saved.path}: tensor '{name}' holds {tensor.kind}, which is not read; convert "
+                f"it, or leave it out with --exclude '{name}'"
+            )
+    layout = Layout(saved.path, chosen)
+    if not layout.entries:
+        names = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
+        raise TableError(
+            f"{saved.path}: no floating tensor is left to take (its tensors: {names}); mind "
+            "--include and --exclude"
+        )
+    return layout
+
+
+def check_same(layout: Layout, first: Layout) -> None:
+    """Raise TableError at the first tensor that a file lacks, adds or has in another shape."""
+    for name, tensor in first.tensors.items():
+        other = layout.tensors.get(name)
+        if other is None:
+            raise TableError(
+                f"{layout.path} lacks the tensor '{name}' (shape {list(tensor.shape)}) of "
+                f"{first.path}, which is of the same size; leave it out with --exclude '{name}', "
+                "or name another size by --pattern"
+            )
+        if other.shape != tensor.shape:
+            raise TableError(
+                f"{layout.path}: tensor '{name}' has shape {list(other.shape)}, in {first.path}, "
+                f"which is of the same size, {list(tensor.shape)}; leave it out with --exclude "
+                f"'{name}', or name another size by --pattern"
+            )
+    for name, tensor in layout.tensors.items():
+        if name not in first.tensors:
+            raise TableError(
+                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}) that "
+                f"{first.path}, which is of the same size, has not; leave it out with --exclude "
+                f"'{name}', or name another size by --pattern"
+            )
+
+
+def check_no_other_size(layout: Layout, known: dict[Kind, Layout], family: str) -> None:
+    """Raise TableError where a size by number of parameters is one that only lacks a tensor."""
+    for (other, _), first in known.items():
+        shared = [name for name in layout.tensors if name in first.tensors]
+        alike = all(layout.tensors[name].shape == first.tensors[name].shape for name in shared)
+        if other == family and shared and alike:
+            check_same(layout, first)
+
+
+def differences(snapshots: list[Snapshot]) -> Iterator[Snapshot]:
+    """Pair each checkpoint of a run with the one before it; sorted by run and step."""
+    runs = Counter(each.run for each in snapshots)
+    for each in snapshots:
+        if runs[each.run] == 1:
+            raise TableError(
+                f"{each.path} is the only checkpoint of size {each.size}, seed {each.seed}; a "
+                "difference takes two"
+            )
+    for a, b in pairwise(snapshots):
+        if a.run == b.run:
+            yield replace(b, earlier=a.path)

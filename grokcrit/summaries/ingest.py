@@ -1,0 +1,69 @@
+"""Account of what was ingested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.vocabulary import MINIMUM_SIZES
+
+if TYPE_CHECKING:
+    from grokcrit.stages.ingest import Plan
+
+
+def ingest_summary(plan: Plan) -> Summary:
+    """Account of a table made of saved files: a row a family and size."""
+    snapshots = plan.series.snapshots
+    rows: list[Row] = []
+    for kind in sorted(plan.series.layouts):
+        mine = [each for each in snapshots if each.kind == kind]
+        entries, n = plan.series.layouts[kind].entries, plan.n_params(kind)
+        rows.append(
+            {
+                "family": kind[0],
+                "size": kind[1],
+                "n_params": n,
+                **({"of": entries} if plan.options.sample is not None else {}),
+                "runs": len({each.run for each in mine}),
+                "snapshots": len(mine),
+                "steps": (min(each.step for each in mine), max(each.step for each in mine)),
+                "field": plan.options.field,
+            }
+        )
+    total, runs = len(snapshots), len({each.run for each in snapshots})
+    title = f"{total} snapshot{'s' * (total > 1)} of {runs} run{'s' * (runs > 1)}"
+    return Summary(title, rows, notices(plan, rows))
+
+
+def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
+    """Say what was left out, and what will keep a fit from being made."""
+    found = []
+    left_out = plan.series.left_out
+    if left_out:
+        named = ", ".join(f"{name} ({kind})" for name, kind in list(left_out.items())[:4])
+        more = f" and {len(left_out) - 4} more" if len(left_out) > 4 else ""
+        found.append(
+            Notice("not-floating", f"tensors of whole numbers are left out: {named}{more}")
+        )
+    if plan.series.disordered:
+        a, b = plan.series.disordered[0]
+        found.append(
+            Notice(
+                "order",
+                f"steps were counted in the order given, in which {a} comes before {b}; name the "
+                "steps with --pattern if that is not their order",
+            )
+        )
+    for family in dict.fromkeys(row["family"] for row in rows):
+        mine = [row for row in rows if row["family"] == family]
+        lengths = {row["n_params"] for row in mine}
+        if len(mine) >= MINIMUM_SIZES > len(lengths):
+            found.append(
+                Notice(
+                    "equal-samples",
+                    f"the {len(mine)} sizes of {family} have {len(lengths)} different n_params, "
+                    f"and a fit takes {MINIMUM_SIZES}: take a share instead, --sample 1%",
+                )
+            )
+    return found
