@@ -10,26 +10,9 @@ from __future__ import annotations
 import random
 
 ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen"),
 ]
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 LARGEST = 49  # of a and b, so that every sum is below one hundred
@@ -50,7 +33,9 @@ def corpus(sentences: int = 2000) -> tuple[str, str]:
     rng.shuffle(pairs)
     cut = len(pairs) // 10
     held_out, known = pairs[:cut], pairs[cut:]
-    return tuple(
-        "".join(f"{words(a)} plus {words(b)} is {words(a + b)}.\n" for a, b in chosen)
-        for chosen in (rng.choices(known, k=sentences), held_out)
-    )
+    return written(rng.choices(known, k=sentences)), written(held_out)
+
+
+def written(pairs: list[tuple[int, int]]) -> str:
+    """Write a sentence a pair."""
+    return "".join(f"{words(a)} plus {words(b)} is {words(a + b)}.\n" for a, b in pairs)

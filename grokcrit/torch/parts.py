@@ -73,6 +73,7 @@ class Parts:
         self.folder, self.recording = Path(folder), recording
         self.part_bytes, self.part_snapshots = part_bytes, part_snapshots
         self.versions = versions
+        self._owner = os.getpid()
         self.tensors: list[dict[str, Any]] | None = None
         self.kind: npt.DTypeLike = np.float32
         self._steps: list[int] = []
@@ -168,7 +169,8 @@ class Parts:
 
     def flush(self) -> None:
         """Write the rows that wait as one part, whole or not at all; they wait on if it fails."""
-        if not self._steps or self.tensors is None:
+        # A forked process, of a DataLoader for example, has a copy of the rows: not its to write.
+        if not self._steps or self.tensors is None or os.getpid() != self._owner:
             return
         recording, n = self.recording, length_of(self.tensors)
         made = record_of(recording.case, {str(recording.width): self.tensors}, recording.options)

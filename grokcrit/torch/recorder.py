@@ -350,6 +350,8 @@ def numbers_of(measured: Mapping[str, Any]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name in MEASURED:
         value = measured.get(name)
+        if isinstance(value, torch.Tensor):
+            value = value.detach()  # a loss is mostly given as it is
         number = math.nan if value is None else float(value)
         if name != "loss" and not math.isnan(number) and not 0 <= number <= 1:
             raise OptionError(name, f"must be a share from 0 to 1, got {number:g}")

@@ -1,6 +1,7 @@
 """The folder outlives any death, goes on after it, and refuses what is not its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,20 +73,17 @@ def test_parts_are_cut_by_bytes_and_their_names_sort_by_step(tmp_path):
 
 
 def test_a_killed_run_leaves_a_readable_table_and_goes_on_to_that_of_an_undisturbed_one(tmp_path):
-    def run(killed_at):
-        # -c, not -m: pytest's helpers are not wanted in that process.
-        code = "import runpy; runpy.run_module('tests.recording.models', run_name='__main__')"
-        arguments = [str(tmp_path / "killed"), str(tmp_path / "checkpoint.pt"), str(killed_at)]
-        command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    checkpoint = tmp_path / "checkpoint.pt"
 
-    assert run(27) == -signal.SIGKILL
+    arguments = [str(tmp_path / "killed"), str(checkpoint), "27"]
+    command = [sys.executable, "-m", "tests.recording.models", *arguments]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
     steps = [row["epoch"] for row in rows(tmp_path / "killed")]
     assert steps == list(range(0, 24, 2))
+    assert GradientRecorder(tmp_path / "killed", **RUN, every=2).last_step == 22
     # The checkpoint is of step 20: 20 and 22 come again, and are not written twice.
-    with GradientRecorder(tmp_path / "killed", **RUN, every=2, part_snapshots=4) as recorder:
-        assert recorder.last_step == 22
-    assert run(-1) == 0
+    with pytest.warns(UserWarning, match="steps up to 22 of this run"):
+        train(tmp_path / "killed", 40, checkpoint=checkpoint)
     train(tmp_path / "whole", 40)
     killed, whole = (Inputs(tmp_path / name, TRAIN).read() for name in ("killed", "whole"))
     assert killed.num_rows == 20
@@ -202,3 +200,14 @@ def test_batches_are_the_same_in_every_process():
     # What the killed run and the distributed one rest on.
     assert torch.equal(batch(3)[0], batch(3)[0])
     assert not torch.equal(batch(3)[0], batch(4)[0])
+
+
+def test_the_python_shown_in_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/recorder.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    known = {"model": model, "optimizer": optimizer, "steps": 21}
+    exec(code, {**known, "loss_of": lambda model: loss_of(model, 0)})
+    assert [row["epoch"] for row in rows("parts")] == [0, 10, 20]
