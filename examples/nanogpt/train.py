@@ -1,6 +1,6 @@
-"""Train one width and seed with the recorder in the loop: four lines are grokcrit's.
+"""Train some seeds of one width with the recorder in the loop: a few lines are grokcrit's.
 
-python train.py --width 32 --seed 0 --steps 300 --every 10 --out build/parts
+python train.py --width 32 --seeds 3 --steps 300 --every 10 --out build/parts
 """
 
 from __future__ import annotations
@@ -33,17 +33,10 @@ def loss_and_accuracy(
     return functional.cross_entropy(logits.flatten(0, 1), y.flatten()), right
 
 
-def main() -> None:
-    """Train, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name, value in (("width", 32), ("seed", 0), ("steps", 300), ("every", 10)):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--out", default="build/parts")
-    given = parser.parse_args()
-
-    torch.set_num_threads(1)  # runs are spread over the cores, by make -j
-    torch.manual_seed(given.seed)
-    generator = torch.Generator().manual_seed(given.seed)
+def train(given: argparse.Namespace, seed: int) -> None:
+    """Train one run, recorded."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     texts = corpus()
     characters = sorted(set("".join(texts)))
     known, held_out = (torch.tensor([characters.index(c) for c in text]) for text in texts)
@@ -56,13 +49,12 @@ def main() -> None:
         given.out,
         task="sums-in-words",
         width=given.width,
-        seed=given.seed,
+        seed=seed,
         every=given.every,
         configuration={"lr": 3e-3, "weight_decay": 0.1, "batch": BATCH, "context": CONTEXT},
     ) as recorder:
         for step in range(given.steps + 1):
-            x, y = batches(known, generator)
-            loss, accuracy = loss_and_accuracy(model, x, y)
+            loss, accuracy = loss_and_accuracy(model, *batches(known, generator))
             optimizer.zero_grad()
             loss.backward()
             if recorder.due(step):
@@ -77,9 +69,22 @@ def main() -> None:
                 )
             optimizer.step()
     print(
-        f"width {given.width}, seed {given.seed}: {recorder.snapshots} snapshots, "
-        f"loss {loss:.3f}, recording took {1e3 * recorder.seconds:.0f} ms"
+        f"width {given.width}, seed {seed}: {recorder.snapshots} snapshots, loss {loss:.3f}, "
+        f"test accuracy {torch.stack(test).mean():.3f}, "
+        f"recording took {1e3 * recorder.seconds:.0f} ms"
     )
+
+
+def main() -> None:
+    """Read the command line, train every seed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, value in (("width", 32), ("seeds", 3), ("steps", 300), ("every", 10)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--out", default="build/parts")
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # widths are spread over the cores, by make -j
+    for seed in range(given.seeds):
+        train(given, seed)
 
 
 if __name__ == "__main__":
