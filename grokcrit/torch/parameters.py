@@ -117,6 +117,13 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
     return flat
 
 
+def is_finite(vector: npt.NDArray[np.floating]) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum of squares is fast and almost always settles it; it may overflow by itself.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())
+
+
 def missing_words(without: Sequence[str], total: int) -> str:
     """Say which parameters have no gradient, and what that may come from."""
     if len(without) == total:

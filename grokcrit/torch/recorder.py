@@ -17,7 +17,7 @@ import torch
 
 from grokcrit.errors import OptionError, RecorderError
 from grokcrit.options import check_choice, check_integer
-from grokcrit.torch.parameters import chosen, flat_gradient, precision, scale_of
+from grokcrit.torch.parameters import chosen, flat_gradient, is_finite, precision, scale_of
 from grokcrit.torch.parts import Parts, Recording
 from grokcrit.train_rows import tensors_of
 
@@ -121,6 +121,7 @@ class GradientRecorder:
         self._key = os.path.realpath(self._parts.folder / recording.prefix)
         self._resumed = self._parts.last_step
         self._closed = False
+        self._shapes: list[tuple[str, tuple[int, ...]]] = []
         self._warned: set[str] = set()
         self._hook: Any = None
         self._optimizer: Any = None  # a weak reference: the optimizer's hook holds this recorder
@@ -212,9 +213,11 @@ class GradientRecorder:
         if not is_first_rank():
             return False
         shapes = [(name, tuple(parameter.shape)) for name, parameter in parameters]
-        self._parts.fit(tensors_of(shapes), precision(parameters))
+        if shapes != self._shapes:
+            self._parts.fit(tensors_of(shapes), precision(parameters))
+            self._shapes = shapes
         gradient = flat_gradient(parameters, self.missing, scale())
-        finite = bool(torch.isfinite(torch.from_numpy(gradient)).all())
+        finite = is_finite(gradient)
         if not (finite or scaled):
             self._warn("broken", f"the gradient of step {step} is not finite: recorded as skipped")
         numbers = numbers_of(measure())

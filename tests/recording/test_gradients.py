@@ -355,3 +355,10 @@ def test_two_processes_record_one_row_the_mean_of_their_gradients(tmp_path):
     assert [t["name"] for t in Inputs(tmp_path / "ddp", TRAIN).widths["5"]] == [
         name for name, _ in model.named_parameters()
     ]
+
+
+def test_large_gradients_whose_squares_overflow_are_recorded_all_the_same(recorder):
+    model = mlp()
+    loss_of(model, 0).backward()
+    model[0].bias.grad.fill_(3e38)
+    assert recorded(recorder, model)[15] == np.float32(3e38)
