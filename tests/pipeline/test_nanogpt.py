@@ -13,6 +13,7 @@ import pytest
 
 from tests.shell import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/nanogpt"
 
 
