@@ -35,5 +35,9 @@ class RunError(GrokcritError):
     """A training run cannot go on: its loss or its gradient is not finite."""
 
 
+class RecorderError(GrokcritError):
+    """A training has no gradient that the recorder could take."""
+
+
 class FitError(GrokcritError):
     """There is nothing that can be fitted."""

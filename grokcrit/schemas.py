@@ -102,7 +102,7 @@ GROK = Column(
     "grok_epoch",
     pa.int32(),
     "first epoch from which accuracy stays 1 (`modadd`: first of test accuracy above 0.99); "
-    "null: never",
+    "`avalanche --grok-accuracy X`: above X; null: never, or not known",
     True,
     0,
 )

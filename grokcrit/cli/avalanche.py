@@ -48,6 +48,12 @@ def avalanche(
         ),
     ] = None,
     replicates: Annotated[int, typer.Option(help="Draws of each random surrogate.")] = 1,
+    grok_accuracy: Annotated[
+        float | None,
+        typer.Option(
+            help="Grokking epoch: first of test accuracy above this.  [default: as recorded]"
+        ),
+    ] = None,
     seed: sh.Seed = 0,
     out: Annotated[
         Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
@@ -82,6 +88,7 @@ def avalanche(
         parameter_order=parameter_order,
         surrogate=sh.words(surrogate),
         replicates=replicates,
+        grok_accuracy=grok_accuracy,
         seed=seed,
         threads=threads,
         cache=cache,

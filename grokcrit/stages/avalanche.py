@@ -37,6 +37,7 @@ from grokcrit.options import (
     check_choice,
     check_distinct,
     check_integer,
+    check_number,
     listed,
     settle,
 )
@@ -69,6 +70,7 @@ class AvalancheOptions:
     parameter_order: str | None = None
     surrogate: tuple[str, ...] = ("none",)
     replicates: int = 1
+    grok_accuracy: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,6 +85,10 @@ class AvalancheOptions:
         for name in self.surrogate:
             check_choice("surrogate", name, SURROGATES)
         check_integer("replicates", self.replicates, 1)
+        if self.grok_accuracy is not None:
+            share = 0 <= self.grok_accuracy < 1
+            check_number("grok_accuracy", self.grok_accuracy, share, "from 0 to below 1")
+            settle(self, grok_accuracy=float(self.grok_accuracy))
         check_integer("seed", self.seed, 0, 2**63 - 1)
         self.probes({})
 
@@ -138,13 +144,18 @@ def avalanche(
     OptionError
         An option out of its range.
     TableError
-        A gradient that is not finite or not of length n_params; the same snapshot twice.
+        A gradient that is not finite or not of length n_params; the same snapshot twice;
+        no test accuracy where ``grok_accuracy`` needs it.
     """
     chosen = AvalancheOptions(**options)
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
-    inputs = Inputs(given, TRAIN.only((*COPIED, "gradient"))) if given or not files else None
+    judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
+    wanted = TRAIN.only((*COPIED, "gradient", *judged))
+    inputs = Inputs(given, wanted) if given or not files else None
+    # Before the cascades: where there is no accuracy, nothing is computed.
+    first = first_epochs(inputs.blocks if inputs else [], chosen.grok_accuracy)
     records = inputs.records if inputs else []
     own = {FILES: dataclasses.asdict(CascadeOptions())} if files else {}
     cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
@@ -178,6 +189,8 @@ def avalanche(
             "train without --no-gradients"
         )
     joint = table_of(found)
+    if first is not None:
+        joint = with_grok_epochs(joint, first)
     check_unique(joint, AVALANCHE, "train")
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
     return ordered.replace_schema_metadata(provenance.encode(record))
@@ -192,6 +205,45 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
             alike = all(each == next(iter(by_case.values())) for each in by_case.values())
             options[name] = next(iter(by_case.values()), None) if alike else by_case
     return options
+
+
+def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
+    """Find the first epoch of each run whose test accuracy is above a value.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        A row a run that gets there: the columns that name it, and ``epoch_min``. None where no
+        value is given.
+
+    Raises
+    ------
+    TableError
+        No row has a test accuracy.
+    """
+    if accuracy is None:
+        return None
+    found, known = [], 0
+    for block in blocks:
+        schema = TRAIN.only((*RUN, "epoch", "test_accuracy"))
+        narrow = dataclasses.replace(block, schema=schema).load()
+        known += narrow.num_rows - narrow["test_accuracy"].null_count
+        above = narrow.filter(pc.greater(narrow["test_accuracy"], accuracy))
+        found.append(above.select([*RUN, "epoch"]))
+    if not known:
+        raise TableError(
+            "there is no test_accuracy in the train tables, so no run has an epoch from which it "
+            "is above --grok-accuracy; record it, or leave the option out"
+        )
+    return pa.concat_tables(found).group_by(list(RUN)).aggregate([("epoch", "min")])
+
+
+def with_grok_epochs(joint: pa.Table, first: pa.Table) -> pa.Table:
+    """Return the avalanches with the grokking epochs found; null where a run has none."""
+    rows = joint.select(RUN).append_column("row", pa.array(np.arange(joint.num_rows)))
+    epochs = rows.join(first, list(RUN), join_type="left outer").sort_by("row")["epoch_min"]
+    place = joint.schema.get_field_index("grok_epoch")
+    return joint.set_column(place, joint.schema.field(place), epochs)
 
 
 def block_avalanches(

@@ -424,3 +424,48 @@ def test_gaussian_avalanches_on_affine_graphs_are_as_large_as_on_stored_regular_
     error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
     assert abs(a.mean() - b.mean()) < 4 * error
     assert error < 0.002
+
+
+def with_test_accuracy(table, accuracy):
+    place = table.schema.get_field_index("test_accuracy")
+    return table.set_column(place, table.schema.field(place), pa.array(accuracy, pa.float64()))
+
+
+def test_a_grok_accuracy_makes_each_runs_grokking_epoch_the_first_above_it(trained):
+    # Width w, seed s passes 0.9 at epoch w + s, but falls below again, and has 0.9 itself before;
+    # seed 2 never passes.
+    rows = trained.select(["width", "seed", "epoch"]).to_pylist()
+    accuracy = [
+        None
+        if r["epoch"] == 1
+        else 0.95
+        if r["epoch"] >= r["width"] + r["seed"] and r["epoch"] % 2 == 0 and r["seed"] < 2
+        else 0.9
+        for r in rows
+    ]
+    table = with_test_accuracy(trained, accuracy)
+    found = grokcrit.avalanche(table, grok_accuracy=0.9, surrogate=("none", "gaussian"))
+    for row in found.to_pylist():
+        first = row["width"] + row["seed"]
+        wanted = None if row["seed"] == 2 else first + first % 2
+        assert row["grok_epoch"] == wanted
+    plain = grokcrit.avalanche(trained, surrogate=("none", "gaussian"))
+    others = [name for name in plain.column_names if name != "grok_epoch"]
+    assert found.select(others).equals(plain.select(others))
+    assert found["grok_epoch"].type == plain["grok_epoch"].type
+    record = json.loads(found.schema.metadata[b"grokcrit"])
+    assert record["configuration"]["grok_accuracy"] == 0.9
+    windows = grokcrit.fss(found, resamples=20)["window"].to_pylist()
+    assert {"pre", "post", "ungrokked"} <= set(windows)
+
+
+def test_a_grok_accuracy_without_any_test_accuracy_is_refused(trained):
+    table = with_test_accuracy(trained, [None] * trained.num_rows)
+    with pytest.raises(TableError, match="no test_accuracy in the train tables"):
+        grokcrit.avalanche(table, grok_accuracy=0.9)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1, 90, float("nan")])
+def test_a_grok_accuracy_that_is_no_share_is_refused(trained, bad):
+    with pytest.raises(OptionError, match="grok_accuracy must be from 0 to below 1"):
+        grokcrit.avalanche(trained, grok_accuracy=bad)

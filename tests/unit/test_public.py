@@ -33,3 +33,17 @@ def test_a_submodule_does_not_hide_the_function_of_its_name():
         "assert callable(grokcrit.cascade)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_torch_the_import_says_what_to_install():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import grokcrit\n"
+        "assert callable(grokcrit.avalanche)\n"
+        "try:\n"
+        "    import grokcrit.torch\n"
+        "except ModuleNotFoundError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'grokcrit[torch]'" in done.stdout

@@ -1,0 +1,166 @@
+"""The parameters of a model that are recorded, and their gradients as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from grokcrit.errors import RecorderError
+
+Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
+SHARDED = (
+    "spreads its gradients over processes, so that none of them holds the whole one; "
+    "record a run under DistributedDataParallel or on one device"
+)
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the model inside torch.compile, DataParallel and DistributedDataParallel.
+
+    So its parameters have the same names with and without them.
+    """
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, wrappers):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        else:
+            return model
+
+
+def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
+    """Return the trainable parameters whose names match, in the order of ``named_parameters``.
+
+    Parameters
+    ----------
+    model
+        Frozen parameters are left out; one that is used twice is there once.
+    include, exclude
+        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+
+    Raises
+    ------
+    RecorderError
+        DeepSpeed or FSDP: no process has the gradient. No parameter is left. A complex one.
+    """
+    if type(model).__name__ == "DeepSpeedEngine":
+        raise RecorderError(f"DeepSpeed {SHARDED}")
+    inner = unwrapped(model)
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in inner.modules()):
+        raise RecorderError(f"FullyShardedDataParallel {SHARDED}")
+    found = []
+    for name, parameter in inner.named_parameters():
+        if hasattr(parameter, "placements"):  # a DTensor: FSDP2, tensor parallelism
+            raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
+        if hasattr(parameter, "ds_id"):
+            raise RecorderError(f"DeepSpeed {SHARDED}")
+        wanted = include is None or any(fnmatchcase(name, pattern) for pattern in include)
+        if not wanted or any(fnmatchcase(name, pattern) for pattern in exclude):
+            continue
+        if parameter.requires_grad:
+            if parameter.is_complex():
+                raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
+            found.append((name, parameter))
+    if not found:
+        raise RecorderError(
+            "no trainable parameter is left to record; check include=, exclude= and requires_grad"
+        )
+    return found
+
+
+def precision(parameters: Named) -> npt.DTypeLike:
+    """Return float64 where the model has it, or else float32, half precision included."""
+    double = any(parameter.dtype == torch.float64 for _, parameter in parameters)
+    return np.float64 if double else np.float32
+
+
+def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[np.floating]:
+    """Return the gradients one after the other, a copy in main memory.
+
+    Parameters
+    ----------
+    parameters
+        From ``chosen``.
+    missing
+        ``zeros``, or ``refuse`` a parameter without a gradient.
+    scale
+        What the loss was multiplied by.
+
+    Raises
+    ------
+    RecorderError
+        A parameter has no gradient.
+    """
+    without = [name for name, parameter in parameters if parameter.grad is None]
+    if without and (missing == "refuse" or len(without) == len(parameters)):
+        raise RecorderError(missing_words(without, len(parameters)))
+    flat = np.empty(sum(p.numel() for _, p in parameters), precision(parameters))
+    # Into main memory tensor by tensor: a joint vector on the device could be one too many there.
+    target, offset = torch.from_numpy(flat), 0
+    for _, parameter in parameters:
+        place = target[offset : offset + parameter.numel()]
+        offset += parameter.numel()
+        gradient: Any = parameter.grad
+        if gradient is None:
+            place.zero_()
+        else:
+            dense = gradient.to_dense() if gradient.is_sparse else gradient
+            place.copy_(dense.detach().reshape(-1))
+    if scale != 1:
+        flat *= 1 / scale
+    return flat
+
+
+def is_finite(vector: npt.NDArray[np.floating]) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum of squares is fast and almost always settles it; it may overflow by itself.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())
+
+
+def missing_words(without: Sequence[str], total: int) -> str:
+    """Say which parameters have no gradient, and what that may come from."""
+    if len(without) == total:
+        return (
+            "no parameter has a gradient; record after loss.backward() and before "
+            "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
+        )
+    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+    return (
+        f"{', '.join(without[:3])}{more} took no part in the loss and has no gradient; freeze or "
+        "exclude it, or take it as zeros with missing='zeros'"
+    )
+
+
+def scale_of(scaler: Any) -> float:
+    """Return what gradients are multiplied by, before ``scaler.step``: 1 where unscaled.
+
+    Parameters
+    ----------
+    scaler
+        A ``torch.amp.GradScaler``, or None.
+
+    Raises
+    ------
+    RecorderError
+        The step has been made, or only some of several optimizers have been unscaled.
+    """
+    if scaler is None or not scaler.is_enabled():
+        return 1.0
+    # Private, but nothing public tells whether scaler.unscale_ has been called.
+    stages = {state["stage"].name for state in scaler._per_optimizer_states.values()}
+    if "STEPPED" in stages:
+        raise RecorderError("record before scaler.step(optimizer): gradients may be gone after it")
+    if stages == {"UNSCALED"}:
+        return 1.0
+    if "UNSCALED" in stages:
+        raise RecorderError(
+            "some optimizers of the scaler are unscaled and some are not; unscale all before record"
+        )
+    return float(scaler.get_scale())
