@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch examples examples reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
 	@echo "make test       the tests;  make test-slow  those that take longer"
+	@echo "make examples   examples/ at smoke size (installs torch)"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
 	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
 	@echo "make check      types, style, direction of imports (installs torch)"
@@ -58,7 +59,11 @@ nulls: install
 test: install
 	$(BIN)/python -m pytest
 
-test-slow: install
+# The examples that need torch and half a minute, at smoke size.
+examples: torch
+	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py tests/pipeline/test_nanogpt.py
+
+test-slow: torch
 	$(BIN)/python -m pytest -m slow
 
 # Without Chromium and without the right to install it the tests are skipped, and say so.

@@ -54,8 +54,11 @@ def test_a_truncated_file_is_named(chain, tmp_path):
 def test_damaged_pages_never_become_numbers(chain, tmp_path):
     whole = bytearray((chain / "train.parquet").read_bytes())
     footer = pq.read_metadata(chain / "train.parquet").row_group(0)
-    gradients = footer.column(footer.num_columns - 1)
-    assert gradients.path_in_schema.startswith("gradient")
+    gradients = next(
+        footer.column(k)
+        for k in range(footer.num_columns)
+        if footer.column(k).path_in_schema.startswith("gradient")
+    )
     whole[gradients.data_page_offset + gradients.total_compressed_size // 2] ^= 0xFF
     (tmp_path / "bad.parquet").write_bytes(whole)
     assert "bad.parquet" in sentence(grokcrit("avalanche", "bad.parquet", cwd=tmp_path, code=1))

@@ -101,6 +101,15 @@ def test_the_difference_is_that_of_the_two_courses():
             assert value == pytest.approx(d[0][time] - d[1][time], abs=1e-12)
 
 
+def test_curves_that_cross_separate_after_the_crossing():
+    def crossing(epoch, grok):
+        return 1.2 if epoch < 40 else 1.0 if epoch < 60 else 0.8
+
+    rows = found(avalanches("grokking", crossing, common), avalanches("control", flat, common))
+    (row,) = the(rows, "separation", "epoch")
+    assert row["value"] == 60
+
+
 def test_courses_that_never_differ_have_no_separation():
     rows = found(avalanches("grokking", flat, common), avalanches("control", flat, common))
     # One per cent of noise: the intervals may miss 0 now and then, three in a row with one sign
