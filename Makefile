@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch examples examples reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch examples reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
