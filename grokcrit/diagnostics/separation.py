@@ -104,19 +104,19 @@ def separation(gap: Course, confidence: float) -> Row:
     """Make the row of the separation: the first of three times whose intervals exclude zero.
 
     Only the sign that the difference ends with counts: curves that are apart one way and cross
-    before they part the other way separate at the latter. The interval: each draw of the difference is held against the same half-widths, and the central
-    range of the times that this gives is taken over the draws that have one, counted in ``n``; it
-    is not widened for few runs.
+    before they part the other way separate at the latter. The interval: each draw of the
+    difference is held against the same half-widths, and the central range of the times that this
+    gives is taken over the draws that have one, counted in ``n``; it is not widened for few runs.
     """
     low, high = gap.estimate.interval(confidence)
     times, known = gap.times.astype(np.float64), ~np.isnan(low)
-    final = np.sign(gap.estimate.value[-1]) if len(times) else 0.0
+    final = float(np.sign(gap.estimate.value[-1])) if len(times) else 0.0
     apart = np.where(known, (low > 0).astype(float) - (high < 0), 0.0)
     apart = np.where(apart == final, apart, 0.0)
     when = float(since_when(times, apart)) if len(times) else np.nan
     half = np.where(known, (high - low) / 2, np.inf)
     drawn = gap.estimate.draws
-    each = since_when(times, final * (drawn * final > half)) if len(times) else drawn
+    each = since_when(times, np.where(drawn * final > half, final, 0.0)) if len(times) else drawn
     valid = each[~np.isnan(each)]
     tail = (1 - confidence) / 2
     ends = np.quantile(valid, [tail, 1 - tail]) if len(valid) else (np.nan, np.nan)

@@ -186,6 +186,7 @@ def test_a_bad_option_exits_2_and_names_the_option_and_its_range(tmp_path, optio
         (["avalanche", "T", "--surrogate", "guassian"], ["none, gaussian", "'gaussian'?"]),
         (["avalanche", "T", "--alpha", "0.1,2"], ["--alpha", "at most 1"]),
         (["avalanche", "T", "--topology", "ba,ba"], ["--topology", "twice"]),
+        (["avalanche", "T", "--grok-accuracy", "90"], ["--grok-accuracy", "0 to below 1, got 90"]),
         (["fss", "A", "--observable", "sizes"], ["--observable", "did you mean 'size'"]),
         (["fss", "A", "--resamples", "0"], ["--resamples"]),
         (["bootstrap", "A", "--confidence", "1"], ["--confidence", "between 0 and 1"]),
