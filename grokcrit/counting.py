@@ -145,6 +145,7 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
     offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
     probes = [{**vars(each.probe), **vars(each.probe.cascade)} for each in found]
     known = pa.concat_tables([each.rows for each in found])
+    moved = np.concatenate([each.transported for each in found])
     columns = {
         **{name: known[name] for name in COPIED},
         **{name: pa.array([probe[name] for probe in probes]).take(which) for name in PROBED},
@@ -157,6 +158,6 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
         "activity": pa.ListArray.from_arrays(
             offsets, np.concatenate([each.activity for each in found])
         ),
-        "transported": np.concatenate([each.transported for each in found]),
+        "transported": pa.array(moved, mask=~np.isfinite(moved)),  # past the largest double: null
     }
     return pa.table({name: columns[name] for name in AVALANCHE.arrow.names}).cast(AVALANCHE.arrow)

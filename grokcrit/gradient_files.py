@@ -46,7 +46,7 @@ class GradientFile:
 
 def is_gradient_file(path: object) -> bool:
     """Whether a name is that of a .npy file."""
-    return isinstance(path, str | os.PathLike) and os.fspath(path).endswith(".npy")
+    return isinstance(path, str | os.PathLike) and str(os.fspath(path)).lower().endswith(".npy")
 
 
 def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile]:

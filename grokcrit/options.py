@@ -216,6 +216,12 @@ class ModaddOptions(RunOptions):
             raise OptionError("prime", f"must be a prime, got {self.prime}")
         inside = 0 < self.train_fraction < 1
         check_number("train_fraction", self.train_fraction, inside, "between 0 and 1")
+        pairs = self.prime**2 if self.split == "pairs" else self.prime * (self.prime + 1) // 2
+        if not 0 < self.training_units(pairs) < pairs:
+            side = "train on" if self.train_fraction < 0.5 else "test"
+            raise OptionError(
+                "train_fraction", f"leaves no pair to {side}: {self.train_fraction:g} of {pairs}"
+            )
         check_number("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
         check_integer("batch", self.batch, 0)
         if self.snapshot_window is not None:
@@ -232,6 +238,10 @@ class ModaddOptions(RunOptions):
             train_fraction=float(self.train_fraction),
             weight_decay=float(self.weight_decay),
         )
+
+    def training_units(self, pairs: int) -> int:
+        """How many of some pairs, ordered or not, train."""
+        return round(self.train_fraction * pairs)
 
 
 def run_options(**given: Any) -> TrainOptions | ModaddOptions:

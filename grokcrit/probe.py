@@ -149,7 +149,16 @@ def source_and_values(
     gradient: npt.ArrayLike | str | os.PathLike[str], n: int, overwrite: bool
 ) -> tuple[Values, Values]:
     """Return what a cascade reads, read-only, and what it writes: one memory or two."""
-    given = mapped(gradient) if isinstance(gradient, str | os.PathLike) else np.asarray(gradient)
+    if isinstance(gradient, np.ma.MaskedArray):
+        raise TableError("the gradient is a masked array; fill it, nothing is done with masks")
+    try:
+        given = (
+            mapped(gradient) if isinstance(gradient, str | os.PathLike) else np.asarray(gradient)
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TableError(f"the gradient is not a vector of numbers: {error}") from None
+    if overwrite and not isinstance(gradient, np.ndarray):
+        raise OptionError("overwrite", f"needs an array of numpy, got {type(gradient).__name__}")
     if given.dtype.kind not in "iuf":
         raise TableError(f"the gradient holds {given.dtype}, not real numbers; pass a real vector")
     if given.shape != (n,):

@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from grokcrit.errors import RunError
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order, thread_count
 
 T = TypeVar("T")
@@ -58,6 +60,12 @@ def in_processes(
         while True:
             try:
                 return future.result(timeout=0.2)
+            except BrokenProcessPool:
+                raise RunError(
+                    "a process ended before its task was done: it was killed, perhaps for want of "
+                    "memory (fewer --threads need less), or the program that began it does not "
+                    "start under if __name__ == '__main__':"
+                ) from None
             except FutureTimeoutError:
                 if stop.is_set():
                     raise StoppedError from None

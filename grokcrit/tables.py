@@ -382,7 +382,8 @@ def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> 
     raise TableError(
         f"the same row is there {twice['count_all']} times among the {inputs or schema.stage} "
         f"inputs "
-        f"({name}); give each table once, or tell the cases apart with --label"
+        f"({name}); give each table once, or tell the cases apart: --label of train and ingest, "
+        "case= of a recorder"
     )
 
 

@@ -72,7 +72,9 @@ INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")
 
-FIGURES = ("fig1", "fig2", "fig3", "separation")
+FIGURES = ("fig1", "fig2", "fig3")
+# Figures of several panels that the source does not have.
+COMPARISONS = ("separation",)
 PANELS = (
     "trajectory",
     "grokking",

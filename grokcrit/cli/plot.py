@@ -10,12 +10,14 @@ import typer
 from grokcrit.cli import shell as sh
 from grokcrit.errors import OptionError
 from grokcrit.options import check_choice
-from grokcrit.vocabulary import FIGURES, OBSERVABLES, PANELS, STATISTICS
+from grokcrit.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
+
+KNOWN = FIGURES + COMPARISONS + PANELS
 
 
 def complete_figure(start: str) -> list[str]:
     """Complete a figure."""
-    return [name for name in FIGURES + PANELS if name.startswith(start)]
+    return [name for name in KNOWN if name.startswith(start)]
 
 
 def conditions(values: list[str] | None) -> dict[str, str]:
@@ -33,7 +35,7 @@ def plot(
     figure: Annotated[
         str,
         typer.Argument(
-            metavar="FIGURE", help=f"{', '.join(FIGURES + PANELS)}.", autocompletion=complete_figure
+            metavar="FIGURE", help=f"{', '.join(KNOWN)}.", autocompletion=complete_figure
         ),
     ],
     table: Annotated[
@@ -85,7 +87,7 @@ def plot(
       grokcrit plot fig1 train.parquet fss.parquet -o fig1.pdf
       grokcrit plot dimension train.parquet fss.parquet --aligned -o dimension.png
     """
-    check_choice("FIGURE", figure, FIGURES + PANELS)
+    check_choice("FIGURE", figure, KNOWN)
     check_choice("observable", observable, OBSERVABLES)
     check_choice("statistic", statistic, STATISTICS)
     target = out or Path(f"{figure}.png")

@@ -39,7 +39,7 @@ def pairs_of(options: ModaddOptions, seed: int) -> Pairs:
     rng = stream("modadd-split", options.seed, options.split, p, seed)
     unit = place if options.split == "pairs" else np.minimum(a, b) * p + np.maximum(a, b)
     units = np.unique(unit)
-    chosen = rng.permutation(units)[: round(options.train_fraction * len(units))]
+    chosen = rng.permutation(units)[: options.training_units(len(units))]
     trains = np.isin(unit, chosen)
     mirror = trains[b * p + a]
     return Pairs(

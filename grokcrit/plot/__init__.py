@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokcrit.errors import OptionError
 from grokcrit.options import check_choice
-from grokcrit.vocabulary import FIGURES, PANELS
+from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def figure(
     TableError
         A table that the figure needs is not there; nothing in it can be drawn.
     """
-    check_choice("figure", name, (*FIGURES, *PANELS))
+    check_choice("figure", name, (*FIGURES, *COMPARISONS, *PANELS))
     from grokcrit.plot import compose
     from grokcrit.plot.sources import Request
 

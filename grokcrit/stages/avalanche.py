@@ -160,9 +160,11 @@ def avalanche(
     own = {FILES: dataclasses.asdict(CascadeOptions())} if files else {}
     cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
     widths = inputs.widths if inputs else {}
+    # Which file is which seed: nothing else tells.
+    named = {"files": [dataclasses.asdict(file) for file in files]} if files else {}
     record = provenance.record(
         AVALANCHE.name,
-        resolved(chosen, cases),
+        resolved(chosen, cases) | named,
         root_seed=chosen.seed,
         inputs=records,
         cases=own,

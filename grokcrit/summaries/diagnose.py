@@ -333,6 +333,16 @@ def cautions(rows: list[Row]) -> list[Notice]:
     if thin:
         where = ", ".join(f"{r['value']:.0f} of {r['n']} {r['window']}" for r in thin)
         warnings.append(Notice("lacking-size", f"bins in which a size has no data: {where}"))
+    none = [r for r in of(rows, "separation") if r["value"] is None]
+    if none:
+        warnings.append(
+            Notice(
+                "no-separation",
+                f"no separation in {len(none)} of {len(of(rows, 'separation'))} comparisons: there "
+                "are no three times in a row at which both cases have every size and the interval "
+                "of the difference excludes 0",
+            )
+        )
     warnings += bent_lines(rows) + gamma_over_d(rows)
     if of(rows, "exponent") and not of(rows, "data-minus-null", surrogate="gaussian"):
         warnings.append(no_null())

@@ -94,6 +94,7 @@ class Parts:
             self._check(path)
             if path.name.startswith(self.recording.prefix):
                 mine.append(path)
+        self._known = {path.name for path in mine}
         if not mine:
             return None
         last = Inputs(mine[-1], TRAIN.only(TRAIN.key)).read()
@@ -181,9 +182,24 @@ class Parts:
         gradients = np.stack(self._gradients) if self._gradients else np.empty((0, n), self.kind)
         rows = rows_of(name, self._steps, gradients, np.array(self._taken), self._measured)
         path = self.folder / f"{recording.prefix}{self._steps[0]:010d}.parquet"
+        self._refuse_others()
         # The schema of the rows, not of the stage: gradients of single precision stay so.
         write(path, [rows], rows.schema.with_metadata(provenance.encode(made)))
+        self._known.add(path.name)
         self._steps, self._gradients, self._taken, self._measured = [], [], [], {}
+
+    def _refuse_others(self) -> None:
+        """Raise TableError where another recorder has written the steps that wait."""
+        for each in sorted(self.folder.glob(f"{self.recording.prefix}*.parquet")):
+            if each.name in self._known:
+                continue
+            theirs = Inputs(each, TRAIN.only(TRAIN.key)).read()["epoch"].to_pylist()
+            if twice := sorted({*theirs} & {*self._steps}):
+                raise TableError(
+                    f"another recorder has written step {twice[0]} of the same run into {each}; "
+                    "give each training its own seed, or its own folder"
+                )
+            self._known.add(each.name)
 
 
 def length_of(tensors: Sequence[dict[str, Any]]) -> int:
@@ -196,7 +212,12 @@ def length_of(tensors: Sequence[dict[str, Any]]) -> int:
 
 def first_difference(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
     """Say where two lists of tensors part."""
+    known, seen = ({each["name"] for each in tensors} for tensors in (before, now))
     for old, new in zip(before, now, strict=False):
         if old != new:
+            if new["name"] not in known:
+                return f"{new['name']} is new"
+            if old["name"] not in seen:
+                return f"{old['name']} is missing"
             return f"{new['name']} {new['shape']} stands where {old['name']} {old['shape']} stood"
     return f"there are {len(now)} tensors, there were {len(before)}"

@@ -95,6 +95,9 @@ class GradientRecorder:
         part_bytes: int = 2**26,
         part_snapshots: int = 100,
     ) -> None:
+        for name, text in (("task", task), ("case", "-" if case is None else case)):
+            if not isinstance(text, str) or not text.strip():
+                raise OptionError(name, f"must be a name, got {text!r}")
         check_choice("field", field, FIELDS)
         check_choice("missing", missing, MISSING)
         counts = {"width": width, "every": every}
@@ -178,6 +181,7 @@ class GradientRecorder:
         TableError
             The model is not the one of the folder, or the part cannot be written.
         """
+        check_integer("step", step, 0)
         if step % self.every:
             return False
         measured = {"loss": loss}
@@ -207,6 +211,12 @@ class GradientRecorder:
                     "resumed",
                     f"steps up to {self._resumed} of this run are in {self._parts.folder} already "
                     "and are skipped; for a new training choose another folder",
+                )
+            elif step % self.every == 0:
+                self._warn(
+                    "repeated",
+                    f"step {step} is skipped, for step {self.last_step} of this run is recorded: "
+                    "each training takes a recorder of its own, with its own seed",
                 )
             return False
         parameters = chosen(model, self.include, self.exclude)
@@ -355,7 +365,10 @@ def numbers_of(measured: Mapping[str, Any]) -> dict[str, float | None]:
         value = measured.get(name)
         if isinstance(value, torch.Tensor):
             value = value.detach()  # a loss is mostly given as it is
-        number = math.nan if value is None else float(value)
+        try:
+            number = math.nan if value is None else float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise OptionError(name, f"must be a number or a tensor of one, got {value!r}") from None
         if name != "loss" and not math.isnan(number) and not 0 <= number <= 1:
             raise OptionError(name, f"must be a share from 0 to 1, got {number:g}")
         found[name] = number if math.isfinite(number) else None

@@ -211,3 +211,25 @@ def test_the_python_shown_in_the_page_runs(tmp_path, monkeypatch):
     known = {"model": model, "optimizer": optimizer, "steps": 21}
     exec(code, {**known, "loss_of": lambda model: loss_of(model, 0)})
     assert [row["epoch"] for row in rows("parts")] == [0, 10, 20]
+
+
+def test_a_second_recorder_of_the_same_steps_is_refused_before_it_overwrites(tmp_path):
+    model = mlp()
+    one, other = (GradientRecorder(tmp_path, **RUN) for _ in range(2))
+    for recorder in (one, other):
+        loss_of(model, 0).backward()
+        recorder.record(model, 0)
+    one.close()
+    with pytest.raises(TableError, match="another recorder has written step 0"):
+        other.close()
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    other._finalizer.detach()
+
+
+def test_a_second_training_in_one_recorder_is_warned_of(tmp_path):
+    model = mlp()
+    with GradientRecorder(tmp_path, **RUN) as recorder:
+        loss_of(model, 0).backward()
+        assert recorder.record(model, 0)
+        with pytest.warns(UserWarning, match="a recorder of its own"):
+            assert not recorder.record(model, 0)
