@@ -20,9 +20,9 @@ from grokcrit.errors import OptionError, TableError
 from grokcrit.plot import sizes, style
 from grokcrit.plot.sources import Request, Sources, rows
 from grokcrit.schemas import AVALANCHE
-from grokcrit.vocabulary import FIGURES, PANELS
+from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
 
-ALL = (*FIGURES, *PANELS)
+ALL = (*FIGURES, *COMPARISONS, *PANELS)
 STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics")
 QUICK = {"resamples": 50, "permutations": 20, "gof": 1, "observable": "size", "splits": (20, 50)}
 
@@ -47,6 +47,13 @@ def given(tables, name):
         ]
         cascaded = pa.Table.from_pylist(rows, AVALANCHE.arrow)
         return [grokcrit.diagnose(cascaded, **QUICK, only="nulls")]
+    if name.startswith("separation"):
+        rows = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
+        control = [
+            r | {"case": "control", "grok_epoch": None, "size": r["n_params"] // 5} for r in rows
+        ]
+        both = pa.Table.from_pylist(rows + control, AVALANCHE.arrow)
+        return [grokcrit.diagnose(both, **QUICK, only="separation")]
     if name != "robustness":
         return [tables[s] for s in STAGES]
     grid = {"topology": ("ba", "ring"), "graph_seeds": 2, "alpha": (0.3,), "quantile": (90,)}
@@ -102,7 +109,8 @@ def fits(tables, **equal):
 # Every figure
 
 
-NEED_GROKKING = ("grokking", "nulls", "placebos")
+SEPARATION = tuple(name for name in ALL if name.startswith("separation"))
+NEED_GROKKING = ("grokking", "nulls", "placebos", *SEPARATION)
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in NEED_GROKKING])

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grokcrit
@@ -132,6 +132,7 @@ def by_hand(times, apart):
     return None
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([-1, 0, 1]), max_size=12))
 def test_the_first_of_three_in_a_row_of_one_sign_is_meant(apart):
     times = np.arange(len(apart)) * 10.0
