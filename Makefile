@@ -59,9 +59,10 @@ nulls: install
 test: install
 	$(BIN)/python -m pytest
 
-# The examples that need torch and half a minute, at smoke size.
+# The examples at smoke size, the longer pages of docs/ and modular addition through all stages.
 examples: torch
-	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py tests/pipeline/test_nanogpt.py
+	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py \
+	  tests/pipeline/test_nanogpt.py tests/pipeline/test_docs.py tests/cli/test_modadd.py
 
 test-slow: torch
 	$(BIN)/python -m pytest -m slow

@@ -323,6 +323,7 @@ def test_a_null_of_other_runs_is_not_set_beside_the_data(chain, tmp_path):
         assert "[no-null]" not in done.stderr
 
 
+@pytest.mark.slow
 def test_fewer_than_three_sizes_say_how_many_were_found_and_are_needed(tmp_path):
     grokcrit("train", "--hidden", "8,16", "--seeds", "1", "--epochs", "20", cwd=tmp_path)
     grokcrit("avalanche", "train.parquet", cwd=tmp_path)

@@ -63,6 +63,7 @@ def test_every_help_text_has_an_example_that_starts_like_the_command(tmp_path, c
         assert option in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [{"FORCE_COLOR": "1"}, {"FORCE_COLOR": "0"}, {"GITHUB_ACTIONS": "1", "NO_COLOR": "1"}],
@@ -109,6 +110,7 @@ def test_a_progress_bar_shows_on_a_terminal_and_not_in_ci(tmp_path):
     assert "/24" not in on_a_terminal([*LONG, "--quiet"], tmp_path)
 
 
+@pytest.mark.slow
 def test_one_width_goes_through_up_to_where_one_size_cannot_be_fitted(tmp_path):
     grokcrit("train", "--hidden", "32", "--seeds", "6", cwd=tmp_path)
     grokcrit("avalanche", "train.parquet", cwd=tmp_path)
@@ -132,6 +134,7 @@ def test_json_is_one_object_and_nothing_else_is_on_standard_output(chain, tmp_pa
     assert all({"id", "text"} == set(w) for w in found["warnings"])
 
 
+@pytest.mark.slow
 def test_a_warning_has_an_id_by_which_it_is_silenced(chain, tmp_path):
     source = [chain / "avalanche.parquet", "--observable", "size"]
     grokcrit("avalanche", chain / "train.parquet", "-o", "data.parquet", cwd=tmp_path)
@@ -177,6 +180,7 @@ def test_lists_are_repeatable_or_with_commas_and_multiply_out(chain, tmp_path):
     assert set(table[table.surrogate == "gaussian"].replicate) == {0, 1}
 
 
+@pytest.mark.slow
 def test_width_is_another_name_for_hidden(tmp_path):
     options = ["--seeds", "1", "--epochs", "20", "-o"]
     grokcrit("train", "--width", "4", "--width", "6,8", *options, "a.parquet", cwd=tmp_path)

@@ -12,6 +12,7 @@ from tests.shell import COMMAND, ENVIRONMENT, grokcrit
 pytest.importorskip("torch")
 
 
+@pytest.mark.slow
 def test_modular_addition_goes_through_to_the_separation_from_its_control(tmp_path):
     small = ["--task", "modadd", "--model", "mlp", "--prime", "7", "--hidden", "24,48,96"]
     small += ["--seeds", "2", "--epochs", "60", "--train-fraction", "0.9"]

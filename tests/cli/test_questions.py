@@ -63,6 +63,7 @@ def test_a_table_that_cannot_be_diagnosed_is_named(folder, tmp_path):
     assert not (tmp_path / "diagnostics.parquet").exists()
 
 
+@pytest.mark.slow
 def test_robustness_makes_a_table_and_its_figure(folder, tmp_path):
     options = [*GRID, "--resamples", "30", "--observable", "size"]
     done = grokcrit("robustness", folder / "train.parquet", *options, cwd=tmp_path)
@@ -84,6 +85,7 @@ def test_a_figure_that_cannot_be_written_is_known_before_the_table_is_replaced(f
     assert (tmp_path / "old.parquet").read_text() == "old"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

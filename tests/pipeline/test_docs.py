@@ -14,6 +14,8 @@ from grokcrit.schemas import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+# Pages whose commands take over ten seconds; `make examples` runs them.
+LONG = ("docs/nulls.md", "docs/ingest.md")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 # Another processor's tanh may differ in the last bit, and a threshold makes more of it.
 SLACK = 0.05
@@ -33,7 +35,9 @@ def words(text):
     return re.sub(r"[\s─]+", " ", NUMBER.sub("#", text)).strip()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PAGES]
+)
 def test_commands_shown_run_and_print_what_is_shown(refresh, tmp_path, page):
     for block in refresh.examples((ROOT / page).read_text()):
         for example in block:

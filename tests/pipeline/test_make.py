@@ -87,6 +87,7 @@ def test_a_folder_of_parts_is_one_table(built, tmp_path):
     assert whole.equals(pq.read_table(tmp_path / "avalanche.parquet"))
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_stops_make_and_leaves_no_output(tmp_path):
     shutil.copy(ROOT / "examples/Makefile", tmp_path)
     done = make(tmp_path, "-j2", "SEEDS=1", "EPOCHS=20", "HIDDEN=4 8")
