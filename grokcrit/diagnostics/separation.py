@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from grokcrit import resampling
-from grokcrit.diagnostics.family import Course, course
+from grokcrit.diagnostics.family import Course, Family, course
 from grokcrit.diagnostics.findings import Row, finding, labelled, of_bins
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import CASE_COLUMNS
@@ -18,18 +19,20 @@ LASTING = 3
 ALIGNMENTS = ("epoch", "aligned", "relative")
 
 
-def controlled(found: Sequence[Ensemble]) -> list[tuple[Ensemble, Ensemble]]:
+Pair: TypeAlias = tuple[Family, Family]
+
+
+def controlled(found: Sequence[Family]) -> list[Pair]:
     """Pair every case that groks with each control of the same runs that never does.
 
-    The same runs: equal columns but for the case, equal sizes and seeds. Only the data are paired,
-    no null models.
+    The same runs: equal columns but for the case, equal sizes and seeds.
     """
     shared = [name for name in CASE_COLUMNS if name != "case"]
-    data = [each for each in found if each.case["surrogate"] == "none"]
     return [
-        (one, other)
-        for one in data
-        for other in data
+        (first, second)
+        for first in found
+        for second in found
+        for one, other in [(first.data, second.data)]
         if not np.isnan(one.grok).all()
         and np.isnan(other.grok).all()
         and all(one.case[name] == other.case[name] for name in shared)
@@ -40,7 +43,7 @@ def controlled(found: Sequence[Ensemble]) -> list[tuple[Ensemble, Ensemble]]:
 
 
 def separations(
-    pair: tuple[Ensemble, Ensemble],
+    pair: Pair,
     observable: str,
     statistic: str,
     draws: Sequence[Ints],
@@ -50,29 +53,42 @@ def separations(
 
     ``epoch``: the epoch. ``aligned``: epochs since grokking. ``relative``: per cent of the grokking
     epoch. A control run has no grokking epoch: it is aligned on that of its partner, the run of the
-    same width and seed. Draws take partners together.
+    same width and seed. Draws take partners together. Null models of either stand beside it, with
+    their name as ``surrogate``.
     """
-    grokking, control = pair
-    partnered = dataclasses.replace(control, grok=grokking.grok)
+    groks = pair[0].data.grok
     rows: list[Row] = []
     for window in ALIGNMENTS:
-        own = course([grokking], observable, statistic, window, draws)
-        other = course([partnered], observable, statistic, window, draws)
-        gap = own - other
+        how = observable, statistic, window, draws
+
+        def along(members: Sequence[Ensemble], how: Any = how) -> Course:
+            return course([dataclasses.replace(each, grok=groks) for each in members], *how)
+
         found = []
-        for quantity, each in (("D-grokking", own), ("D-control", other), ("D-difference", gap)):
-            places = [{"time": int(t)} for t in each.times]
-            tested = quantity == "D-difference"
-            found += of_bins(quantity, each.estimate, confidence, places, tested)
+        courses = {}
+        for quantity, family in zip(("D-grokking", "D-control"), pair, strict=True):
+            courses[quantity] = along([family.data])
+            found += over_time(quantity, courses[quantity], confidence)
+            for name, members in family.nulls.items():
+                null = over_time(quantity, along(members), confidence)
+                found += labelled(null, surrogate=name)
+        gap = courses["D-grokking"] - courses["D-control"]
+        found += over_time("D-difference", gap, confidence)
         found.append(separation(gap, confidence))
         rows += labelled(found, window=window)
     return labelled(
         rows,
-        **grokking.case,
+        **pair[0].data.case,
         observable=observable,
         statistic=statistic,
-        part=control.case["case"],
+        part=pair[1].data.case["case"],
     )
+
+
+def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
+    """Make a row of each time; differences have a p."""
+    places = [{"time": int(t)} for t in shown.times]
+    return of_bins(quantity, shown.estimate, confidence, places, quantity == "D-difference")
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:
@@ -133,7 +149,7 @@ def separation(gap: Course, confidence: float) -> Row:
 
 
 def of_pair(
-    pair: tuple[Ensemble, Ensemble],
+    pair: Pair,
     observable: str,
     statistic: str,
     resamples: int,
@@ -141,5 +157,5 @@ def of_pair(
     confidence: float,
 ) -> list[Row]:
     """Draw the runs and compare; see :func:`separations`."""
-    draws = resampling.draw_runs(pair[0], resamples, seed)
+    draws = resampling.draw_runs(pair[0].data, resamples, seed)
     return separations(pair, observable, statistic, draws, confidence)

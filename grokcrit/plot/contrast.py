@@ -17,9 +17,10 @@ AXES = {
     "aligned": (r"$t - t_\mathrm{grok}$ (epochs)", 1.0, BIN / 2),
     "relative": (r"$t / t_\mathrm{grok}$", 0.01, RELATIVE_BIN / 2),
 }
-LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "D-grokking": ("grokking", style.DATA),
-    "D-control": ("control", {"color": style.RED, "linestyle": "--"}),
+LOOKS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("D-grokking", "gaussian"): ("Gaussian null", style.GAUSSIAN),
+    ("D-grokking", "none"): ("grokking", style.DATA),
+    ("D-control", "none"): ("control", {"color": style.RED, "linestyle": "--"}),
 }
 
 
@@ -42,8 +43,9 @@ def contrast(ax: Axes, sources: Sources, request: Request, window: str) -> Axes:
     """Draw both courses, and since when their difference is seen."""
     label, scale, shift = AXES[window]
     drawn = False
-    for quantity, (name, looks) in LOOKS.items():
-        found = asked(sources, request, quantity=quantity, window=window)
+    for (quantity, surrogate), (name, looks) in LOOKS.items():
+        place = {"quantity": quantity, "surrogate": surrogate, "window": window}
+        found = asked(sources, request, **place)
         found.sort(key=lambda row: row["time"])
         if not found:
             continue

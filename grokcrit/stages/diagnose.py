@@ -120,13 +120,13 @@ def diagnose(
     if "avalanche" in parts and set(chosen.only) != {"gini"}:
         inputs = Inputs(parts["avalanche"], AVALANCHE)
         records += inputs.records
-        ensembles = scaling.ensembles_of(inputs)
-        for family in families(ensembles):
+        known = families(scaling.ensembles_of(inputs))
+        for family in known:
             tasks += family_tasks(family, chosen)
         if "separation" in chosen.only:
             tasks += [
                 partial(pair_rows, pair, observable, statistic, chosen)
-                for pair in separation.controlled(ensembles)
+                for pair in separation.controlled(known)
                 for observable in chosen.observable
                 for statistic in RESAMPLED
             ]
@@ -249,7 +249,7 @@ def placebo_rows(
 
 
 def pair_rows(
-    pair: tuple[Ensemble, Ensemble],
+    pair: separation.Pair,
     observable: str,
     statistic: str,
     chosen: DiagnoseOptions,

@@ -101,6 +101,25 @@ def test_the_difference_is_that_of_the_two_courses():
             assert value == pytest.approx(d[0][time] - d[1][time], abs=1e-12)
 
 
+def test_null_models_stand_beside_both_on_every_way_to_count_time():
+    tables = [avalanches("grokking", steps_at(0), own), avalanches("control", flat, own)]
+    names = tables[0].column_names
+    nulls = [
+        table.set_column(names.index("surrogate"), "surrogate", pa.array(["gaussian"] * len(table)))
+        for table in tables
+    ]
+    rows = found(*tables, *nulls)
+    for window in ("epoch", "aligned", "relative"):
+        for quantity in ("D-grokking", "D-control"):
+            mine = the(rows, quantity, window)
+            by = {
+                name: {r["time"]: r["value"] for r in mine if r["surrogate"] == name}
+                for name in ("none", "gaussian")
+            }
+            # These null models have the sizes of the data, and so must their courses.
+            assert by["none"] == by["gaussian"] != {}
+
+
 def test_curves_that_cross_separate_after_the_crossing():
     def crossing(epoch, grok):
         return 1.2 if epoch < 40 else 1.0 if epoch < 60 else 0.8
