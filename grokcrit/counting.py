@@ -14,21 +14,12 @@ from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.options import CascadeOptions
 from grokcrit.rng import stream
-from grokcrit.schemas import AVALANCHE
+from grokcrit.schemas import AVALANCHE, PROBE
 from grokcrit.surrogates import surrogate as make_surrogate
 
 # Columns of the avalanche table that are the snapshot's, and that are the probe's.
 COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch")
-PROBED = (
-    "topology",
-    "degree",
-    "graph_seed",
-    "surrogate",
-    "replicate",
-    "alpha",
-    "quantile",
-    "rule",
-)
+PROBED = tuple(column.name for column in PROBE)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from grokcrit.options import INT32_MAX
 from grokcrit.parallel import Stop, StoppedError
 from grokcrit.probe import cascade, check_finite, mapped
 from grokcrit.schemas import TRAIN
+from grokcrit.tables import repeated
 
 # The task and the case of what comes in files.
 CASE = "npy"
@@ -59,10 +60,9 @@ def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile
     """
     numbers: Counter[int] = Counter()
     found = []
-    real = [os.path.realpath(path) for path in paths]
-    for path, place in zip(paths, real, strict=True):
+    for path, twice in zip(paths, repeated(paths), strict=True):
         name, values = os.fspath(path), mapped(path)
-        if real.count(place) > 1:
+        if twice:
             raise TableError(f"{name} is given twice; give each file once")
         if values.dtype.kind not in "iuf" or values.ndim != 1 or not 0 < values.size <= INT32_MAX:
             raise TableError(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 from grokcrit.errors import OptionError, TableError
-from grokcrit.options import INT32_MAX, check_choice, check_integer, listed, settle
+from grokcrit.options import INT32_MAX, check_choice, check_integer, chosen_by_name, listed, settle
 from grokcrit.saved_names import FileName, matcher, read_name, whole
 from grokcrit.saved_tensors import FLAT, Saved, Tensor, opened
+from grokcrit.tables import repeated
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
@@ -70,8 +69,7 @@ class IngestOptions:
 
     def wants(self, name: str) -> bool:
         """Whether a tensor of that name is asked for."""
-        included = not self.include or any(fnmatchcase(name, glob) for glob in self.include)
-        return included and not any(fnmatchcase(name, glob) for glob in self.exclude)
+        return chosen_by_name(name, self.include or None, self.exclude)
 
 
 def number(name: str, value: int | str, low: int) -> int:
@@ -218,13 +216,6 @@ def check_steps(found: Series, placed: bool) -> None:
             )
         if placed and a.run == b.run and natural(a.path) > natural(b.path):
             found.disordered.append((a.path, b.path))
-
-
-def repeated(paths: Sequence[str]) -> list[bool]:
-    """Say of each path whether it has been there before, under any name."""
-    real = [os.path.realpath(path) for path in paths]
-    first = {path: k for k, path in reversed(list(enumerate(real)))}
-    return [first[path] != k for k, path in enumerate(real)]
 
 
 def first_given(*values: Any) -> int:

@@ -175,6 +175,13 @@ def parts_of(path: Path) -> list[Path]:
     return found
 
 
+def repeated(paths: Sequence[str | os.PathLike[str]]) -> list[bool]:
+    """Say of each path whether it has been there before, under any name."""
+    real = [os.path.realpath(path) for path in paths]
+    first = {path: k for k, path in reversed(list(enumerate(real)))}
+    return [first[path] != k for k, path in enumerate(real)]
+
+
 def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLike]]:
     """Sort tables, files and the parts of folders by their stage; read nothing but schemas.
 

@@ -52,11 +52,19 @@ def families(found: Sequence[Ensemble]) -> list[Family]:
     return made
 
 
+def same_runs(one: Ensemble, other: Ensemble) -> bool:
+    """Whether two ensembles are of the same sizes and seeds."""
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("sizes", "size_of", "seed")
+    )
+
+
 def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
     """Whether two ensembles are of the same runs and epochs."""
-    return all(
+    return same_runs(one, other) and all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
-        for name in ("sizes", "size_of", "seed", "grok", "run", "epoch")
+        for name in ("grok", "run", "epoch")
     )
 
 

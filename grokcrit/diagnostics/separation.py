@@ -8,8 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from grokcrit import resampling
-from grokcrit.diagnostics.family import Course, Family, course
+from grokcrit.diagnostics.family import Course, Family, course, same_runs
 from grokcrit.diagnostics.findings import Row, finding, labelled, of_bins
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import CASE_COLUMNS
@@ -36,9 +35,7 @@ def controlled(found: Sequence[Family]) -> list[Pair]:
         if not np.isnan(one.grok).all()
         and np.isnan(other.grok).all()
         and all(one.case[name] == other.case[name] for name in shared)
-        and np.array_equal(one.sizes, other.sizes)
-        and np.array_equal(one.size_of, other.size_of)
-        and np.array_equal(one.seed, other.seed)
+        and same_runs(one, other)
     ]
 
 
@@ -146,16 +143,3 @@ def separation(gap: Course, confidence: float) -> Row:
         n=len(valid),
         method=f"first of {LASTING} intervals in a row beyond 0, on the side where they end",
     )
-
-
-def of_pair(
-    pair: Pair,
-    observable: str,
-    statistic: str,
-    resamples: int,
-    seed: int,
-    confidence: float,
-) -> list[Row]:
-    """Draw the runs and compare; see :func:`separations`."""
-    draws = resampling.draw_runs(pair[0].data, resamples, seed)
-    return separations(pair, observable, statistic, draws, confidence)

@@ -256,8 +256,8 @@ def pair_rows(
     _stop: Stop,
 ) -> list[Row]:
     """Compare a case that groks with its control in time."""
-    how = chosen.resamples, chosen.seed, chosen.confidence
-    return separation.of_pair(pair, observable, statistic, *how)
+    draws = resampling.draw_runs(pair[0].data, chosen.resamples, chosen.seed)
+    return separation.separations(pair, observable, statistic, draws, chosen.confidence)
 
 
 def collapse_rows(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from grokcrit.errors import RecorderError
+from grokcrit.options import chosen_by_name
 
 Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
 SHARDED = (
@@ -60,8 +60,7 @@ def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Seque
             raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
         if hasattr(parameter, "ds_id"):
             raise RecorderError(f"DeepSpeed {SHARDED}")
-        wanted = include is None or any(fnmatchcase(name, pattern) for pattern in include)
-        if not wanted or any(fnmatchcase(name, pattern) for pattern in exclude):
+        if not chosen_by_name(name, include, exclude):
             continue
         if parameter.requires_grad:
             if parameter.is_complex():
