@@ -130,6 +130,13 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
     return joint
 
 
+def confidence(made: Record) -> float | None:
+    """Return the confidence of a table's intervals; None where its record does not say."""
+    options = made.get("configuration", {})
+    level = options.get("confidence", options.get("fss", {}).get("confidence"))
+    return float(level) if isinstance(level, int | float) else None
+
+
 def encode(made: Record) -> dict[bytes, bytes]:
     """Turn a record into schema metadata."""
     return {KEY: json.dumps(made, sort_keys=True).encode()}

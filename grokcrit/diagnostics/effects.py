@@ -123,6 +123,12 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
     )
 
 
+def first_observable(table: pa.Table) -> str:
+    """Return the observable that is shown where none is asked for: size where it is there."""
+    known = pc.unique(table["observable"]).drop_null().to_pylist()
+    return "size" if "size" in known or not known else str(known[0])
+
+
 def factors_of(data: pa.Table) -> list[Factor]:
     """Find the options that differ between points, those that vary in unison once."""
     found: list[Factor] = []
@@ -193,6 +199,20 @@ def by_chance(factor: Factor, response: Reals) -> float:
     return (levels - 1) / (there.sum() - 1) if there.sum() > 1 else math.nan
 
 
+def p_of_share(factor: Factor, response: Reals) -> float:
+    """Return the p of a share under no effect: one-way analysis of variance, the F test.
+
+    What the other options do counts as noise, so that it errs on the side of no effect.
+    """
+    there = ~np.isnan(response)
+    levels = len(np.unique(factor.level_of[there]))
+    free, found = int(there.sum()) - levels, share(factor, response)
+    if levels < 2 or free < 1 or math.isnan(found):
+        return math.nan
+    f = (found / (levels - 1)) / max((1 - found) / free, np.finfo(float).tiny)
+    return float(special.fdtrc(levels - 1, free, f))
+
+
 def together(factors: Sequence[Factor], response: Reals) -> float:
     """Share that no option has alone: what they do together. NaN where points are not balanced.
 
@@ -208,12 +228,14 @@ def together(factors: Sequence[Factor], response: Reals) -> float:
     return 1 - sum(share(factor, response) for factor in factors)
 
 
-def noise(points: Points, window: str, confidence: float) -> float:
+def noise(points: Points, window: str, confidence: float | None) -> float:
     """Share that the runs alone would give: mean squared error of a point over the variance.
 
     The error is taken from the intervals. Points of one root seed share runs, so differences
-    between them are surer than this.
+    between them are surer than this. NaN where the confidence is not known.
     """
+    if confidence is None:
+        return math.nan
     z = special.ndtri(0.5 + confidence / 2)
     half = (points.high[window] - points.low[window]) / (2 * z)
     variance = np.nanvar(points.exponent[window]) if len(points.keys) else 0.0

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 SHOWN = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 
 
-def sweep_summary(table: pa.Table, confidence: float = 0.95) -> Summary:
+def sweep_summary(table: pa.Table, confidence: float | None) -> Summary:
     """Account of a sweep table: main effects on D of the mean size, or of what else is there."""
     import numpy as np
-    import pyarrow.compute as pc
 
     from grokcrit.diagnostics import effects
 
-    known = pc.unique(table["observable"]).drop_null().to_pylist()
-    observable = "size" if "size" in known or not known else known[0]
+    observable = effects.first_observable(table)
     points = effects.points_of(table, observable, "mean")
     rows = [
         level_row(points, factor.name, name, chosen)
@@ -54,7 +52,7 @@ def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
     return row
 
 
-def variance(points: Points, confidence: float) -> Summary:
+def variance(points: Points, confidence: float | None) -> Summary:
     """Share of the variance of D between points that each option has alone."""
     from grokcrit.diagnostics import effects
 

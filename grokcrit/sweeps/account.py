@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from grokcrit import provenance
 from grokcrit.schemas import SWEEP
 from grokcrit.summaries import Notice, Summary, sweep_summary
 from grokcrit.summaries.summary import Row
@@ -15,8 +16,7 @@ from grokcrit.tables import Inputs
 def swept_summary(found: Swept) -> Summary:
     """Account of a sweep that has run: what was done, and what the choices do."""
     inputs = Inputs(found.table, SWEEP)
-    confidence = inputs.records[0]["configuration"]["fss"]["confidence"]
-    summary = sweep_summary(inputs.read(), confidence)
+    summary = sweep_summary(inputs.read(), provenance.confidence(inputs.records[0]))
     kept = found.points - found.computed
     title = f"{found.points} points: {kept} were there, {found.computed} computed"
     aside = [
