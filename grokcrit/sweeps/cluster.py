@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from grokcrit.errors import GrokcritError, OptionError, RunError
+from grokcrit.errors import OptionError, RunError
 from grokcrit.sweeps.store import Store
 from grokcrit.sweeps.task import Outcome, Task, compute, note
 
@@ -17,7 +20,7 @@ LOCAL_CLUSTER = "local-cluster"
 # Tasks known to the scheduler for each thread of a worker: a million at once would fill it.
 AHEAD = 4
 # Seconds to wait for a scheduler, and for its first worker.
-PATIENCE = 30
+CONNECTING, WAITING = 10, 60
 
 
 def distributed() -> Any:
@@ -49,25 +52,39 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
     dask = distributed()
     with ExitStack() as stack:
         if scheduler == LOCAL_CLUSTER:
-            # What a scheduler receives it unpickles: nobody else's machine may reach this one.
-            cluster = stack.enter_context(
-                dask.LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
+            # What a scheduler receives it unpickles: no other machine may reach this one.
+            with deaf_to_interrupts():
+                cluster = stack.enter_context(
+                    dask.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                    )
                 )
-            )
             yield stack.enter_context(dask.Client(cluster))
             return
         try:
-            client = stack.enter_context(dask.Client(scheduler, timeout=PATIENCE))
+            client = stack.enter_context(dask.Client(scheduler, timeout=CONNECTING))
         except (OSError, ValueError, TypeError) as error:
             raise OptionError(
                 "scheduler", f"{scheduler!r} does not answer: {' '.join(str(error).split())}"
             ) from None
         yield client
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Leave Ctrl-C to this process: those begun meanwhile inherit that they do not hear it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def on_dask(
@@ -86,14 +103,15 @@ def on_dask(
         The workers do not see the folder; they run another version.
     """
     dask = distributed()
-    with client_of(scheduler, workers) as client:
+    with ExitStack() as stack:
+        client = stack.enter_context(client_of(scheduler, workers))
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=WAITING)
         except TimeoutError:
             raise OptionError("scheduler", f"{scheduler!r} has no workers; start some") from None
-        check_shared(client, folder)
         threads = sum(client.nthreads().values())
-        waiting = list(reversed(tasks))
+        token = stack.enter_context(token_in(folder))
+        waiting = [dataclasses.replace(task, token=token) for task in reversed(tasks)]
         running: dict[Any, Task] = {}
         ended = dask.as_completed()
         while waiting or running:
@@ -116,17 +134,12 @@ def on_dask(
             threads = max(1, sum(client.nthreads().values()))
 
 
-def check_shared(client: Any, folder: Path) -> None:
-    """Raise GrokcritError unless every worker finds in the folder what is put there now."""
-    probe = folder.resolve() / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
-    probe.touch()
+@contextmanager
+def token_in(folder: Path) -> Iterator[str]:
+    """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
+    path = folder / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
+    path.touch()
     try:
-        seen = client.run(Path.exists, probe)
+        yield path.name
     finally:
-        probe.unlink(missing_ok=True)
-    blind = [worker for worker, found in seen.items() if not found]
-    if blind:
-        raise GrokcritError(
-            f"the worker {blind[0]} does not see the folder {folder}: put the sweep where all "
-            "machines see it under the same path"
-        )
+        path.unlink(missing_ok=True)

@@ -17,21 +17,24 @@ from grokcrit.sweeps.plan import Plan, Point
 from grokcrit.sweeps.point import failed, measured
 from grokcrit.sweeps.store import DamagedError, Store
 
-# Tasks for each worker, where the trainings allow: the last ones are short beside the whole.
-TASKS = 8
+# Tasks that each worker has at least. Where there are fewer trainings, a training is repeated so
+# that its points can be divided: else workers would wait for one of them.
+TASKS = 2
 
 
 @dataclass(frozen=True)
 class Task:
     """One training and points that share it.
 
-    ``folder`` is where the parts go; ``code`` the version that the points are named by.
+    ``folder`` is where the parts go; ``code`` the version that the points are named by; ``token``
+    a file that is among the parts, on a cluster whose machines might not share the folder.
     """
 
     folder: str
     points: tuple[Point, ...]
     code: str
     cache: bool
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,7 @@ def tasks_of(plan: Plan, wanted: set[str], folder: Path, workers: int, cache: bo
     """Divide the points that are to be computed, those of a training together where that fits."""
     groups = [[p for p in points if p.key in wanted] for points in plan.trainings]
     groups = [points for points in groups if points]
-    # A training is repeated rather than that workers wait for one of them.
-    pieces = max(1, math.ceil(TASKS * workers / max(len(groups), 1)))
+    pieces = 1 if workers == 1 else math.ceil(TASKS * workers / max(len(groups), 1))
     code, place = provenance.code_version(), str(folder.resolve())
     return [
         Task(place, tuple(points[first : first + length]), code, cache)
@@ -68,7 +70,8 @@ def compute(task: Task) -> list[Outcome]:
     Raises
     ------
     GrokcritError
-        This is another version of grokcrit than the one that asks; a part cannot be written.
+        This is another version of grokcrit than the one that asks; the folder is not there; a part
+        cannot be written.
     """
     if task.code != provenance.code_version():
         raise GrokcritError(
@@ -76,6 +79,11 @@ def compute(task: Task) -> list[Outcome]:
             "the same version on both"
         )
     store = Store(Path(task.folder))
+    if not (store.folder / "parts" / task.token).exists():
+        raise GrokcritError(
+            f"a worker does not see the folder {task.folder}: put the sweep where all machines see "
+            "it under the same path"
+        )
     missing = [point for point in task.points if not there(store, point.key)]
     found = [Outcome(point.key) for point in task.points if point not in missing]
     if not missing:
