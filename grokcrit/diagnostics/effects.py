@@ -238,8 +238,8 @@ def noise(points: Points, window: str, confidence: float | None) -> float:
         return math.nan
     z = special.ndtri(0.5 + confidence / 2)
     half = (points.high[window] - points.low[window]) / (2 * z)
-    variance = np.nanvar(points.exponent[window]) if len(points.keys) else 0.0
-    known = half[~np.isnan(half)]
+    values = points.exponent[window][~np.isnan(points.exponent[window])]
+    variance, known = values.var() if len(values) else 0.0, half[~np.isnan(half)]
     return float((known**2).mean() / variance) if len(known) and variance > 0 else math.nan
 
 
