@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from grokcrit.errors import GrokcritError, OptionError, RunError
+from grokcrit.errors import GrokcritError, OptionError, RunError, TableError
 from grokcrit.sweeps.store import Store
 from grokcrit.sweeps.task import Outcome, Task, compute, note
 
@@ -174,7 +174,10 @@ def await_workers(client: Any, scheduler: str) -> None:
 def token_in(folder: Path) -> Iterator[str]:
     """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
     path = folder / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
-    path.touch()
+    try:
+        path.touch()
+    except OSError as error:
+        raise TableError(f"cannot write into {folder}: {error.strerror}") from None
     try:
         yield path.name
     finally:
