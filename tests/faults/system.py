@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import typer.main
 
 from grokcrit import files, graphs
-from grokcrit.cli.app import invoke
+from grokcrit.cli import app as cli
 from grokcrit.graph_cache import Recent
+from tests.shell import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ COMMANDS = {
     ),
 }
 OLD = b"an older result"
+# Typer makes the command line anew at every call, which takes as long as the command itself.
+MADE = typer.main.get_command(cli.app)
 
 
 class System:
@@ -51,7 +60,7 @@ class System:
     n
         Which call, counted over all kinds of CALLS from 1; 0 for none.
     fault
-        Called in its place; raises, or ends the process.
+        Called in its place with this system; raises, or ends the process.
     for_good
         All later calls go wrong too, as on a disk that stays full.
     without
@@ -63,7 +72,7 @@ class System:
     def __init__(
         self,
         n: int,
-        fault: Callable[[], None],
+        fault: Callable[[System], None],
         *,
         for_good: bool = False,
         without: tuple[str, ...] = (),
@@ -82,7 +91,7 @@ class System:
         """Count a call; be at fault where it is its turn."""
         self.made.append(name)
         if self.n and (len(self.made) >= self.n if self.for_good else len(self.made) == self.n):
-            self.fault()
+            self.fault(self)
 
     def __getattr__(self, name: str) -> object:
         if name in self.without:
@@ -122,37 +131,37 @@ class System:
         return io.BufferedRandom(Raw(handle, mode))
 
 
-def failing(number: int) -> Callable[[], None]:
+def failing(number: int) -> Callable[[System], None]:
     """Make a fault: that error of the system."""
 
-    def fault():
+    def fault(_):
         raise OSError(number, os.strerror(number))
 
     return fault
 
 
-def nothing() -> None:
+def nothing(_: System) -> None:
     """No fault."""
 
 
 @contextmanager
 def on(system: System, folder: Path):
     """Let grokcrit write through a system, in a folder, with a cache of its own and empty."""
-    before = files.os, graphs._recent, os.environ["GROKCRIT_CACHE_DIR"], Path.cwd()
-    files.os, graphs._recent = system, Recent(0)
+    before = files.os, graphs._recent, cli.app, os.environ["GROKCRIT_CACHE_DIR"], Path.cwd()
+    files.os, graphs._recent, cli.app = system, Recent(0), MADE
     os.environ["GROKCRIT_CACHE_DIR"] = str(folder / "cache")
     os.chdir(folder)
     try:
         yield
     finally:
-        files.os, graphs._recent, os.environ["GROKCRIT_CACHE_DIR"], where = before
+        files.os, graphs._recent, cli.app, os.environ["GROKCRIT_CACHE_DIR"], where = before
         os.chdir(where)
 
 
 def run(command: Command, folder: Path, system: System | None = None) -> int:
     """Run a command in this process; return its exit code."""
     with on(system or System(0, nothing), folder):
-        return invoke([*command.arguments, "--quiet"])
+        return cli.invoke([*command.arguments, "--quiet"])
 
 
 def prepare(command: Command, folder: Path) -> None:
@@ -167,11 +176,32 @@ def columns(path: Path):
     return pq.read_table(path, page_checksum_verification=True).replace_schema_metadata(None)
 
 
+def in_forks(name: str, folder: Path, plan: str, **options: object) -> list[dict]:
+    """Run a command once for each fault of a plan of ``tests.faults.forks``, a process each.
+
+    Returns
+    -------
+    list of dict
+        For each: its ``folder``, ``status`` (minus the signal that ended it) and what it ``said``.
+    """
+    arguments = [name, folder, plan, *(f"{key}={value}" for key, value in options.items())]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.forks", *map(str, arguments)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return json.loads(done.stdout)
+
+
 def listing(folder: Path) -> list[str]:
     """Name what is in a folder."""
     return sorted(path.name for path in folder.iterdir() if path.name != "cache")
 
 
-def strays(folder: Path) -> list[str]:
-    """Name what is in a folder and below it under a temporary name."""
-    return sorted(path.name for path in folder.rglob(".grokcrit-*"))
+def strays(folder: Path) -> list[Path]:
+    """Find what is in a folder and below it under a temporary name."""
+    return sorted(folder.rglob(".grokcrit-*"))

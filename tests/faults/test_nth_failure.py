@@ -21,6 +21,7 @@ from tests.faults.system import (
 )
 
 SYSTEMS = {"unnamed": (), "named": ("O_TMPFILE",)}
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +34,20 @@ def restored(monkeypatch):
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for-good"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
-@pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("name", COMMANDS)
+CASES = [
+    pytest.param(
+        *(name, system, number, for_good),
+        marks=() if (system, number, for_good) == ("unnamed", errno.ENOSPC, False) else SLOW,
+        id=f"{name}-{system}-{errno.errorcode[number]}-{'for-good' if for_good else 'once'}",
+    )
+    for name in COMMANDS
+    for system in SYSTEMS
+    for number in (errno.ENOSPC, errno.EIO)
+    for for_good in (False, True)
+]
+
+
+@pytest.mark.parametrize(("name", "system", "number", "for_good"), CASES)
 def test_whichever_call_fails_the_old_output_stays_and_a_rerun_completes(
     tmp_path, capsys, name, system, number, for_good
 ):
