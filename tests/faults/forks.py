@@ -61,18 +61,23 @@ def main(name: str, folder: Path, plan: str, **options: str) -> list[dict[str, o
     )
     results: list[dict[str, object]] = []
     for k, system in enumerate(systems):
-        place, said = folder / str(k), folder / f"{k}.txt"
+        place = folder / str(k)
         shutil.copytree(warm, place)
         (place / command.output).unlink()
         if k % 2:
             (place / command.output).write_bytes(OLD)
+        reading, writing = os.pipe()  # no file: its length may be limited
         child = os.fork()
         if child == 0:
-            with said.open("w") as sys.stdout, said.open("a") as sys.stderr:
-                code = run(command, place, system())
+            sys.stdout = sys.stderr = os.fdopen(writing, "w")
+            code = run(command, place, system())
+            sys.stdout.flush()
             os._exit(code)
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            said = told.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        results.append({"folder": str(place), "status": status, "said": said.read_text()})
+        results.append({"folder": str(place), "status": status, "said": said})
         if plan == "signal" and status == 0:
             break
     return results

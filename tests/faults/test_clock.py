@@ -12,6 +12,8 @@ from grokcrit import graph_cache, provenance
 from tests.faults.system import COMMANDS, columns, listing, prepare, run
 
 YEAR = 365 * 24 * 3600
+# What a process that died has left in the cache.
+HALF = ".grokcrit-0123456789abcdef.tmp"
 
 
 def created(path):
@@ -28,6 +30,7 @@ def test_a_clock_that_goes_backwards_changes_no_column(tmp_path, name, monkeypat
     monkeypatch.setattr(time, "time", lambda: now - YEAR * next(ticks))
     for kept in (tmp_path / "cache").glob("*"):
         kept.unlink()
+    (tmp_path / "cache" / HALF).write_bytes(b"half")
     assert run(command, tmp_path) == 0
     assert next(ticks) > 0, "the clock was asked"
     assert columns(out).equals(wanted)
@@ -49,11 +52,11 @@ def test_inputs_outputs_and_graphs_from_the_future_are_taken_as_they_are(tmp_pat
     prepare(avalanche, tmp_path)
     assert run(avalanche, tmp_path) == 0
     wanted = columns(tmp_path / "avalanche.parquet")
-    half = tmp_path / "cache" / ".grokcrit-0123456789abcdef.tmp"
+    half = tmp_path / "cache" / HALF
     half.write_bytes(b"half")
     future = time.time() + YEAR
     there = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len([path for path in there if path.suffix == graph_cache.ENDING]) == 3
+    assert graph_cache.ENDING in {path.suffix for path in there}
     for path in there:
         os.utime(path, (future, future))
     assert run(avalanche, tmp_path) == 0
