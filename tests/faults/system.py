@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,6 +30,12 @@ class Command:
     arguments: tuple[str, ...]
     output: str
     needs: tuple[str, ...] = ()
+    # What makes it longer, so that it is killed while it writes and not only while it starts.
+    longer: tuple[str, ...] = ()
+
+    def lengthened(self) -> Command:
+        """Return the longer one."""
+        return replace(self, arguments=self.arguments + self.longer, longer=())
 
 
 # Small, and yet every kind of call is made: runs, snapshots, a null model, a graph that is kept.
@@ -37,6 +43,7 @@ COMMANDS = {
     "train": Command(
         ("train", "--hidden", "4,6,8", "--seeds", "1", "--epochs", "20", "--threads", "1"),
         "train.parquet",
+        longer=("--hidden", "60", "--epochs", "2000", "--snapshot-every", "1"),
     ),
     "avalanche": Command(
         (
@@ -164,11 +171,11 @@ def run(command: Command, folder: Path, system: System | None = None) -> int:
         return cli.invoke([*command.arguments, "--quiet"])
 
 
-def prepare(command: Command, folder: Path) -> None:
+def prepare(command: Command, folder: Path, *, longer: bool = False) -> None:
     """Make what a command reads."""
-    for name in command.needs:
-        prepare(COMMANDS[name], folder)
-        assert run(COMMANDS[name], folder) == 0
+    for need in map(COMMANDS.__getitem__, command.needs):
+        prepare(need, folder, longer=longer)
+        assert run(need.lengthened() if longer else need, folder) == 0
 
 
 def columns(path: Path):

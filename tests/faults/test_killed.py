@@ -108,28 +108,34 @@ KILLS += [pytest.param(name, 30, marks=pytest.mark.slow) for name in COMMANDS]
 
 @needs_unnamed
 @pytest.mark.parametrize(("name", "kills"), KILLS)
-def test_a_process_killed_at_any_moment_leaves_the_old_output_or_a_whole_one(
-    tmp_path, name, kills, whole
-):
+def test_a_process_killed_at_any_moment_leaves_the_old_output_or_a_whole_one(tmp_path, name, kills):
     """Real commands, killed at moments spread over the time that one takes undisturbed."""
-    command, wanted = COMMANDS[name], whole(name)
-    line = [*COMMAND, *command.arguments, "--quiet"]
-    env = {**ENVIRONMENT, "GROKCRIT_CACHE_DIR": str(tmp_path / "work" / "cache")}
-    (tmp_path / "work").mkdir()
-    prepare(command, tmp_path / "work")
+    command = COMMANDS[name].lengthened()
+    source, first = tmp_path / "source", tmp_path / "first"
+    source.mkdir()
+    prepare(command, source, longer=True)
+    shutil.rmtree(source / "cache", ignore_errors=True)
+    shutil.copytree(source, first)
+    assert run(command, first) == 0  # compiles what is not yet compiled
+
+    def begun(folder):
+        return subprocess.Popen(
+            [*COMMAND, *command.arguments, "--quiet"],
+            cwd=folder,
+            env={**ENVIRONMENT, "GROKCRIT_CACHE_DIR": str(folder / "cache")},
+        )
+
     start = time.monotonic()
-    subprocess.run(line, cwd=tmp_path / "work", env=env, check=True)
+    assert begun(first).wait() == 0
     took = time.monotonic() - start
+    wanted = columns(first / command.output)
     rng, died = random.Random(0), 0
     for k in range(kills):
         folder = tmp_path / str(k)
-        folder.mkdir()
-        prepare(command, folder)
-        shutil.rmtree(folder / "cache", ignore_errors=True)
+        shutil.copytree(source, folder)
         if k % 2:
             (folder / command.output).write_bytes(OLD)
-        env["GROKCRIT_CACHE_DIR"] = str(folder / "cache")
-        process = subprocess.Popen(line, cwd=folder, env=env)
+        process = begun(folder)
         time.sleep(took * (k + rng.random()) / kills)
         process.kill()
         died += process.wait() == -signal.SIGKILL
