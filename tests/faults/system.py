@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import typer.main
 
@@ -178,7 +179,7 @@ def prepare(command: Command, folder: Path, *, longer: bool = False) -> None:
         assert run(need.lengthened() if longer else need, folder) == 0
 
 
-def columns(path: Path):
+def columns(path: Path) -> pa.Table:
     """Read what a table says; its record, which holds times and paths, aside."""
     return pq.read_table(path, page_checksum_verification=True).replace_schema_metadata(None)
 
@@ -212,3 +213,16 @@ def listing(folder: Path) -> list[str]:
 def strays(folder: Path) -> list[Path]:
     """Find what is in a folder and below it under a temporary name."""
     return sorted(folder.rglob(".grokcrit-*"))
+
+
+def check(folder: Path, command: Command, before: bytes | None, wanted: pa.Table) -> bool:
+    """The output is as it was or whole, nothing else is there, a rerun completes; is it whole?"""
+    out = folder / command.output
+    there = out.read_bytes() if out.exists() else None
+    new = there != before
+    if new:
+        assert columns(out).equals(wanted)
+    assert {*listing(folder)} - {out.name} == {COMMANDS[need].output for need in command.needs}
+    assert run(command, folder) == 0
+    assert columns(out).equals(wanted)
+    return new

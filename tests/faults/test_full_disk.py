@@ -1,6 +1,7 @@
 """Disks that fill up and folders that cannot be written, for real."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -48,14 +49,13 @@ def refused(command, folder, capsys):
     return said.err.removeprefix(start).removesuffix(end)
 
 
-@pytest.mark.parametrize(
-    "without",
-    [
-        pytest.param("", id="unnamed"),
-        pytest.param("O_TMPFILE", id="named", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("name", COMMANDS)
+LIMITED = [
+    pytest.param(*case, marks=() if case == ("avalanche", "") else pytest.mark.slow)
+    for case in itertools.product(COMMANDS, ("", "O_TMPFILE"))
+]
+
+
+@pytest.mark.parametrize(("name", "without"), LIMITED)
 def test_a_limit_on_the_length_of_files_is_named_and_leaves_the_old_output(tmp_path, name, without):
     command = COMMANDS[name]
     (tmp_path / "whole").mkdir()
@@ -64,7 +64,7 @@ def test_a_limit_on_the_length_of_files_is_named_and_leaves_the_old_output(tmp_p
     wanted = columns(tmp_path / "whole" / command.output)
     length = (tmp_path / "whole" / command.output).stat().st_size
     # The record holds the command line and the time: the length may differ by some bytes.
-    too_small = [0, 1, 2, 4, 100, 1000, 4095, 4096, 4097, *range(5000, length - 200, 1999)]
+    too_small = [0, 1, 2, 4, 100, 1000, 4095, 4096, 4097, *range(5000, length - 200, 2999)]
     sizes = [*too_small, length + 200, 10 * length]
     options = {"sizes": ",".join(map(str, sizes)), "without": without}
     for k, each in enumerate(in_forks(name, tmp_path / "forks", "limit", **options)):
