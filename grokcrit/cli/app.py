@@ -151,7 +151,7 @@ def say(sentence: str) -> None:
 
 
 def leave(sentence: str, code: int) -> None:
-    """Leave at once: threads still inside a kernel are not waited for; they hold no file."""
+    """Leave at once: threads still inside a kernel are not waited for; they hold no output."""
     say(sentence)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -209,11 +209,11 @@ def run_stage(
 
     The output is opened first: a folder that cannot be written is known before the work is done.
     """
-    from grokcrit import tables
+    from grokcrit import files, tables
 
     tables.check_output(out, inputs)
-    with tables.replacing(out) as temporary:
+    with files.replacing(out) as file:
         with shell.progress(stage.__name__, "tasks") as progress:
             table = stage(inputs, progress=progress, **options)
-        tables.fill(temporary, [table], table.schema)
+        tables.fill(file, [table], table.schema)
     shell.show(summarise(table), out)

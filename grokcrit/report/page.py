@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import provenance, tables
+from grokcrit import files, provenance
 from grokcrit.parallel import Progress
 from grokcrit.report import html
 from grokcrit.report.document import document
@@ -126,8 +126,8 @@ def report(
     drawn = [fitting(each, drawn[:k], room) for k, each in enumerate(drawn)]
     parts["figures"] = figures_section(drawn)
     content = document(parts).encode()
-    with tables.replacing(out) as temporary:
-        temporary.write_bytes(content)
+    with files.replacing(out) as file:
+        file.write(content)
     left_out = [f"{each.drawing.title}: {each.reason}" for each in drawn if each.reason]
     return Report(short.answers, short.missing, short.warnings, left_out, len(content))
 
