@@ -27,7 +27,7 @@ def sweep(
     scheduler: Annotated[
         str | None,
         typer.Option(
-            help="Dask: the address of a scheduler, or local-cluster.  "
+            help="Dask: address or file of a scheduler, or local-cluster.  "
             "[default: processes of this machine]"
         ),
     ] = None,

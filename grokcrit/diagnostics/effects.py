@@ -60,6 +60,8 @@ class Points:
         Whether it was before clearly below, and is at last clearly above.
     asked : ndarray of bool, shape (points,)
         Whether a crossing was looked for.
+    grokked : ndarray of bool, shape (points,)
+        Whether any run of the point groks.
     failed : int
         Points that failed, which are not among these.
     """
@@ -73,6 +75,7 @@ class Points:
     crossing: Reals
     clear: npt.NDArray[np.bool_]
     asked: npt.NDArray[np.bool_]
+    grokked: npt.NDArray[np.bool_]
     failed: int
 
 
@@ -119,6 +122,7 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
         data["crossing"].to_numpy(),
         pc.fill_null(clear, False).to_numpy(zero_copy_only=False),
         pc.is_valid(clear).to_numpy(zero_copy_only=False),
+        pc.is_valid(data["grok_epoch_median"]).to_numpy(zero_copy_only=False),
         failed,
     )
 

@@ -121,12 +121,25 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
             linewidth=0.6,
             label=label,
         )
+        for y, value in zip(place + shift, rows[window], strict=True):
+            # Beyond the end: the noise of the runs alone would give more than there is.
+            words = "not defined" if np.isnan(value) and shift == 0 else f"{value:.0%}"
+            if value > 1 or words == "not defined":
+                ax.annotate(
+                    words,
+                    (min(value, 1.0) if value > 1 else 0.0, y),
+                    (3, 0),
+                    textcoords="offset points",
+                    annotation_clip=False,
+                    fontsize=6,
+                    va="center",
+                )
     chance = [effects.by_chance(f, points.exponent["post"]) for f in points.factors]
     ax.plot(chance, place[: len(names)], "|", color=style.INK, markersize=12, label="by chance")
     ax.axhline(1.5, color=style.INK, linewidth=0.4)
     ax.set_yticks(place, labels)
     ax.tick_params(axis="y", which="both", left=False, right=False)
-    ax.set(xlabel="share of the variance between points", xlim=(0, None))
+    ax.set(xlabel="share of the variance between points", xlim=(0, min(1.0, ax.get_xlim()[1])))
     style.legend_above(ax, 2)
     return ax
 

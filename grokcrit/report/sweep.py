@@ -34,6 +34,12 @@ def crossing(points: Points) -> Answer:
         f"At {there} of {asked} points D(t) ends above the null after having been below it; at "
         f"{clear} of them it was below, and ends above, by more than its interval."
     ]
+    never = effects.crossed(points, ~points.grokked)
+    if never[2]:
+        because.append(
+            f"At {never[2]} points no run groks; D(t) crosses at {never[1]} of them, clearly at "
+            f"{never[0]}: a crossing there has nothing to do with grokking."
+        )
     for factor in points.factors if there else ():
         told = []
         for k, level in enumerate(factor.levels):

@@ -85,6 +85,8 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
     import numpy as np
     import pyarrow.compute as pc
 
+    from grokcrit.diagnostics import effects
+
     found = []
     if points.failed:
         first = table.filter(pc.is_valid(table["error"])).slice(0, 1)["error"][0].as_py()
@@ -97,4 +99,11 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
             "their runs grok, or all at once"
         )
         found.append(Notice("thin-window", text))
+    _, there, asked = effects.crossed(points, ~points.grokked)
+    if there:
+        text = (
+            f"at {asked} points no run groks, and yet D(t) crosses the Gaussian null at {there} of "
+            "them: a crossing need have nothing to do with grokking"
+        )
+        found.append(Notice("crossing-without-grokking", text))
     return found

@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from grokcrit.errors import OptionError, RunError
+from grokcrit.errors import GrokcritError, OptionError, RunError, TableError
 from grokcrit.sweeps.store import Store
 from grokcrit.sweeps.task import Outcome, Task, compute, note
 
 LOCAL_CLUSTER = "local-cluster"
 # Tasks known to the scheduler for each thread of a worker: a million at once would fill it.
 AHEAD = 4
+# Tasks after which the workers are counted again: it takes as long as to hand out a task.
+LOOK = 64
+LOST = (
+    "the workers that ran it were lost one after the other, perhaps for want of memory: give each "
+    "more"
+)
 # Seconds to wait for a scheduler, and for its first worker.
-CONNECTING, WAITING = 10, 60
+CONNECTING, WAITING = 10, 600
 
 
 def distributed() -> Any:
@@ -42,7 +48,7 @@ def distributed() -> Any:
 
 @contextmanager
 def client_of(scheduler: str, workers: int) -> Iterator[Any]:
-    """Connect to a scheduler, or make a cluster of processes on this machine alone.
+    """Connect to a scheduler, by its address or its file, or make a cluster on this machine alone.
 
     Raises
     ------
@@ -51,6 +57,7 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
     """
     dask = distributed()
     with ExitStack() as stack:
+        stack.enter_context(silent_log())
         if scheduler == LOCAL_CLUSTER:
             # What a scheduler receives it unpickles: no other machine may reach this one.
             with deaf_to_interrupts():
@@ -65,13 +72,27 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
                 )
             yield stack.enter_context(dask.Client(cluster))
             return
+        file = Path(scheduler).is_file()
+        where = {"scheduler_file": scheduler} if file else {"address": scheduler}
         try:
-            client = stack.enter_context(dask.Client(scheduler, timeout=CONNECTING))
+            client = stack.enter_context(dask.Client(**where, timeout=CONNECTING))
         except (OSError, ValueError, TypeError) as error:
             raise OptionError(
                 "scheduler", f"{scheduler!r} does not answer: {' '.join(str(error).split())}"
             ) from None
         yield client
+
+
+@contextmanager
+def silent_log() -> Iterator[None]:
+    """Keep Dask's tracebacks of lost connections off the terminal: what matters is raised."""
+    log = logging.getLogger("distributed.client")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager
@@ -100,45 +121,63 @@ def on_dask(
     OptionError
         There is no Dask, no scheduler, no worker.
     GrokcritError
-        The workers do not see the folder; they run another version.
+        The workers do not see the folder; they run another version; the scheduler was lost.
     """
     dask = distributed()
     with ExitStack() as stack:
         client = stack.enter_context(client_of(scheduler, workers))
-        try:
-            client.wait_for_workers(1, timeout=WAITING)
-        except TimeoutError:
-            raise OptionError("scheduler", f"{scheduler!r} has no workers; start some") from None
-        threads = sum(client.nthreads().values())
         token = stack.enter_context(token_in(folder))
         waiting = [dataclasses.replace(task, token=token) for task in reversed(tasks)]
         running: dict[Any, Task] = {}
-        ended = dask.as_completed()
+        ended, threads = dask.as_completed(), 0
         while waiting or running:
-            while waiting and len(running) < AHEAD * threads:
+            if not threads or len(waiting) % LOOK == 0:
+                threads = sum(client.nthreads().values())
+            while waiting and len(running) < AHEAD * max(1, threads):
                 task = waiting.pop()
                 future = client.submit(compute, task, pure=False)
                 running[future] = task
                 ended.add(future)
+            if not threads:
+                await_workers(client, scheduler)
             future = next(ended)
             task = running.pop(future)
             try:
                 yield future.result()
             except dask.KilledWorker:
                 store = Store(Path(task.folder))
-                reason = RunError(
-                    "the workers that ran it were lost one after the other, perhaps for want of "
-                    "memory: give each more"
-                )
-                yield [note(store, point, reason) for point in task.points]
-            threads = max(1, sum(client.nthreads().values()))
+                yield [note(store, point, RunError(LOST)) for point in task.points]
+            except dask.CancelledError:
+                raise GrokcritError(
+                    f"the scheduler {scheduler!r} was lost; what is done is kept, and the same "
+                    "command goes on from there"
+                ) from None
+
+
+def await_workers(client: Any, scheduler: str) -> None:
+    """Wait for a worker: tasks are there already, so that a cluster that adapts makes some.
+
+    Raises
+    ------
+    OptionError
+        None came.
+    """
+    try:
+        client.wait_for_workers(1, timeout=WAITING)
+    except TimeoutError:
+        raise OptionError(
+            "scheduler", f"{scheduler!r} has had no worker for {WAITING // 60} minutes; start some"
+        ) from None
 
 
 @contextmanager
 def token_in(folder: Path) -> Iterator[str]:
     """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
     path = folder / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
-    path.touch()
+    try:
+        path.touch()
+    except OSError as error:
+        raise TableError(f"cannot write into {folder}: {error.strerror}") from None
     try:
         yield path.name
     finally:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,8 @@ class Store:
     def keep(self, key: str, table: pa.Table) -> None:
         """Write the part of a point; a failure noted before is no longer one."""
         tables.write(self.part(key), [table], table.schema)
-        self.failure(key).unlink(missing_ok=True)
+        with suppress(OSError):  # beside a part it says nothing
+            self.failure(key).unlink(missing_ok=True)
 
     def keep_failure(self, key: str, table: pa.Table) -> None:
         """Note that a point failed."""

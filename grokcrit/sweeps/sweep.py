@@ -108,7 +108,7 @@ def sweep(
     made = plan if isinstance(plan, Plan) else read_plan(plan, seed)
     store, workers = Store(Path(out)), thread_count(threads)
     store.prepare()
-    state = state_of(made, store)
+    state = state_of(made, store, progress)
     aside = {key: str(store.set_aside(key)) for key in state.damaged}
     tasks = tasks_of(made, state.missing, store.folder, workers, cache)
     done, failed = len(state.done), dict[str, str]()
@@ -121,8 +121,10 @@ def sweep(
     return Swept(store.joint, len(made.points), len(state.missing), aside, failed)
 
 
-def state_of(plan: Plan, store: Store) -> State:
+def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> State:
     """Read every part that is there, whole, and say what is missing.
+
+    That takes some 5 ms a part: progress counts the parts that are there.
 
     Raises
     ------
@@ -136,6 +138,8 @@ def state_of(plan: Plan, store: Store) -> State:
         except DamagedError as error:
             there, state.damaged[point.key] = False, str(error)
         (state.done if there else state.missing).add(point.key)
+        if progress and there:
+            progress(len(state.done), len(plan.points))
         if not there and store.failure(point.key).exists():
             state.failed.add(point.key)
     return state

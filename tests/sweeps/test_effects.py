@@ -34,6 +34,7 @@ def made(response, grid=None, **more):
             shared
             | {"surrogate": "none", "window": "aggregate", "exponent": 1.1}
             | {"crossing": 40.0 if after > 1.2 else None, "crossing_clear": after > 1.4}
+            | more
         )
     names = SWEEP.arrow.names
     return pa.Table.from_pylist([{n: r.get(n) for n in names} for r in rows], SWEEP.arrow)
@@ -120,6 +121,13 @@ def test_crossings_are_counted_with_and_without_clearness():
     (lr,) = (f for f in found.factors if f.name == "lr")
     counted = [effects.crossed(found, lr.level_of == k) for k in range(3)]
     assert counted == [(0, 0, 4), (0, 4, 4), (4, 4, 4)]
+
+
+def test_crossings_at_points_where_nothing_groks_are_a_warning():
+    (warned,) = sweep_summary(made(lambda o: 1 + o["lr"]), 0.95).warnings
+    assert warned.id == "crossing-without-grokking"
+    assert warned.text.startswith("at 12 points no run groks, and yet D(t) crosses")
+    assert sweep_summary(made(lambda o: 1 + o["lr"], grok_epoch_median=30.0), 0.95).warnings == []
 
 
 def test_points_that_failed_are_counted_and_left_out():
