@@ -50,9 +50,28 @@ def small():
     return grokcrit.train(hidden=(2,), seeds=1, epochs=12, snapshot_every=5)
 
 
+SWEEP = """
+[train]
+hidden = [[3, 5, 8]]
+seeds = 2
+epochs = 40
+lr = [0.5, 1.0]
+[fss]
+resamples = 20
+"""
+
+
 @pytest.fixture(scope="session")
-def every_table(trained, avalanches):
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "sweep.toml").write_text(SWEEP)
+    return pq.read_table(grokcrit.sweep(folder / "sweep.toml", folder / "out", threads=1).table)
+
+
+@pytest.fixture(scope="session")
+def every_table(trained, avalanches, swept):
     return {
+        "sweep": swept,
         "train": trained,
         "avalanche": avalanches,
         "fss": grokcrit.fss(avalanches, resamples=20, observable=("size", "branching")),
