@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import os
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grokcrit import provenance
+from grokcrit import provenance, seals
 from grokcrit.errors import OptionError, TableError
 from grokcrit.schemas import TABLES, Column, Schema
 
@@ -37,8 +35,6 @@ GROUP_BYTES = 2**22
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
 HEAVY = ("gradient",)
-SEAL = re.compile(rb"seal:(\d{20}):[0-9a-f]{64}")
-BLANK_SEAL = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -115,14 +111,14 @@ class Inputs:
                 ]
                 continue
             for path in parts_of(Path(each)):
-                footer, arrow = open_parquet(path)
+                footer, arrow, sums = open_parquet(path)
                 self._admit(arrow, str(path))
                 self.blocks += [
                     Block(
                         str(path),
                         footer.row_group(group).num_rows,
                         schema,
-                        partial(read_group, path, group, footer),
+                        partial(read_group, path, group, footer, sums),
                     )
                     for group in range(footer.num_row_groups)
                 ]
@@ -225,13 +221,19 @@ def stage_of(table: TableLike) -> str:
     raise TableError(f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}")
 
 
-def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
-    """Read the footer of a Parquet file and hold its promises against the file's length."""
+def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | None]:
+    """Read the footer of a Parquet file and hold its promises against the file's length.
+
+    Returns
+    -------
+    tuple
+        The footer, the schema, and the sums of the column chunks where they are known.
+    """
     try:
         length = path.stat().st_size
         if length == 0:
             raise TableError(f"{path} is empty (0 bytes); make it again")
-        check_seal(path)
+        sums = seals.check(path)
         with pq.ParquetFile(path, arrow_extensions_enabled=False) as opened:
             footer, arrow = opened.metadata, opened.schema_arrow
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
@@ -239,7 +241,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     # The footer's count of values is not asked for: on a damaged one pyarrow 26 ends the process.
     if footer.num_rows > ROWS_A_BYTE * length:
         raise TableError(f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes")
-    return footer, arrow
+    return footer, arrow, sums
 
 
 def block_rows(table: pa.Table) -> int:
@@ -261,7 +263,12 @@ def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.T
 
 
 def read_group(
-    path: Path, group: int, footer: pq.FileMetaData, names: list[str], rows: int | None
+    path: Path,
+    group: int,
+    footer: pq.FileMetaData,
+    sums: list[int] | None,
+    names: list[str],
+    rows: int | None,
 ) -> Iterator[pa.Table]:
     """Read one row group, that many rows at once, or all; checksums verified.
 
@@ -269,6 +276,8 @@ def read_group(
     buffer, so that no more than those rows and a page is ever held.
     """
     try:
+        if sums is not None:
+            seals.check_chunks(path, footer, group, names, sums)
         with pq.ParquetFile(
             path,
             metadata=footer,
@@ -464,44 +473,14 @@ def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None
         use_dictionary=names + leaves,
         write_page_checksum=True,
     ) as writer:
+        groups = 0
         for block in blocks:
-            writer.write_table(block, row_group_size=rows_that_fit(block, GROUP_BYTES))
-        writer.add_key_value_metadata({"grokcrit-footer": BLANK_SEAL})
-    with temporary.open("r+b") as file:
-        footer, start, length = read_footer(file)
-        place = start + footer.index(BLANK_SEAL)
-        file.seek(place)
-        file.write(seal_of(footer, length))
-
-
-def read_footer(file: BinaryIO) -> tuple[bytes, int, int]:
-    """Return the footer of a Parquet file, where it starts, and the length of the file."""
-    length = file.seek(0, os.SEEK_END)
-    file.seek(max(0, length - 8))
-    start = length - 8 - int.from_bytes(file.read(4), "little")
-    file.seek(max(0, start))
-    return file.read(max(0, length - 8 - start)), start, length
-
-
-def seal_of(blank_footer: bytes, length: int) -> bytes:
-    """Return the seal of a file: its length, and the SHA-256 of its footer without a seal."""
-    return f"seal:{length:020d}:{hashlib.sha256(blank_footer).hexdigest()}".encode()
-
-
-def check_seal(path: Path) -> None:
-    """Raise TableError where a footer is not the one that was written.
-
-    Parquet checks its pages but not its footer, where a flipped bit can make one column's numbers
-    another's (seen). A file that another program has written anew has another length, and then
-    its seal says nothing.
-    """
-    with path.open("rb") as file:
-        footer, _, length = read_footer(file)
-    found = SEAL.search(footer)
-    if found and int(found[1]) == length:
-        blank = footer.replace(found[0], BLANK_SEAL)
-        if seal_of(blank, length) != found[0]:
-            raise TableError(f"{path} is damaged: its footer is not the one that was written")
+            rows = rows_that_fit(block, GROUP_BYTES)
+            writer.write_table(block, row_group_size=rows)
+            groups += max(1, -(-block.num_rows // rows))
+        chunks = groups * len(schema.names)
+        writer.add_key_value_metadata({seals.KEY: seals.blank(chunks)})
+    seals.seal(temporary, chunks)
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
