@@ -31,6 +31,9 @@ BLOCK_ROWS = 4096
 BLOCK_BYTES = 2**23
 # Bytes of a row group, as they are in memory: a thread holds one.
 GROUP_BYTES = 2**22
+# What numbers may be at most: whole ones such that doubles hold them exactly, real ones such that
+# their squares are finite.
+EXACT, LARGEST = 2**53, 1e150
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -67,8 +70,9 @@ class Block:
 
     def _checked(self, rows: int | None) -> Iterator[pa.Table]:
         for part in self._read(self.schema.arrow.names, rows):
-            plain = normalised(part, self.schema)
+            plain = normalised(part, self.schema, self.where)
             check_values(plain, self.schema, self.where)
+            check_lists(plain, self.schema, self.where)
             yield plain
 
 
@@ -158,6 +162,7 @@ class Inputs:
         """
         joint = pa.concat_tables([block.load() for block in self.blocks])
         check_unique(joint, self.schema)
+        check_runs(joint, self.schema)
         return joint
 
 
@@ -298,8 +303,7 @@ def unreadable(path: str | Path, error: Exception) -> TableError:
     """Say why a file cannot be read: the system's reason, or what is wrong with its content."""
     if isinstance(error, OSError) and error.errno is not None:
         return TableError(f"cannot read {path}: {os.strerror(error.errno)}")
-    reason = " ".join(str(error).split()).rstrip(".")
-    return TableError(f"{path} is not a readable Parquet file, or is damaged: {reason}")
+    return TableError(f"{path} is not a readable Parquet file, or is damaged: {told(error)}")
 
 
 def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> None:
@@ -338,22 +342,54 @@ def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
         what = "lacks the column" if not places else "has more than one column"
         raise TableError(f"{where} {what} '{column.name}' ({column.type})")
     found = plain_type(arrow.field(places[0]).type)
-    if found not in (column.type, column.alternative):
+    if wanted_type(column, found) is None:
         raise TableError(
             f"{where}: column '{column.name}' has type {found}, it must have {column.type}"
         )
 
 
-def normalised(block: pa.Table, schema: Schema) -> pa.Table:
-    """Cast a block to the plain types, columns in the schema's order."""
+def wanted_type(column: Column, found: pa.DataType) -> pa.DataType | None:
+    """Return the type a column of some type is read as; None where that would lose anything.
+
+    Whole numbers may be of any width, as long as they fit. pandas turns those of a column with
+    nulls into doubles, and has no type for a column of nulls alone.
+    """
+    if found in (column.type, column.alternative):
+        return found
+    whole = pa.types.is_integer(column.type)
+    holes = pa.types.is_null(found) or (whole and pa.types.is_float64(found))
+    fits = (whole and pa.types.is_integer(found)) or (column.nullable and holes)
+    return column.type if fits else None
+
+
+def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
+    """Cast a block to the plain types, columns in the schema's order; check that it is sound.
+
+    Raises
+    ------
+    TableError
+        A number that does not fit its column; text that is not UTF-8.
+    """
+    arrays = []
     for column in schema.columns:
         if column.optional and column.name not in block.column_names:
-            block = block.append_column(column.name, pa.nulls(block.num_rows, column.type))
-    found = block.select([c.name for c in schema.columns])
-    plain = pa.schema([pa.field(field.name, plain_type(field.type)) for field in found.schema])
-    if found.schema.equals(plain):
-        return found.replace_schema_metadata(None)
-    return found.cast(plain)
+            arrays.append(pa.chunked_array([pa.nulls(block.num_rows, column.type)]))
+            continue
+        values = block[column.name]
+        wanted = wanted_type(column, plain_type(values.type))
+        try:
+            values.validate(full=True)
+            if pa.types.is_floating(values.type) and pa.types.is_integer(wanted):
+                values = pc.if_else(pc.is_nan(values), None, values)
+            arrays.append(values if values.type.equals(wanted) else values.cast(wanted))
+        except pa.ArrowException as error:
+            raise TableError(f"{where}: column '{column.name}' is damaged: {told(error)}") from None
+    return pa.table(arrays, names=[c.name for c in schema.columns])
+
+
+def told(error: Exception) -> str:
+    """Return what a library says of an error, in one line."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def check_values(block: pa.Table, schema: Schema, where: str) -> None:
@@ -363,18 +399,48 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         if not column.nullable and values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
-        least = None if column.minimum is None else pc.min(values).as_py()
-        low = least is not None and least < column.minimum
         real = pa.types.is_floating(values.type)
-        if low or (real and pc.any(pc.invert(pc.is_finite(values))).as_py()):
-            wrong = pc.invert(pc.is_finite(values))
-            if column.minimum is not None:
-                wrong = pc.or_(wrong, pc.less(values, column.minimum))
-            row = pc.index(wrong, True).as_py()
+        if not (real or pa.types.is_integer(values.type)):
+            continue
+        most = LARGEST if real else EXACT
+        least = -most if column.minimum is None else column.minimum
+        ends = pc.min_max(values).as_py()
+        if ends["min"] is None or least <= ends["min"] <= ends["max"] <= most:
+            if not (real and pc.any(pc.is_nan(values)).as_py()):
+                continue
+        wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
+        row = pc.index(wrong, True).as_py()
+        value = values[row].as_py()
+        raise TableError(
+            f"{where}: column '{column.name}' is {value} in {describe(block, row)}, it must be "
+            "a finite number"
+            + ("" if column.minimum is None else f" and at least {column.minimum:g}")
+            + (f", at most {most:g} in size" if most < abs(value) < np.inf else "")
+        )
+
+
+def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
+    """Raise TableError at the first list that does not agree with the counts of its row."""
+    for column in schema.columns:
+        if column.length is None or column.length not in block.column_names:
+            continue
+        lists = block[column.name].combine_chunks()
+        entries, lengths = lists.flatten(), pc.list_value_length(lists).to_numpy()
+        numbers = entries.fill_null(-1).to_numpy()
+        wrong = lengths != block[column.length].to_numpy()
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+
+        def sums(values: Any, starts: Any = starts) -> Any:
+            return np.diff(np.append(0, np.cumsum(values))[starts])
+
+        wrong |= sums((numbers < 0) | (numbers > EXACT)) > 0
+        if column.total in block.column_names:
+            wrong |= sums(numbers) != block[column.total].to_numpy()
+        if wrong.any():
+            row = int(np.argmax(wrong))
             raise TableError(
-                f"{where}: column '{column.name}' is {values[row].as_py()} in "
-                f"{describe(block, row)}, it must be a finite number"
-                + ("" if column.minimum is None else f" and at least {column.minimum:g}")
+                f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
+                f"numbers as {column.length} says, from 0 up, and they must sum to {column.total}"
             )
 
 
@@ -401,6 +467,25 @@ def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> 
         f"({name}); give each table once, or tell the cases apart: --label of train and ingest, "
         "case= of a recorder"
     )
+
+
+def check_runs(table: pa.Table, schema: Schema) -> None:
+    """Raise TableError where a run has two values of what it has but one of."""
+    steady = [name for name in schema.steady if name in table.column_names]
+    if not steady:
+        return
+    run = [name for name in schema.key if name != "epoch"]
+    kinds = [(name, "count_distinct", pc.CountOptions(mode="all")) for name in steady]
+    counts = table.group_by(run).aggregate(kinds)
+    for name in steady:
+        found = counts.filter(pc.greater(counts[f"{name}_count_distinct"], 1))
+        if found.num_rows:
+            held = found.slice(0, 1).to_pylist()[0]
+            named = ", ".join(f"{key} {held[key]}" for key in run)
+            raise TableError(
+                f"column '{name}' of the {schema.stage} inputs has several values in one run "
+                f"({named}); a run has one"
+            )
 
 
 @contextmanager
