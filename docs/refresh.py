@@ -31,6 +31,7 @@ COMMANDS = (
     "bootstrap",
     "diagnose",
     "robustness",
+    "sweep",
     "plot",
     "report",
     "reproduce",

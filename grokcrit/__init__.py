@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grokcrit.stages.ingest import ingest as ingest
     from grokcrit.stages.train import train as train
     from grokcrit.studies.robustness import robustness as robustness
+    from grokcrit.sweeps.sweep import sweep as sweep
 
 _HOME = {
     "Graph": "grokcrit.graphs",
@@ -36,6 +37,7 @@ _HOME = {
     "bootstrap": "grokcrit.stages.bootstrap",
     "diagnose": "grokcrit.stages.diagnose",
     "robustness": "grokcrit.studies.robustness",
+    "sweep": "grokcrit.sweeps.sweep",
 }
 # A module, loaded as `grokcrit.report` is first named: its function has its own name.
 _MODULES = ("report",)

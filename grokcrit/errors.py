@@ -41,3 +41,9 @@ class RecorderError(GrokcritError):
 
 class FitError(GrokcritError):
     """There is nothing that can be fitted."""
+
+
+class PlanError(GrokcritError):
+    """A sweep file is at fault: it is as much the command line as the options are."""
+
+    exit_code = 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import struct
 import threading
 import time
@@ -18,6 +17,9 @@ from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit.errors import TableError
+from grokcrit.files import TEMPORARY, replacing
+
 Rows: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 T = TypeVar("T")
 
@@ -29,7 +31,6 @@ CHECKSUM = 4
 ENDING = ".graph"
 # Names of our own files: no other is ever removed, wherever the user puts the folder.
 WHOLE = re.compile(r"[a-z-]+(-\d+){3}(-igraph[\w.]+)?\.graph")
-HALF = re.compile(r"\.grokcrit-[0-9a-f]{16}\.tmp")
 # Bytes that the folder may hold: two graphs of 1e8 nodes, or 160,000 of 2,001.
 DISK_LIMIT = 8 * 2**30
 # Bytes of graphs that a process keeps besides the one used last.
@@ -112,22 +113,18 @@ def save(name: str, rows: Rows) -> None:
     Written beside its place and renamed: whoever reads meanwhile finds a whole file or none, and
     of two processes that make the same graph the second replaces a file by its equal.
     """
-    with suppress(OSError, RuntimeError):
+    with suppress(TableError, OSError, RuntimeError):
         kept = folder()
         if sum(part.nbytes for part in rows) > DISK_LIMIT // 2:
             return
         kept.mkdir(parents=True, exist_ok=True)
-        temporary = kept / f".grokcrit-{secrets.token_hex(8)}.tmp"
-        try:
-            with temporary.open("xb") as file:
-                head = HEAD.pack(MAGIC, rows[0].itemsize, *map(len, rows))
-                file.write(head)
-                for part in rows:
-                    part.tofile(file)
-                file.write(checksum(name, head, rows))
-            temporary.replace(kept / (name + ENDING))
-        finally:
-            temporary.unlink(missing_ok=True)
+        # Not synced: what a crash damages is made again.
+        with replacing(kept / (name + ENDING), durable=False) as file:
+            head = HEAD.pack(MAGIC, rows[0].itemsize, *map(len, rows))
+            file.write(head)
+            for part in rows:
+                file.write(part.data)
+            file.write(checksum(name, head, rows))
         tidy(kept)
 
 
@@ -145,7 +142,7 @@ def tidy(kept: Path) -> None:
     for path in kept.iterdir():
         with suppress(OSError):  # another process may remove it first
             found = path.stat()
-            if HALF.fullmatch(path.name) and time.time() - found.st_mtime > STALE:
+            if TEMPORARY.fullmatch(path.name) and time.time() - found.st_mtime > STALE:
                 path.unlink()
             elif WHOLE.fullmatch(path.name):
                 files.append((found.st_mtime_ns, found.st_size, path))

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -33,6 +33,31 @@ def _begin(alive: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class Pool:
+    """Processes that begin afresh (spawn), and end at once when the pool is closed or we die."""
+
+    def __init__(self, workers: int) -> None:
+        """Make the pool; processes start as tasks come."""
+        context = multiprocessing.get_context("spawn")
+        alive, self._held = context.Pipe(duplex=False)
+        # In a list, to be let go: with the pool go its semaphores, which else are reported as
+        # leaked where the program ends abruptly, as it does on Ctrl-C.
+        self._pools = [ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(alive,))]
+
+    def submit(self, function: Callable[[T], R], task: T) -> Future[R]:
+        """Hand a task to the pool; the function is one of a module."""
+        return self._pools[0].submit(function, task)
+
+    def __enter__(self) -> Pool:
+        """Use the pool."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes, whatever they do."""
+        self._held.close()
+        self._pools.pop().shutdown(wait=True, cancel_futures=True)
+
+
 def in_processes(
     function: Callable[[T], R],
     tasks: Sequence[T],
@@ -47,16 +72,10 @@ def in_processes(
     As :func:`grokcrit.parallel.in_order`, with processes; the function is one of a module. When the
     consumer stops, a task fails or the parent dies, the processes end at once.
     """
-    context = multiprocessing.get_context("spawn")
-    count, (alive, held) = thread_count(workers), context.Pipe(duplex=False)
-    # In a list, to be let go: with the pool go its semaphores, which else are reported as leaked
-    # where the program ends abruptly, as it does on Ctrl-C.
-    pools = [
-        ProcessPoolExecutor(min(count, len(tasks)), context, initializer=_begin, initargs=(alive,))
-    ]
+    count = thread_count(workers)
 
     def wait_for(task: T, stop: Stop) -> R:
-        future = pools[0].submit(function, task)
+        future = pool.submit(function, task)
         while True:
             try:
                 return future.result(timeout=0.2)
@@ -70,8 +89,5 @@ def in_processes(
                 if stop.is_set():
                     raise StoppedError from None
 
-    try:
+    with Pool(min(count, len(tasks))) as pool:
         yield from in_order(wait_for, tasks, cost=cost, threads=count, size=size, progress=progress)
-    finally:
-        held.close()
-        pools.pop().shutdown(wait=True, cancel_futures=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 from collections.abc import Iterable
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -22,6 +24,8 @@ WORDS = ("grokcrit", "command_line", "created")
 # How deep a record may be nested; six records behind one another are 20 deep.
 DEEPEST = 100
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
+# What shows tables, and makes none.
+SHOWING = ("cli", "claims", "plot", "report", "summaries", "torch")
 
 # The command line of this process, where it is a command; None in a Python program.
 command_line: str | None = None
@@ -85,11 +89,32 @@ def record(
     }
 
 
+def without_command_line(made: Record) -> Record:
+    """Return a record that does not say which command made it, nor what it was made from."""
+    inputs = [without_command_line(each) for each in made["inputs"]]
+    return {**made, "command_line": None, "inputs": inputs}
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries; looked up once, that takes 5 ms."""
     found = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {"python": platform.python_version(), **found}
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version, and a digest of the source that numbers come from.
+
+    Layers above the stages cannot change a number of a table: a new figure leaves it as it is.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in SHOWING:
+            digest.update(f"{name.as_posix()}\n".encode() + path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -109,6 +134,13 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
                     "give them different labels"
                 )
     return joint
+
+
+def confidence(made: Record) -> float | None:
+    """Return the confidence of a table's intervals; None where its record does not say."""
+    options = made.get("configuration", {})
+    level = options.get("confidence", options.get("fss", {}).get("confidence"))
+    return float(level) if isinstance(level, int | float) else None
 
 
 def encode(made: Record) -> dict[bytes, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import plot, tables
+from grokcrit import files, plot, tables
 from grokcrit._version import __version__
 from grokcrit.claims import Claim, claims
 from grokcrit.claims.exponents import cautions, other_choices
@@ -336,5 +336,5 @@ def markdown(
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    with tables.replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with files.replacing(path) as file:
+        file.write(text.encode())

@@ -320,7 +320,103 @@ DIAGNOSTICS = Schema(
         "method",
     ),
 )
-TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS)}
+# Options of training whose names the cascade of `avalanche` has too: there with this before them.
+TRAINED = "train_"
+
+
+def _option(name: str, kind: pa.DataType, meaning: str) -> Column:
+    return Column(name, kind, meaning, nullable=True)
+
+
+SWEPT_TRAINING = (
+    _option("hidden", pa.list_(pa.int32()), "sizes: hidden units h"),
+    _option("seeds", pa.int32(), "runs of each size"),
+    _option("epochs", pa.int32(), "epochs of each run"),
+    _option("snapshot_every", pa.int32(), "epochs between gradients"),
+    _option("lr", pa.float64(), "learning rate"),
+    _option("probe", pa.string(), "`inline` or `shadow`"),
+    _option("activation", pa.string(), "`xor`: of the hidden units"),
+    _option("init", pa.string(), "`xor`: initialisation"),
+    _option("gini_of", pa.string(), "`xor`: weights of the Gini coefficient"),
+    _option("model", pa.string(), "`modadd`: `transformer` or `mlp`"),
+    _option("prime", pa.int32(), "`modadd`: the modulus"),
+    _option("split", pa.string(), "`modadd`: `pairs` or `sym`"),
+    _option("train_fraction", pa.float64(), "`modadd`: share that trains"),
+    _option("weight_decay", pa.float64(), "`modadd`: of AdamW"),
+    _option("batch", pa.int32(), "`modadd`: pairs of an update, 0 for all"),
+    _option("snapshot_window", pa.int32(), "`modadd`: epochs around grokking"),
+    _option("train_topology", pa.string(), "diffusion graph in training"),
+    _option("train_degree", pa.int32(), "its mean degree"),
+    _option("train_graph_seed", pa.int32(), "its seed"),
+    _option("train_alpha", pa.float64(), "diffusion strength in training"),
+    _option("train_quantile", pa.float64(), "threshold percentile in training"),
+    _option("train_rule", pa.string(), "`diffuse` or `reset`, in training"),
+    _option("train_max_steps", pa.int32(), "most steps of a cascade in training"),
+    _option("train_parameter_order", pa.string(), "parameters on the graph in training"),
+    _option("train_seed", pa.int64(), "root seed of the training"),
+)
+SWEPT_AVALANCHE = (
+    *(_nullable(c) for c in PROBE if c.name not in ("surrogate", "replicate")),
+    _option("max_steps", pa.int32(), "most steps of a cascade"),
+    _option("parameter_order", pa.string(), "parameters on the graph"),
+    _option("replicates", pa.int32(), "draws of each random surrogate, averaged"),
+    _option("grok_accuracy", pa.float64(), "test accuracy that counts as grokked; null: task's"),
+    _option("avalanche_seed", pa.int64(), "root seed of the surrogates"),
+)
+SWEEP = Schema(
+    "sweep",
+    1,
+    "One row a point of the sweep, surrogate, observable, statistic and window; the options of the "
+    "point are repeated on each. A point that failed has one row: its options and its `error`.",
+    (
+        Column("point", pa.string(), "digest of the point's options and of the code"),
+        *CASE,
+        *SWEPT_TRAINING,
+        *SWEPT_AVALANCHE,
+        *(_nullable(c) for c in PROBE if c.name == "surrogate"),
+        _nullable(OBSERVABLE),
+        _nullable(STATISTIC),
+        Column(
+            "window",
+            pa.string(),
+            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
+            True,
+        ),
+        EXPONENT,
+        *INTERVAL,
+        Column("p", pa.float64(), "`post - pre`: two-sided p of 0", True, 0),
+        Column("minus_gaussian", pa.float64(), "exponent minus that of the Gaussian null", True),
+        Column("minus_gaussian_low", pa.float64(), "lower end of its interval", True),
+        Column("minus_gaussian_high", pa.float64(), "upper end of its interval", True),
+        Column("minus_gaussian_p", pa.float64(), "two-sided p of 0", True, 0),
+        Column(
+            "crossing",
+            pa.float64(),
+            "`mean`, surrogate `none`: epoch from which D(t) stays above the Gaussian null, "
+            "interpolated; null: it does not cross",
+            True,
+        ),
+        Column(
+            "crossing_clear",
+            pa.bool_(),
+            "whether D(t) was before below the null, and is at last above it, by more than its "
+            "interval; null: not asked",
+            True,
+        ),
+        Column("n_runs", pa.int32(), "runs of the point", True, 0),
+        Column("n_grokked", pa.int32(), "of them grokked", True, 0),
+        Column("grok_epoch_min", pa.int32(), "first grokking epoch; null: none grokked", True, 0),
+        Column("grok_epoch_median", pa.float64(), "median grokking epoch", True, 0),
+        Column("grok_epoch_max", pa.int32(), "last grokking epoch", True, 0),
+        Column("n_avalanches", pa.int64(), "avalanches of the data", True, 0),
+        Column("n_truncated", pa.int64(), "of them cut off at max_steps", True, 0),
+        Column("n_quiet", pa.int64(), "of them of size 0", True, 0),
+        Column("warnings", pa.list_(pa.string()), "ids of what to beware of", True),
+        Column("error", pa.string(), "why the point failed; null: it did not", True),
+    ),
+    ("point", "surrogate", "observable", "statistic", "window"),
+)
+TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS, SWEEP)}
 
 
 def markdown() -> str:

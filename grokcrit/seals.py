@@ -35,20 +35,20 @@ def blank(chunks: int) -> bytes:
     return BLANK + BLANK_SUM * chunks
 
 
-def seal(path: Path, chunks: int) -> None:
-    """Seal a file that was closed with a blank seal in its metadata."""
-    metadata = pq.read_metadata(path)
-    with path.open("r+b") as file:
-        found = b"".join(
-            f":{sum_of(file, *place):08x}".encode()
-            for group in range(metadata.num_row_groups)
-            for _, _, place in chunks_of(metadata, group, None)
-        )
-        footer, start, length = read_footer(file)
-        place = start + footer.index(blank(chunks))
-        footer = footer.replace(blank(chunks), BLANK + found)
-        file.seek(place)
-        file.write(head(footer, length) + found)
+def seal(file: BinaryIO, chunks: int) -> None:
+    """Seal a file that was written whole, with a blank seal in its metadata."""
+    file.seek(0)
+    metadata = pq.read_metadata(file)
+    found = b"".join(
+        f":{sum_of(file, *place):08x}".encode()
+        for group in range(metadata.num_row_groups)
+        for _, _, place in chunks_of(metadata, group, None)
+    )
+    footer, start, length = read_footer(file)
+    place = start + footer.index(blank(chunks))
+    footer = footer.replace(blank(chunks), BLANK + found)
+    file.seek(place)
+    file.write(head(footer, length) + found)
 
 
 def check(path: Path) -> list[int] | None:

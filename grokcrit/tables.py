@@ -1,17 +1,15 @@
-"""Reading, checking and writing tables. The only module that opens Parquet files."""
+"""Reading, checking and writing tables. The only module that knows of Parquet."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 
 from grokcrit import provenance, seals
 from grokcrit.errors import OptionError, TableError
+from grokcrit.files import replacing
 from grokcrit.schemas import TABLES, Column, Schema
 
 TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
@@ -405,9 +404,9 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         most = LARGEST if real else EXACT
         least = -most if column.minimum is None else column.minimum
         ends = pc.min_max(values).as_py()
-        if ends["min"] is None or least <= ends["min"] <= ends["max"] <= most:
-            if not (real and pc.any(pc.is_nan(values)).as_py()):
-                continue
+        inside = ends["min"] is None or least <= ends["min"] <= ends["max"] <= most
+        if inside and not (real and pc.any(pc.is_nan(values)).as_py()):
+            continue
         wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
         row = pc.index(wrong, True).as_py()
         value = values[row].as_py()
@@ -488,48 +487,6 @@ def check_runs(table: pa.Table, schema: Schema) -> None:
             )
 
 
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Hand out a temporary file beside ``path``; move it there when the block ends well.
-
-    An existing file stays as it was until then, and for good if the block fails. The file and its
-    folder are synced, so that after a crash the output is whole or absent.
-
-    Raises
-    ------
-    TableError
-        The folder is missing or cannot be written, the disk is full, or ``path`` is not a file.
-    """
-    final = Path(os.path.realpath(path))
-    # A short name of its own: the longest name allowed for the output leaves no room for more.
-    temporary = final.with_name(f".grokcrit-{secrets.token_hex(8)}.tmp")
-    try:
-        if final.exists() and not final.is_file():
-            raise TableError(f"cannot write {path}: it is there and is not a regular file")
-        # Mode 0666 under the umask: mkstemp's 0600 would lock colleagues out.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, final)
-        sync(final.parent)
-    except (OSError, pa.ArrowException) as error:
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number else " ".join(str(error).split())
-        raise TableError(f"cannot write {path}: {reason}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
     """Raise OptionError where an output would replace an input, or lie among its parts."""
     place = Path(os.path.realpath(out))
@@ -541,7 +498,7 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
             raise OptionError("out", f"would lie among the parts in {each}; choose another folder")
 
 
-def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
+def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write blocks of a schema into an open output, and seal its footer.
 
     A block is a row group, or several where it is large: readers hold one at a time. Gradients get
@@ -551,21 +508,24 @@ def fill(temporary: Path, blocks: Iterable[pa.Table], schema: pa.Schema) -> None
     # took five times as long.
     names = [name for name in schema.names if name not in HEAVY]
     leaves = [f"{name}.list.element" for name in names]
-    with pq.ParquetWriter(
-        temporary,
-        schema,
-        compression="zstd",
-        use_dictionary=names + leaves,
-        write_page_checksum=True,
-    ) as writer:
-        groups = 0
-        for block in blocks:
-            rows = rows_that_fit(block, GROUP_BYTES)
-            writer.write_table(block, row_group_size=rows)
-            groups += max(1, -(-block.num_rows // rows))
-        chunks = groups * len(schema.names)
-        writer.add_key_value_metadata({seals.KEY: seals.blank(chunks)})
-    seals.seal(temporary, chunks)
+    groups = 0
+    try:
+        with pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=names + leaves,
+            write_page_checksum=True,
+        ) as writer:
+            for block in blocks:
+                rows = rows_that_fit(block, GROUP_BYTES)
+                writer.write_table(block, row_group_size=rows)
+                groups += max(1, -(-block.num_rows // rows))
+            chunks = groups * len(schema.names)
+            writer.add_key_value_metadata({seals.KEY: seals.blank(chunks)})
+    except pa.ArrowException as error:
+        raise OSError(str(error)) from None
+    seals.seal(file, chunks)
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
@@ -580,8 +540,8 @@ def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.S
     schema
         Arrow schema with the record.
     """
-    with replacing(path) as temporary:
-        fill(temporary, blocks, schema)
+    with replacing(path) as file:
+        fill(file, blocks, schema)
 
 
 def split(table: pa.Table, names: Sequence[str]) -> list[pa.Table]:

@@ -74,7 +74,7 @@ DISAGREE = ("no", "not seen")
 
 FIGURES = ("fig1", "fig2", "fig3")
 # Figures of several panels that the source does not have.
-COMPARISONS = ("separation",)
+COMPARISONS = ("separation", "sweep")
 PANELS = (
     "trajectory",
     "grokking",
@@ -93,4 +93,7 @@ PANELS = (
     "nulls",
     "placebos",
     "robustness",
+    "effects",
+    "crossings",
+    "variance",
 )

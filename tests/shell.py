@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ENVIRONMENT = {
@@ -39,3 +40,15 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("grokcrit: ")
     return lines[0]
+
+
+def writes_into(process: subprocess.Popen[str], folder: Path) -> bool:
+    """Whether a process has begun a file there: one under a temporary name, or one with none."""
+    if list(folder.glob(".grokcrit-*.tmp")):
+        return True
+    for handle in Path(f"/proc/{process.pid}/fd").glob("*"):
+        with suppress(OSError):  # closed meanwhile
+            target = str(handle.readlink())
+            if target.startswith(f"{folder}/") and target.endswith("(deleted)"):
+                return True
+    return False

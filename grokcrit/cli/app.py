@@ -26,6 +26,7 @@ from grokcrit.cli import (
     report,
     reproduce,
     robustness,
+    sweep,
     train,
 )
 from grokcrit.errors import GrokcritError, OptionError
@@ -49,6 +50,7 @@ for module in (
     bootstrap,
     diagnose,
     robustness,
+    sweep,
     plot,
     report,
     reproduce,
@@ -84,6 +86,7 @@ def grokcrit(
       grokcrit report    .                             -o report.html
 
     or in one command: grokcrit reproduce -o results/
+    or over many choices: grokcrit sweep SWEEP.toml -o sweep/
     """
 
 
@@ -148,7 +151,7 @@ def say(sentence: str) -> None:
 
 
 def leave(sentence: str, code: int) -> None:
-    """Leave at once: threads still inside a kernel are not waited for; they hold no file."""
+    """Leave at once: threads still inside a kernel are not waited for; they hold no output."""
     say(sentence)
     sys.stdout.flush()
     sys.stderr.flush()

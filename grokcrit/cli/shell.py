@@ -136,12 +136,16 @@ class Shell:
             timer.cancel()
             bar.stop()
 
-    def show(self, summary: Summary, out: str | Path) -> None:
-        """Print a summary: a table, or JSON; warnings to standard error."""
+    def show(self, summary: Summary, out: str | Path | None) -> None:
+        """Print a summary of what was written: a table, or JSON; warnings to standard error."""
         warnings = [w for w in summary.warnings if w.id not in self.silence]
         try:
             if self.as_json:
-                print(json.dumps(summary.as_dict(str(out), warnings), allow_nan=False))
+                print(
+                    json.dumps(
+                        summary.as_dict(str(out) if out else None, warnings), allow_nan=False
+                    )
+                )
             elif not self.quiet:
                 for each in (summary, *summary.more):
                     self._table(each)
@@ -151,7 +155,7 @@ class Shell:
             # A reader that has gone, as `| head` does, wants no more; the work is done.
             if not isinstance(error, BrokenPipeError):
                 raise TableError(f"cannot write to standard output: {error.strerror}") from None
-        if not (self.quiet or self.as_json):
+        if out and not (self.quiet or self.as_json):
             print(f"wrote {out}", file=sys.stderr)
         if not self.quiet:
             for warning in warnings:
@@ -205,11 +209,11 @@ def run_stage(
 
     The output is opened first: a folder that cannot be written is known before the work is done.
     """
-    from grokcrit import tables
+    from grokcrit import files, tables
 
     tables.check_output(out, inputs)
-    with tables.replacing(out) as temporary:
+    with files.replacing(out) as file:
         with shell.progress(stage.__name__, "tasks") as progress:
             table = stage(inputs, progress=progress, **options)
-        tables.fill(temporary, [table], table.schema)
+        tables.fill(file, [table], table.schema)
     shell.show(summarise(table), out)

@@ -100,6 +100,15 @@ def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals)
     )
 
 
+def rise_above(data: Course, null: Course, confidence: float) -> Rise:
+    """Follow D(t) of the data against that of a null model, at the times that both have."""
+    both = np.isin(data.times, null.times)
+    level = null.estimate.value[np.isin(null.times, data.times)]
+    kept = data.estimate[both]
+    low, high = kept.interval(confidence)
+    return clear_rise(data.times[both].astype(np.float64), kept.value, low, high, level)
+
+
 def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
     """Split curves into two constants by least squares.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokcrit.errors import OptionError
+from grokcrit.files import replacing
 from grokcrit.options import check_choice
 from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
 
@@ -97,12 +98,11 @@ def save(figure: Figure, path: str | os.PathLike[str], name: str) -> None:
     """
     extension = check_extension(path)
     from grokcrit.plot import style
-    from grokcrit.tables import replacing
 
     # matplotlib writes the time of creation unless told not to; a png has none.
     metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[extension]
-    with replacing(path) as temporary, style.context({"svg.hashsalt": name}):
-        figure.savefig(temporary, format=extension, dpi=DPI, metadata=metadata)
+    with replacing(path) as file, style.context({"svg.hashsalt": name}):
+        figure.savefig(file, format=extension, dpi=DPI, metadata=metadata)
 
 
 def plot(

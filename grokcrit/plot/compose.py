@@ -11,7 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokcrit.errors import TableError
-from grokcrit.plot import contrast, flow, grid, learning, questions, resampling, sizes, style
+from grokcrit.plot import (
+    choices,
+    contrast,
+    flow,
+    grid,
+    learning,
+    questions,
+    resampling,
+    sizes,
+    style,
+)
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.schemas import TABLES
 from grokcrit.tables import TableLike
@@ -64,6 +74,9 @@ PANELS = {
     "nulls": Panel(questions.nulls, ("diagnostics",)),
     "placebos": Panel(questions.placebos, ("diagnostics",), height=2.9),
     "robustness": Panel(grid.robustness, ("diagnostics",), height=5.6),
+    "effects": Panel(choices.main_effects, ("sweep",), height=4.0),
+    "variance": Panel(choices.variance, ("sweep",)),
+    "crossings": Panel(choices.crossings, ("sweep",), height=3.0),
     "ccdf": Panel(sizes.ccdf, ("avalanche",), height=2.8),
     "collapse": Panel(sizes.collapse, ("avalanche", "fss"), height=2.8),
     "collapses": Panel(
@@ -94,6 +107,9 @@ LAYOUTS = {
         "abc",
         (style.PAGE, 2.7),
         (1,),
+    ),
+    "sweep": Layout(
+        (("effects", {}), ("crossings", {}), ("variance", {})), "ab;ac", (style.PAGE, 5.6)
     ),
 }
 

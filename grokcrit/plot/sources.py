@@ -86,6 +86,9 @@ class Sources:
         for stage in sorted(stages, key=lambda stage: stage == "train"):
             inputs = Inputs(self._parts[stage], TABLES[stage].without(HEAVY))
             self._records[stage] = inputs.records
+            if stage == "sweep":  # its cases are the choices that are to be compared
+                self._tables[stage] = rows(inputs.read(), **self._where)
+                continue
             self._tables[stage], found = one_case(inputs.read(), stage, self._where, settled)
             settled |= found
 
@@ -126,9 +129,13 @@ class Sources:
 
     def confidence(self, stage: str) -> str:
         """Name the intervals of a stage, ``95 % CI``; ``CI`` where no record says how wide."""
-        levels = {r.get("configuration", {}).get("confidence") for r in self._records[stage]}
-        level = levels.pop() if len(levels) == 1 else None
+        level = self.level(stage)
         return "CI" if level is None else f"{100 * level:g} % CI"
+
+    def level(self, stage: str) -> float | None:
+        """Return the confidence of the intervals of a stage; None where no record says it."""
+        levels = {provenance.confidence(record) for record in self._records[stage]}
+        return levels.pop() if len(levels) == 1 else None
 
 
 def typed(name: str, value: Any) -> Any:

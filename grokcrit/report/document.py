@@ -16,6 +16,7 @@ NAMES = {
     "terms": "Terms",
     "claims": "Source against ours",
     "figures": "Figures",
+    "sweep": "Sweep",
     "exponents": "Exponents",
     "diagnostics": "Null models, placebos and more",
     "warnings": "Warnings",

@@ -18,6 +18,7 @@ from grokcrit.errors import GrokcritError
 from grokcrit.plot.sources import Runs, rows, runs
 from grokcrit.report.html import shown
 from grokcrit.report.inputs import Material
+from grokcrit.report.sweep import answers
 from grokcrit.summaries.summary import Row
 from grokcrit.vocabulary import INTERVAL, PHASES
 
@@ -45,7 +46,7 @@ class Drawing:
     wide
         Whether it has two columns.
     of
-        The diagnostics table that it shows, where it shows one.
+        The diagnostics table that it shows, where it shows one, or ``sweep``.
     """
 
     name: str
@@ -70,7 +71,9 @@ class Drawn:
 def draw(made: Material, drawing: Drawing) -> Drawn:
     """Draw a figure, or say why it cannot be."""
     given = [part for parts in made.tables.values() for part in parts]
-    if drawing.of:
+    if drawing.of == "sweep":
+        given = made.tables["sweep"]
+    elif drawing.of:
         if drawing.of not in made.diagnostics:
             command = "robustness" if drawing.of == "robustness" else "diagnose"
             reason = f"there is no {drawing.of} table; 'grokcrit {command}' makes one"
@@ -310,7 +313,31 @@ def tell_grid(made: Material) -> str:
     return f"D of the mean size over the grid, {shown}."
 
 
+def tell_sweep(made: Material) -> str:
+    """Say what a sweep shows."""
+    table = made.whole("sweep")
+    assert table is not None
+    told = [f"{each.question} {each.word}. {' '.join(each.because)}" for each in answers(table)]
+    return f"Three panels. {' '.join(told)}"
+
+
+def wanted(made: Material, drawing: Drawing) -> bool:
+    """Whether the tables call for a figure: of a sweep, of one experiment, or of both."""
+    return "sweep" in made.tables if drawing.of == "sweep" else made.experiment
+
+
 DRAWINGS: Sequence[Drawing] = (
+    Drawing(
+        "sweep",
+        "What each choice does to D",
+        "(a) D before and after grokking at each value of each option that was varied; beside it "
+        "at how many points D(t) crosses the Gaussian null, in brackets clearly. (b) every point "
+        "by its distance from the null before and after. (c) share of the variance between points "
+        "that an option has alone, that options have only together, and that the runs alone would "
+        "give.",
+        tell_sweep,
+        of="sweep",
+    ),
     Drawing(
         "controls",
         "D in time, data and null models",

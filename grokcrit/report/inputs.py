@@ -24,7 +24,16 @@ from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
 
 # Names that `reproduce` and the commands give to what a report shows. A folder may hold further
 # tables of the same stage, of other experiments: those are only named.
-MAIN = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "robustness", "gini-diagnostics")
+MAIN = (
+    "train",
+    "avalanche",
+    "fss",
+    "bootstrap",
+    "diagnostics",
+    "robustness",
+    "gini-diagnostics",
+    "sweep",
+)
 CLAIMS, WORDS = "claims.json", "claims.md"
 SCALE = re.compile(r"\bscale (smoke|paper|full)\b")
 OF_CLAIM = ("claim", "source", "ours", "interval", "null", "agrees", "basis", "words")
@@ -72,6 +81,16 @@ class Material:
         """Return the parts of a stage as one table; None where there are none."""
         parts = self.tables.get(stage)
         return parts and pa.concat_tables([part.replace_schema_metadata() for part in parts])
+
+    def confidence(self, stage: str) -> float | None:
+        """Return the confidence of a stage's intervals, where one is known."""
+        records = [file.record for file in self.files if file.stage == stage and file.record]
+        return provenance.confidence(records[0]) if records else None
+
+    @property
+    def experiment(self) -> bool:
+        """Whether there is more than a sweep."""
+        return bool(set(self.tables) - {"sweep"} or self.diagnostics or self.claims)
 
     @property
     def rows(self) -> list[Row]:

@@ -95,11 +95,20 @@ def options(records: Sequence[provenance.Record]) -> list[Summary]:
     rows = [
         {"table": str(record["schema"]), "option": name, "value": plain(value)}
         for record in records
-        for name, value in record.get("configuration", {}).items()
+        for name, value in flat(record.get("configuration", {}))
     ]
     if rows:
         found.append(Summary("Options of each command, defaults resolved", rows))
     return found
+
+
+def flat(configuration: Row) -> Iterator[tuple[str, object]]:
+    """Yield the options of a command; those of a sweep with the table they are in."""
+    for name, value in configuration.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", each) for key, each in value.items())
+        else:
+            yield name, value
 
 
 def plain(value: object) -> str:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import tables
+from grokcrit import files, provenance
 from grokcrit.parallel import Progress
 from grokcrit.report import html
 from grokcrit.report.document import document
-from grokcrit.report.figures import DRAWINGS, Drawn, draw, tell_runs
+from grokcrit.report.figures import DRAWINGS, Drawn, draw, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
+from grokcrit.report.sweep import answers
 from grokcrit.report.verdict import Answer, cases, from_bootstrap, verdict
 from grokcrit.report.words import ABOUT, ADDS, LACKS, TERMS
 from grokcrit.summaries import (
@@ -25,6 +26,7 @@ from grokcrit.summaries import (
     bootstrap_summary,
     diagnose_summary,
     fss_summary,
+    sweep_summary,
 )
 from grokcrit.tables import TableLike
 
@@ -106,10 +108,10 @@ def report(
     made.scale = scale or made.scale
     summaries = summarise(made)
     short = Report(judge(made), missing(made), beware(summaries, made))
-    drawn = []
-    for done, drawing in enumerate(DRAWINGS):
+    drawn, drawings = [], [each for each in DRAWINGS if wanted(made, each)]
+    for done, drawing in enumerate(drawings):
         if progress:
-            progress(done, len(DRAWINGS))
+            progress(done, len(drawings))
         drawn.append(draw(made, drawing))
     parts = {
         "verdict": verdict_section(made, short),
@@ -124,8 +126,8 @@ def report(
     drawn = [fitting(each, drawn[:k], room) for k, each in enumerate(drawn)]
     parts["figures"] = figures_section(drawn)
     content = document(parts).encode()
-    with tables.replacing(out) as temporary:
-        temporary.write_bytes(content)
+    with files.replacing(out) as file:
+        file.write(content)
     left_out = [f"{each.drawing.title}: {each.reason}" for each in drawn if each.reason]
     return Report(short.answers, short.missing, short.warnings, left_out, len(content))
 
@@ -153,6 +155,9 @@ def summarise(made: Material) -> dict[str, Summary]:
         table = made.whole(stage)
         if table is not None and table.num_rows:
             found[stage] = account(table)
+    sweep = made.whole("sweep")
+    if sweep is not None:
+        found["sweep"] = sweep_summary(sweep, made.confidence("sweep"))
     for name, table in made.diagnostics.items():
         if table.num_rows:
             found[f"diagnostics: {name}"] = diagnose_summary(table)
@@ -168,6 +173,12 @@ def estimates(made: Material) -> list[dict[str, Any]]:
 
 
 def judge(made: Material) -> list[Answer]:
+    """Answer what the numbers answer, of one experiment and of a sweep."""
+    sweep = made.whole("sweep")
+    return [*(judge_case(made) if made.experiment else []), *(answers(sweep) if sweep else [])]
+
+
+def judge_case(made: Material) -> list[Answer]:
     """Answer what the numbers answer; where there are several cases, none of them alone."""
     rows = estimates(made)
     found = cases(rows)
@@ -188,6 +199,8 @@ def judge(made: Material) -> list[Answer]:
 
 def missing(made: Material) -> list[str]:
     """Say what is not there, and which command adds it."""
+    if not made.experiment:
+        return []
     there = {*made.tables, *(["diagnostics"] if made.diagnostics else [])}
     said = [
         f"No {stage} table was given ({LACKS[stage]}); '{command}' makes it."
@@ -252,8 +265,9 @@ def verdict_section(made: Material, short: Report) -> str:
 def levels(made: Material) -> str:
     """Say how wide the intervals are, as far as the records know."""
     records = [file.record for file in made.files if file.record]
-    known = {r.get("configuration", {}).get("confidence") for r in records} - {None}
-    named = " or ".join(f"{100 * level:g} %" for level in sorted(known))
+    levels = [provenance.confidence(record) for record in records]
+    known = sorted({level for level in levels if level is not None})
+    named = " or ".join(f"{100 * level:g} %" for level in known)
     return f"Intervals are of {named} confidence." if known else ""
 
 
@@ -327,6 +341,9 @@ def number_sections(summaries: Mapping[str, Summary]) -> dict[str, str]:
         html.table(summaries[name], title) for name, title in titles.items() if name in summaries
     ]
     parts = {}
+    if "sweep" in summaries:
+        tables = [html.table(each) for each in (summaries["sweep"], *summaries["sweep"].more)]
+        parts["sweep"] = html.section("sweep", "The sweep", *tables)
     if shown:
         parts["exponents"] = html.section("exponents", "Exponents", *shown)
     for name, summary in summaries.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics.crossings import clear_rise
+from grokcrit.diagnostics.crossings import rise_above
 from grokcrit.diagnostics.family import Course, Family, course, families, phases
 from grokcrit.diagnostics.findings import Row, finding, labelled, of_bins, to_table
 from grokcrit.diagnostics.nulls import WINDOWS, in_phases, values
@@ -180,11 +180,7 @@ def errors(draws: scaling.Reals) -> list[Row]:
 
 def rises(data: Course, null: Course, confidence: float) -> list[Row]:
     """Make the rows of the lasting rise of D(t) above its null, and whether it is clear."""
-    both = np.isin(data.times, null.times)
-    level = null.estimate.value[np.isin(null.times, data.times)]
-    kept = data.estimate[both]
-    low, high = kept.interval(confidence)
-    rise = clear_rise(data.times[both].astype(np.float64), kept.value, low, high, level)
+    rise = rise_above(data, null, confidence)
     return [
         finding("crossing", rise.time, window="epoch", method="upward, lasting, of the null"),
         finding("crossing-clear", float(rise.clear), window="epoch", method="1: yes, 0: no"),

@@ -12,6 +12,7 @@ from grokcrit.summaries.stages import (
     train_summary,
 )
 from grokcrit.summaries.summary import Notice, Summary
+from grokcrit.summaries.sweep import sweep_summary
 
 __all__ = [
     "Notice",
@@ -24,5 +25,6 @@ __all__ = [
     "fss_summary",
     "ingest_summary",
     "robustness_summary",
+    "sweep_summary",
     "train_summary",
 ]

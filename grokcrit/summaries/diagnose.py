@@ -12,6 +12,7 @@ from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+COLUMNS = ("part", "window", "time", "n_params", "value", "ci_low", "ci_high", "p", "n", "method")
 # A warning needs an effect as well as a p: a slope that changes by a tenth from the smallest size
 # to the largest, a gamma that exceeds D by a hundredth.
 BEND, EXCEEDS, ALPHA = 0.1, 0.01, 0.05
@@ -59,7 +60,7 @@ class Index(dict[tuple[Any, ...], Row]):
 
     def __missing__(self, _key: tuple[Any, ...]) -> Row:
         """Return a row of nulls: a table may have lost rows that were made together."""
-        return dict.fromkeys(DIAGNOSTICS.arrow.names)
+        return dict.fromkeys(COLUMNS)
 
 
 def index(rows: list[Row], *names: str) -> Index:

@@ -40,7 +40,7 @@ class Summary:
             for name in self.rows[0]
         ]
 
-    def as_dict(self, out: str, warnings: Sequence[Notice]) -> Row:
+    def as_dict(self, out: str | None, warnings: Sequence[Notice]) -> Row:
         """The summary as one JSON object."""
         return {
             "title": self.title,

@@ -19,18 +19,18 @@ from grokcrit.plot.compose import PANELS
 from grokcrit.schemas import TABLES
 from tests.badinput.samples import samples, save
 
-# Commands that make tables, with the stage that they read; a table among the arguments is a name in braces.
-COMMANDS: dict[str, tuple[str, list[str]]] = {
-    "avalanche": ("train", ["avalanche", "{train}", "--surrogate", "none,gaussian"]),
-    "layers": ("train", ["avalanche", "{train}", "--surrogate", "permute-layers"]),
-    "first": ("train", ["avalanche", "{train}", "--grok-accuracy", "0.9"]),
-    "fss": ("avalanche", ["fss", "{avalanche}", "--resamples", "20"]),
-    "bootstrap": ("avalanche", ["bootstrap", "{avalanche}", "--resamples", "20"]),
+# Commands that make tables, and the stage that they read; names of tables are in braces.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "avalanche": ("train", "avalanche {train} --surrogate none,gaussian"),
+    "layers": ("train", "avalanche {train} --surrogate permute-layers"),
+    "first": ("train", "avalanche {train} --grok-accuracy 0.9"),
+    "fss": ("avalanche", "fss {avalanche} --resamples 20"),
+    "bootstrap": ("avalanche", "bootstrap {avalanche} --resamples 20"),
     "diagnose": (
         "avalanche",
-        "diagnose {avalanche} --resamples 20 --permutations 5 --gof 1 --observable size".split(),
+        "diagnose {avalanche} --resamples 20 --permutations 5 --gof 1 --observable size",
     ),
-    "learning": ("train", "diagnose {avalanche} {train} --only gini --resamples 20".split()),
+    "learning": ("train", "diagnose {avalanche} {train} --only gini --resamples 20"),
 }
 
 
@@ -70,7 +70,7 @@ def run(reader: str, stage: str, path: Path, out: Path) -> tuple[int, str]:
     elif kind == "report":
         arguments, target = ["report", f"{{{stage}}}"], out / "report.html"
     else:
-        arguments, target = [*COMMANDS[kind][1], "--json", "--threads", "1"], out / "made.parquet"
+        arguments, target = [*COMMANDS[kind][1].split(), "--json", "--threads", "1"], out / "made.parquet"
     target.unlink(missing_ok=True)
     known = {**{s: str(folder() / f"{s}.parquet") for s in TABLES}, stage: str(path)}
     said, printed = io.StringIO(), io.StringIO()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import SMALL
-from tests.shell import COMMAND, ENVIRONMENT, grokcrit, sentence
+from tests.shell import COMMAND, ENVIRONMENT, grokcrit, sentence, writes_into
 
 STAGES = ("train", "ingest", "avalanche", "fss", "bootstrap", "plot", "reproduce")
 
@@ -273,7 +273,7 @@ def test_ctrl_c_stops_within_two_seconds_and_leaves_no_output(tmp_path, number, 
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".*.tmp")) and time.monotonic() < deadline:
+    while not writes_into(process, tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(3)  # well inside the first runs
     start = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import align_times, jit
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -76,3 +76,19 @@ def test_a_function_without_a_place_for_a_cache_is_compiled_all_the_same():
     compiled = jit(names["double"])
     assert compiled(3) == 6
     assert compiled.signatures
+
+
+@pytest.mark.parametrize("edited_at", [3000, 1000], ids=["later", "after-the-clock-went-back"])
+def test_an_edit_of_one_source_gives_all_a_time_that_none_had(tmp_path, edited_at):
+    sources = [tmp_path / f"{name}.py" for name in "abc"]
+    for k, path in enumerate(sources):
+        path.write_text("")
+        os.utime(path, (1900 + 50 * k,) * 2)
+    align_times(tmp_path)
+    assert {path.stat().st_mtime for path in sources} == {2000}
+    os.utime(sources[1], (edited_at,) * 2)
+    align_times(tmp_path)
+    (shared,) = {path.stat().st_mtime for path in sources}
+    assert shared > 2000
+    align_times(tmp_path)
+    assert {path.stat().st_mtime for path in sources} == {shared}

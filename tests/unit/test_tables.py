@@ -1,6 +1,5 @@
 """Reading, checking and writing tables: whole or not at all, right or refused."""
 
-import errno
 import itertools
 import json
 import os
@@ -17,10 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
-from grokcrit import tables
 from grokcrit.errors import OptionError, TableError
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, FSS, TABLES, TRAIN
-from grokcrit.tables import Inputs, check_output, replacing, split, write
+from grokcrit.tables import Inputs, check_output, split, write
 
 
 def blocks_of(table):
@@ -477,7 +475,7 @@ def test_an_error_while_the_blocks_are_computed_leaves_everything_as_it_was(tmp_
 
     def blocks():
         yield small
-        assert len(listing(tmp_path)) == len(before) + 1, "written beside its place"
+        assert listing(tmp_path) == before, "what is half-written has no name"
         raise FailedError
 
     with pytest.raises(FailedError):
@@ -514,26 +512,6 @@ def test_who_reads_the_old_file_goes_on_reading_it(tmp_path, small):
         save(path, small)
         assert reading.read() == b"old"
     assert other.read_bytes() == b"old", "moved into place, not copied over"
-
-
-def test_the_file_is_on_the_disk_before_it_is_moved_and_the_folder_after(
-    tmp_path, small, monkeypatch
-):
-    events = []
-    real = {name: getattr(os, name) for name in ("fsync", "replace")}
-
-    def fsync(handle):
-        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
-        real["fsync"](handle)
-
-    def replace(old, new):
-        events.append("moved")
-        real["replace"](old, new)
-
-    monkeypatch.setattr(tables.os, "fsync", fsync)
-    monkeypatch.setattr(tables.os, "replace", replace)
-    save(tmp_path / "x.parquet", small)
-    assert events == ["file", "moved", "folder"]
 
 
 def test_a_link_is_written_through(tmp_path, small):
@@ -623,44 +601,6 @@ except TableError as error:
     assert path.read_bytes() == b"old"
 
 
-def test_every_call_to_the_system_may_fail_and_the_file_is_whole_or_the_old_one(
-    tmp_path, small, monkeypatch
-):
-    """In SQLite's spirit: fail the n-th call for n = 1, 2, ... until all succeed."""
-    path = tmp_path / "x.parquet"
-    whole = save(tmp_path / "wanted.parquet", small).read_bytes()
-    (tmp_path / "wanted.parquet").unlink()
-    names = ("open", "close", "fsync", "replace", "rename")
-    real = {name: getattr(os, name) for name in names}
-    for failing in itertools.count(1):
-        calls = itertools.count(1)
-
-        def wrapped(name, failing=failing, calls=calls):
-            def call(*args, **kwargs):
-                if next(calls) == failing:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                return real[name](*args, **kwargs)
-
-            return call
-
-        path.write_bytes(b"old")
-        with monkeypatch.context() as patch:
-            for name in names:
-                patch.setattr(tables.os, name, wrapped(name))
-            try:
-                save(path, small)
-                told = None
-            except TableError as error:
-                told = str(error)
-        assert listing(tmp_path) == ["x.parquet"]
-        if told is None:
-            assert path.read_bytes() == whole
-            break
-        assert told == f"cannot write {path}: No space left on device"
-        assert path.read_bytes() in (whole, b"old")
-    assert failing > 5
-
-
 def test_the_same_table_gives_the_same_file(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     made = []
@@ -670,25 +610,6 @@ def test_the_same_table_gives_the_same_file(tmp_path, monkeypatch):
         avalanches = grokcrit.avalanche(tmp_path / f"{threads}.parquet", threads=threads)
         made[-1] += save(tmp_path / f"a{threads}.parquet", avalanches).read_bytes()
     assert made[0] == made[1]
-
-
-def test_other_outputs_are_replaced_the_same_way(tmp_path):
-    path = tmp_path / "figure.svg"
-    path.write_text("old")
-
-    def draw():
-        with replacing(path) as temporary:
-            temporary.write_text("half")
-            raise ValueError("drawing")
-
-    with pytest.raises(ValueError, match="drawing"):
-        draw()
-    assert path.read_text() == "old"
-    with replacing(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert listing(tmp_path) == ["figure.svg"]
 
 
 def test_an_output_in_the_place_of_an_input_is_refused(tmp_path, small):

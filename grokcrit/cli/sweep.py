@@ -1,0 +1,92 @@
+"""``grokcrit sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokcrit.cli import shell as sh
+from grokcrit.errors import GrokcritError
+
+
+def sweep(
+    plan: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SWEEP.toml",
+            readable=False,
+            help="[train] and [avalanche]: their options; lists and ranges are axes.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the file; say how much there is to do, and stop."),
+    ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask: address or file of a scheduler, or local-cluster.  "
+            "[default: processes of this machine]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Root seed of everything random that the file gives none for.")
+    ] = 0,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, help="Folder to fill, or to go on with.")
+    ] = Path("sweep"),
+    threads: Annotated[
+        int | None, typer.Option(help="Processes to use.  [default: all cores]")
+    ] = None,
+    cache: sh.Cache = True,
+    quiet: sh.Quiet = False,
+    json: sh.Json = False,
+    silence: sh.Silence = None,
+    debug: sh.Debug = False,
+) -> None:
+    """Measure D over many choices of training and cascade. Fills sweep/.
+
+    What is there already is not computed again: a sweep that was stopped goes on when the same
+    command is given again, and so does one whose file has grown. The joint table is
+    sweep/sweep.parquet, a point is a part in sweep/parts/.
+
+    \b
+    Example:
+      grokcrit sweep examples/sweep.toml -o sweep/ --dry-run
+      grokcrit sweep examples/sweep.toml -o sweep/
+      grokcrit plot sweep sweep/ -o sweep.png
+    """
+    from grokcrit.options import check_integer
+    from grokcrit.parallel import thread_count
+    from grokcrit.sweeps.plan import read_plan
+
+    check_integer("seed", seed, 0, 2**63 - 1)
+    workers, made = thread_count(threads), read_plan(plan, seed)
+    shell = sh.Shell(quiet, json, silence)
+    if dry_run:
+        from grokcrit.sweeps.account import forecast_summary
+        from grokcrit.sweeps.forecast import forecast
+        from grokcrit.sweeps.store import Store
+        from grokcrit.sweeps.sweep import state_of
+
+        state = state_of(made, Store(out))
+        expected = forecast(made, state.missing, cache=cache)
+        shell.show(forecast_summary(expected, state, workers), None)
+        return
+
+    from grokcrit.sweeps.account import swept_summary
+    from grokcrit.sweeps.sweep import sweep as stage
+
+    with shell.progress("sweeping", "points") as progress:
+        found = stage(
+            made, out, scheduler=scheduler, threads=workers, progress=progress, cache=cache
+        )
+    shell.show(swept_summary(found), found.table)
+    if found.failed:
+        key, reason = next(iter(found.failed.items()))
+        raise GrokcritError(
+            f"{len(found.failed)} of {found.points} points failed, the first ({key}): {reason}; "
+            f"the column error of {found.table} has them all, and the same command tries them again"
+        )

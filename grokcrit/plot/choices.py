@@ -1,0 +1,178 @@
+"""Panels of a sweep: what each choice does to D, whose the variance is, where D(t) crosses."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+
+from grokcrit.diagnostics import effects
+from grokcrit.diagnostics.effects import Points
+from grokcrit.plot import style
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.vocabulary import DIFFERENCE
+
+# Windows, each a little above or below its line.
+SHOWN = {"pre": ("before grokking", 0.17), "post": ("after grokking", -0.17)}
+BARS = {
+    "pre": (0.22, style.BLUE, "before"),
+    "post": (0.0, style.RED, "after"),
+    DIFFERENCE: (-0.22, style.PURPLE, "change"),
+}
+HATCHES = {"pre": None, "post": "////", DIFFERENCE: "...."}
+
+
+def swept(sources: Sources, request: Request) -> Points:
+    """Return the points of the sweep for what is asked.
+
+    Raises
+    ------
+    EmptyPanelError
+        The sweep did not estimate it, or no point has it.
+    """
+    table: pa.Table = sources.table("sweep")
+    points = effects.points_of(table, request.observable, request.statistic)
+    if not points.keys:
+        known = ", ".join(sorted(pc.unique(table["observable"]).drop_null().to_pylist()))
+        raise EmptyPanelError(
+            f"no point of the sweep has the {request.statistic} {request.observable}; it holds "
+            f"{known or 'nothing but points that failed'}"
+        )
+    return points
+
+
+def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """D before and after, at every value of every option: its points, and their mean."""
+    points = swept(sources, request)
+    lines = effects.levels(points)
+    if not lines:
+        raise EmptyPanelError("no option of this sweep takes more than one value")
+    for line, (_, _, chosen) in enumerate(reversed(lines)):
+        for window, (_, shift) in SHOWN.items():
+            draw_level(ax, points, window, chosen, line + shift)
+        clear, there, asked = effects.crossed(points, chosen)
+        if asked:
+            ax.annotate(
+                f"{there} ({clear}) of {asked}",
+                (1, line),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+            )
+    names = [factor.name for factor, _, _ in lines]
+    for k in range(1, len(lines)):
+        if names[k] != names[k - 1]:
+            ax.axhline(len(lines) - k - 0.5, color=style.INK, linewidth=0.4)
+    ax.set_yticks(range(len(lines)), [f"{f.name}  {level}" for f, level, _ in reversed(lines)])
+    ax.tick_params(axis="y", which="both", left=False, right=False)
+    null = effects.middle(points.null["post"])
+    if null is not None:
+        ax.axvline(null, label="Gaussian null", **style.GAUSSIAN)
+    for window, (label, _) in SHOWN.items():
+        ax.plot([], [], label=label, **{**style.PHASES[window], "linestyle": "none"})
+    of = style.exponent_label(request.statistic, request.observable)
+    ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
+    if points.asked.any():
+        style.note(ax, 1, 1, "cross (clearly)", ha="left", va="bottom")
+    style.legend_above(ax, 2, title="large: mean of the points, small: each point")
+    return ax
+
+
+def draw_level(
+    ax: Axes, points: Points, window: str, chosen: npt.NDArray[np.bool_], y: float
+) -> None:
+    """Draw a phase at one level: every point small, their mean large."""
+    values = points.exponent[window][chosen]
+    looks = {**style.PHASES[window], "linestyle": "none"}
+    small = {"markersize": 1.5, "alpha": 0.45, "markeredgewidth": 0}
+    ax.plot(values, np.full(len(values), y), **looks | small)
+    mean = effects.middle(values)
+    if mean is not None:
+        ax.plot([mean], [y], **looks | {"markersize": 4.5, "markeredgecolor": "white"})
+
+
+def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Share of the variance of D between points that each option has alone."""
+    points = swept(sources, request)
+    if not points.factors:
+        raise EmptyPanelError("no option of this sweep takes more than one value")
+    confidence = sources.level("sweep")
+    names = [factor.name for factor in points.factors]
+    rows = {
+        window: [effects.share(f, points.exponent[window]) for f in points.factors]
+        + [effects.together(points.factors, points.exponent[window])]
+        + [effects.noise(points, window, confidence)]
+        for window in BARS
+    }
+    labels = [*names, "together", "noise of runs"]
+    place = np.arange(len(labels))[::-1]
+    for window, (shift, colour, label) in BARS.items():
+        ax.barh(
+            place + shift,
+            np.nan_to_num(rows[window]),
+            0.2,
+            facecolor=colour if HATCHES[window] is None else "white",
+            edgecolor=colour,
+            hatch=HATCHES[window],
+            linewidth=0.6,
+            label=label,
+        )
+        for y, value in zip(place + shift, rows[window], strict=True):
+            # Beyond the end: the noise of the runs alone would give more than there is.
+            words = "not defined" if np.isnan(value) and shift == 0 else f"{value:.0%}"
+            if value > 1 or words == "not defined":
+                ax.annotate(
+                    words,
+                    (min(value, 1.0) if value > 1 else 0.0, y),
+                    (3, 0),
+                    textcoords="offset points",
+                    annotation_clip=False,
+                    fontsize=6,
+                    va="center",
+                )
+    chance = [effects.by_chance(f, points.exponent["post"]) for f in points.factors]
+    ax.plot(chance, place[: len(names)], "|", color=style.INK, markersize=12, label="by chance")
+    ax.axhline(1.5, color=style.INK, linewidth=0.4)
+    ax.set_yticks(place, labels)
+    ax.tick_params(axis="y", which="both", left=False, right=False)
+    ax.set(xlabel="share of the variance between points", xlim=(0, min(1.0, ax.get_xlim()[1])))
+    style.legend_above(ax, 2)
+    return ax
+
+
+def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Each point by D before and D after grokking, both from the Gaussian null."""
+    points = swept(sources, request)
+    before = points.exponent["pre"] - points.null["pre"]
+    after = points.exponent["post"] - points.null["post"]
+    there = ~np.isnan(before) & ~np.isnan(after)
+    if not there.any():
+        raise EmptyPanelError(
+            "no point has a fit both before and after grokking beside a Gaussian null"
+        )
+    ax.axhline(0, **style.UNITY)
+    ax.axvline(0, **style.UNITY)
+    kinds = (
+        ("D(t) crosses clearly", points.clear & ~np.isnan(points.crossing), style.RED, "s", True),
+        ("D(t) crosses", ~points.clear & ~np.isnan(points.crossing), style.RED, "s", False),
+        ("no crossing", np.isnan(points.crossing), style.BLUE, "o", False),
+    )
+    for label, of_kind, colour, marker, full in kinds:
+        kept = there & of_kind
+        ax.plot(
+            before[kept],
+            after[kept],
+            marker,
+            color=colour,
+            markerfacecolor=colour if full else "none",
+            label=f"{label} ({kept.sum()})",
+        )
+    ax.margins(0.08)
+    of = style.exponent_label(request.statistic, request.observable)
+    ax.set(xlabel=f"{of} before, minus null", ylabel="after, minus null")
+    style.legend_above(ax, 1)
+    return ax

@@ -1,0 +1,109 @@
+"""Account of a sweep: what each choice does to D, and how much of the variance is its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.vocabulary import DIFFERENCE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from grokcrit.diagnostics.effects import Points
+
+SHOWN = {"pre": "before", "post": "after", DIFFERENCE: "change"}
+
+
+def sweep_summary(table: pa.Table, confidence: float | None) -> Summary:
+    """Account of a sweep table: main effects on D of the mean size, or of what else is there."""
+    import numpy as np
+
+    from grokcrit.diagnostics import effects
+
+    observable = effects.first_observable(table)
+    points = effects.points_of(table, observable, "mean")
+    rows = [
+        level_row(points, factor.name, name, chosen)
+        for factor, name, chosen in effects.levels(points)
+    ]
+    rows.append(level_row(points, "all points", "", np.ones(len(points.keys), bool)))
+    title = f"D of the mean {observable} by choice, mean over {len(points.keys)} points"
+    return Summary(
+        title,
+        rows,
+        warnings(points, table),
+        more=[variance(points, confidence)] if points.factors else [],
+    )
+
+
+def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
+    """Sum up the points of one level."""
+    from grokcrit.diagnostics import effects
+
+    row: Row = {"option": option, "value": value, "points": int(chosen.sum())}
+    for window, name in SHOWN.items():
+        row[name] = effects.middle(points.exponent[window][chosen])
+    row["null after"] = effects.middle(points.null["post"][chosen])
+    clear, there, asked = effects.crossed(points, chosen)
+    row["crossing"] = f"{there} of {asked}" if asked else None
+    row["clear"] = f"{clear} of {asked}" if asked else None
+    return row
+
+
+def variance(points: Points, confidence: float | None) -> Summary:
+    """Share of the variance of D between points that each option has alone."""
+    from grokcrit.diagnostics import effects
+
+    rows: list[Row] = []
+    for factor in points.factors:
+        row: Row = {"option": factor.name}
+        for window, name in SHOWN.items():
+            row[name] = number(effects.share(factor, points.exponent[window]))
+        row["by chance"] = number(effects.by_chance(factor, points.exponent["post"]))
+        rows.append(row)
+    both: Row = {"option": "together"}
+    runs: Row = {"option": "noise of the runs"}
+    for window, name in SHOWN.items():
+        both[name] = number(effects.together(points.factors, points.exponent[window]))
+        runs[name] = number(effects.noise(points, window, confidence))
+    formats = dict.fromkeys((*SHOWN.values(), "by chance"), ".0%")
+    title = "share of the variance between points: of each option alone, of all together"
+    return Summary(
+        title, [*rows, both | {"by chance": None}, runs | {"by chance": None}], formats=formats
+    )
+
+
+def number(value: float) -> float | None:
+    """Return a number, or None for one that does not exist."""
+    return None if math.isnan(value) else value
+
+
+def warnings(points: Points, table: pa.Table) -> list[Notice]:
+    """Say which points failed, and which could not be fitted."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from grokcrit.diagnostics import effects
+
+    found = []
+    if points.failed:
+        first = table.filter(pc.is_valid(table["error"])).slice(0, 1)["error"][0].as_py()
+        text = f"{points.failed} points failed, the first: {first}"
+        found.append(Notice("failed-points", text))
+    thin = int((np.isnan(points.exponent["pre"]) | np.isnan(points.exponent["post"])).sum())
+    if thin:
+        text = (
+            f"{thin} of {len(points.keys)} points have no fit before or after grokking: too few of "
+            "their runs grok, or all at once"
+        )
+        found.append(Notice("thin-window", text))
+    _, there, asked = effects.crossed(points, ~points.grokked)
+    if there:
+        text = (
+            f"at {asked} points no run groks, and yet D(t) crosses the Gaussian null at {there} of "
+            "them: a crossing need have nothing to do with grokking"
+        )
+        found.append(Notice("crossing-without-grokking", text))
+    return found

@@ -1,0 +1,184 @@
+"""The tasks of a sweep on Dask: a scheduler somewhere, or a cluster made here for the purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from grokcrit.errors import GrokcritError, OptionError, RunError, TableError
+from grokcrit.sweeps.store import Store
+from grokcrit.sweeps.task import Outcome, Task, compute, note
+
+LOCAL_CLUSTER = "local-cluster"
+# Tasks known to the scheduler for each thread of a worker: a million at once would fill it.
+AHEAD = 4
+# Tasks after which the workers are counted again: it takes as long as to hand out a task.
+LOOK = 64
+LOST = (
+    "the workers that ran it were lost one after the other, perhaps for want of memory: give each "
+    "more"
+)
+# Seconds to wait for a scheduler, and for its first worker.
+CONNECTING, WAITING = 10, 600
+
+
+def distributed() -> Any:
+    """Import Dask's distributed.
+
+    Raises
+    ------
+    OptionError
+        It is not installed.
+    """
+    try:
+        import distributed as found
+    except ModuleNotFoundError:
+        raise OptionError(
+            "scheduler", "needs Dask; install it with: pip install 'grokcrit[dask]'"
+        ) from None
+    return found
+
+
+@contextmanager
+def client_of(scheduler: str, workers: int) -> Iterator[Any]:
+    """Connect to a scheduler, by its address or its file, or make a cluster on this machine alone.
+
+    Raises
+    ------
+    OptionError
+        No scheduler answers at the address.
+    """
+    dask = distributed()
+    with ExitStack() as stack:
+        stack.enter_context(silent_log())
+        if scheduler == LOCAL_CLUSTER:
+            # What a scheduler receives it unpickles: no other machine may reach this one.
+            with deaf_to_interrupts():
+                cluster = stack.enter_context(
+                    dask.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+            yield stack.enter_context(dask.Client(cluster))
+            return
+        file = Path(scheduler).is_file()
+        where = {"scheduler_file": scheduler} if file else {"address": scheduler}
+        try:
+            client = stack.enter_context(dask.Client(**where, timeout=CONNECTING))
+        except (OSError, ValueError, TypeError) as error:
+            raise OptionError(
+                "scheduler", f"{scheduler!r} does not answer: {' '.join(str(error).split())}"
+            ) from None
+        yield client
+
+
+@contextmanager
+def silent_log() -> Iterator[None]:
+    """Keep Dask's tracebacks of lost connections off the terminal: what matters is raised."""
+    log = logging.getLogger("distributed.client")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Leave Ctrl-C to this process: those begun meanwhile inherit that they do not hear it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def on_dask(
+    tasks: Sequence[Task], scheduler: str, workers: int, folder: Path
+) -> Iterator[list[Outcome]]:
+    """Yield the outcomes of tasks as they end, wherever they run.
+
+    Dask runs a task again where its worker is lost, and sometimes where it was done: a task does
+    nothing where its parts are there. It returns keys, no data: the parts are in the folder.
+
+    Raises
+    ------
+    OptionError
+        There is no Dask, no scheduler, no worker.
+    GrokcritError
+        The workers do not see the folder; they run another version; the scheduler was lost.
+    """
+    dask = distributed()
+    with ExitStack() as stack:
+        client = stack.enter_context(client_of(scheduler, workers))
+        token = stack.enter_context(token_in(folder))
+        waiting = [dataclasses.replace(task, token=token) for task in reversed(tasks)]
+        running: dict[Any, Task] = {}
+        ended, threads = dask.as_completed(), 0
+        while waiting or running:
+            if not threads or len(waiting) % LOOK == 0:
+                threads = sum(client.nthreads().values())
+            while waiting and len(running) < AHEAD * max(1, threads):
+                task = waiting.pop()
+                future = client.submit(compute, task, pure=False)
+                running[future] = task
+                ended.add(future)
+            if not threads:
+                await_workers(client, scheduler)
+            future = next(ended)
+            task = running.pop(future)
+            try:
+                yield future.result()
+            except dask.KilledWorker:
+                store = Store(Path(task.folder))
+                yield [note(store, point, RunError(LOST)) for point in task.points]
+            except dask.CancelledError:
+                raise GrokcritError(
+                    f"the scheduler {scheduler!r} was lost; what is done is kept, and the same "
+                    "command goes on from there"
+                ) from None
+
+
+def await_workers(client: Any, scheduler: str) -> None:
+    """Wait for a worker: tasks are there already, so that a cluster that adapts makes some.
+
+    Raises
+    ------
+    OptionError
+        None came.
+    """
+    try:
+        client.wait_for_workers(1, timeout=WAITING)
+    except TimeoutError:
+        raise OptionError(
+            "scheduler", f"{scheduler!r} has had no worker for {WAITING // 60} minutes; start some"
+        ) from None
+
+
+@contextmanager
+def token_in(folder: Path) -> Iterator[str]:
+    """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
+    path = folder / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
+    try:
+        path.touch()
+    except OSError as error:
+        raise TableError(f"cannot write into {folder}: {error.strerror}") from None
+    try:
+        yield path.name
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""How much a sweep will take: measured on a small piece of its first point, then scaled."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from grokcrit import tables
+from grokcrit.stages.train import n_params, train
+from grokcrit.sweeps.plan import Plan, Point, Training
+from grokcrit.sweeps.point import measured
+
+# Parameters times epochs of a piece: a tenth of a second of XOR.
+PIECE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to be done.
+
+    Attributes
+    ----------
+    points, trainings, runs
+        To be computed; trainings that points share count once, and so do their runs.
+    seconds
+        On one core; as many cores take so much less.
+    bytes
+        Of the parts.
+    """
+
+    points: int
+    trainings: int
+    runs: int
+    seconds: float
+    bytes: int
+
+
+def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
+    """Run a piece of the first point that is wanted, with one seed and with two, and scale it.
+
+    Training is taken to grow with epochs and parameters, a point with its snapshots, and both
+    with the seeds along the line through the two measurements. Compilation is left out, and so is
+    what a graph costs that is not on disk yet.
+    """
+    groups = [[p for p in points if p.key in wanted] for points in plan.trainings]
+    groups = [points for points in groups if points]
+    if not groups:
+        return Forecast(0, 0, 0, 0.0, 0)
+    first = groups[0][0]
+    clock(first, 1, cache)  # compiles
+    one, two = (clock(first, seeds, cache) for seeds in (1, 2))
+    base = updates(piece(first.training, 1))
+    seconds = 0.0
+    for points in groups:
+        training = points[0].training
+        more, scale = training.seeds - 1, updates(training) / base
+        seconds += scale * (one.training + more * max(0.0, two.training - one.training))
+        seconds += scale * len(points) * (one.point + more * max(0.0, two.point - one.point))
+    return Forecast(
+        points=sum(map(len, groups)),
+        trainings=len(groups),
+        runs=sum(g[0].training.seeds * len(g[0].training.hidden) for g in groups),
+        seconds=seconds,
+        bytes=one.bytes * sum(map(len, groups)),
+    )
+
+
+@dataclass(frozen=True)
+class Clocked:
+    """Seconds of a training and of a point, and the bytes of its part."""
+
+    training: float
+    point: float
+    bytes: int
+
+
+def clock(point: Point, seeds: int, cache: bool) -> Clocked:
+    """Compute a piece of a point and take the time."""
+    training = piece(point.training, seeds)
+    small = dataclasses.replace(point, training=training)
+    options = {f.name: getattr(training, f.name) for f in dataclasses.fields(training)}
+    started = time.perf_counter()
+    trained = train(threads=1, cache=cache, **options)
+    between = time.perf_counter()
+    table = measured(small, trained, cache=cache)
+    ended = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "part.parquet"
+        tables.write(path, [table], table.schema)
+        length = path.stat().st_size
+    return Clocked(between - started, ended - between, length)
+
+
+def piece(training: Training, seeds: int) -> Training:
+    """Return a training with so many seeds, and no more epochs than make a piece."""
+    each = sum(n_params(h, training) for h in training.hidden)
+    epochs = max(training.snapshot_every, PIECE // each)
+    return dataclasses.replace(training, seeds=seeds, epochs=min(training.epochs, epochs))
+
+
+def updates(training: Training) -> int:
+    """Count the parameters that one seed updates, over all sizes and epochs."""
+    return training.epochs * sum(n_params(h, training) for h in training.hidden)

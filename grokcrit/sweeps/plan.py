@@ -1,0 +1,282 @@
+"""A sweep file, checked whole before anything runs, and the points that it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from grokcrit import provenance
+from grokcrit.errors import OptionError, PlanError, TableError
+from grokcrit.options import (
+    EstimateOptions,
+    ModaddOptions,
+    TrainOptions,
+    run_options,
+)
+from grokcrit.rng import stream
+from grokcrit.stages.avalanche import AvalancheOptions
+from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, kinds_of, near, typed
+from grokcrit.vocabulary import MINIMUM_SIZES
+
+T = TypeVar("T")
+Training: TypeAlias = TrainOptions | ModaddOptions
+# Value of each option that a file names, by table and key.
+Values: TypeAlias = dict[tuple[str, str], Any]
+
+SAMPLE = {"points": 1, "seed": 0}
+# Draws for each point of a sample; where so many give nothing new, there is nothing new.
+DRAWS = 50
+
+
+@dataclass(frozen=True)
+class SweepEstimates(EstimateOptions):
+    """What is estimated at every point; the ``[fss]`` table."""
+
+    observable: tuple[str, ...] = ("size", "excess")
+    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep: the options of a training, of its cascades, and what is estimated."""
+
+    training: Training
+    probed: AvalancheOptions
+    estimates: SweepEstimates
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Every option with its default resolved; of the cascade, what is not given is as trained.
+
+        The widths of a run change no other run, but they change the fit.
+        """
+        sizes = {"hidden": self.training.hidden, "seeds": self.training.seeds}
+        own = ("surrogate", "replicates", "grok_accuracy", "seed")
+        cascade = self.probed.probes(self.training.case_options)[0].cascade
+        return {
+            "train": self.training.case_options | sizes,
+            "avalanche": dataclasses.asdict(cascade)
+            | {name: getattr(self.probed, name) for name in own},
+            "fss": dataclasses.asdict(self.estimates),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the configuration and of the code: what names the point and its part."""
+        made = {**self.configuration, "code": provenance.code_version()}
+        return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep file, read and checked.
+
+    Attributes
+    ----------
+    points
+        In the order of the file: the last axis varies fastest.
+    configuration
+        The tables of the file: lists and ranges written out, seeds filled in.
+    """
+
+    points: list[Point]
+    configuration: dict[str, Any]
+
+    @property
+    def trainings(self) -> list[list[Point]]:
+        """The points of each training."""
+        found: dict[Training, list[Point]] = {}
+        for point in self.points:
+            found.setdefault(point.training, []).append(point)
+        return list(found.values())
+
+
+def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
+    """Read a sweep file and check every option of every point.
+
+    Parameters
+    ----------
+    path
+        TOML: tables ``[train]`` and ``[avalanche]``, whose lists and ranges are axes; ``[fss]``,
+        what is estimated; ``[sample]``, for points drawn at random instead of the product.
+    seed
+        Root seed of what the file gives none for.
+
+    Raises
+    ------
+    TableError
+        The file cannot be read.
+    PlanError
+        Something in it is wrong: which table and key, and what is known there.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_bytes().decode())
+        return Reader(document, seed).plan()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise TableError(f"cannot read {path}: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise PlanError(f"{path}: its lists lie too deep") from None
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
+
+
+class Reader:
+    """Turns the document of a sweep file into a plan."""
+
+    def __init__(self, document: dict[str, Any], seed: int) -> None:
+        """Check the names of the tables; fill in seeds."""
+        known = (*SWEPT, "fss", "sample")
+        for name, content in document.items():
+            if name not in known:
+                key = name.replace("-", "_")
+                inside = [table for table in SWEPT if key in fields_of(table)]
+                hint = f"; put {name} under [{inside[0]}]" if inside else near(name, known)
+                raise PlanError(f"there is no table [{name}]{hint}")
+            if not isinstance(content, dict):
+                raise PlanError(f"{name} must be a table, [{name}]")
+        self.tables = {
+            name: {key.replace("-", "_"): value for key, value in document.get(name, {}).items()}
+            for name in known
+        }
+        for name in (*SWEPT, "fss"):
+            self.tables[name].setdefault("seed", seed)
+        self.sampled = "sample" in document
+        # Each training and each cascade is checked once.
+        self.made: dict[str, Any] = {}
+
+    def plan(self) -> Plan:
+        """Make the points.
+
+        Raises
+        ------
+        PlanError
+            An option that is unknown, of a wrong type or out of its range, at any point.
+        """
+        axes = {
+            (table, key): axis(table, key, value, self.sampled)
+            for table in SWEPT
+            for key, value in self.tables[table].items()
+        }
+        estimates, sample = self.estimates(), self.sample_options()
+        points: dict[str, Point] = {}
+        for values in drawn(axes, sample) if self.sampled else product(axes):
+            point = self.point(values, estimates)
+            if point.key in points and not self.sampled:
+                told = ", ".join(f"{table}.{key} = {v}" for (table, key), v in values.items())
+                raise PlanError(f"the same point is there twice ({told})")
+            points[point.key] = point
+            if self.sampled and len(points) == sample["points"]:
+                break
+        if self.sampled and len(points) < sample["points"]:
+            raise PlanError(
+                f"[sample] points = {sample['points']}, but only {len(points)} that differ were "
+                "found; ask for fewer, or leave [sample] out to have them all"
+            )
+        written: dict[str, Any] = {"fss": dataclasses.asdict(estimates)}
+        written |= {"sample": sample} if self.sampled else {}
+        for (table, key), along in axes.items():
+            plain = dataclasses.asdict(along) if isinstance(along, Span) else along
+            written.setdefault(table, {})[key] = plain
+        return Plan(list(points.values()), written)
+
+    def sample_options(self) -> dict[str, int]:
+        """Read ``[sample]``."""
+        given = self.tables["sample"]
+        for name in given:
+            if name not in SAMPLE:
+                raise PlanError(f"[sample] {name} is not known{near(name, SAMPLE)}")
+        if self.sampled and "points" not in given:
+            raise PlanError("[sample] needs points, how many are drawn")
+        sample = {"seed": 0, **given}
+        for name, value in sample.items():
+            if type(value) is not int or value < SAMPLE[name]:
+                raise PlanError(
+                    f"[sample] {name} must be a whole number, at least {SAMPLE[name]}, "
+                    f"got {value!r}"
+                )
+        return sample
+
+    def estimates(self) -> SweepEstimates:
+        """Read ``[fss]``."""
+        known, given = kinds_of(SweepEstimates), {}
+        for name, value in self.tables["fss"].items():
+            if name not in known:
+                raise PlanError(f"[fss] {name} is no option of a sweep{near(name, known)}")
+            single = tuple in known[name] and isinstance(value, str)
+            given[name] = typed(f"[fss] {name}", [value] if single else value, known[name])
+        return checked("fss", lambda: SweepEstimates(**given))
+
+    def point(self, values: Values, estimates: SweepEstimates) -> Point:
+        """Make the options of a point."""
+        parts: dict[str, dict[str, Any]] = {table: {} for table in SWEPT}
+        for (table, key), value in values.items():
+            parts[table][key] = value
+        training = self.once("train", training_of, parts["train"])
+        probed = self.once("avalanche", probed_of, parts["avalanche"])
+        return Point(training, probed, estimates)
+
+    def once(self, table: str, make: Callable[..., T], given: dict[str, Any]) -> T:
+        """Make options where they are not made already."""
+        name = f"{table} {given}"
+        if name not in self.made:
+            self.made[name] = checked(table, lambda: make(**given))
+        made: T = self.made[name]
+        return made
+
+
+def product(axes: dict[tuple[str, str], Axis]) -> Iterator[Values]:
+    """Yield every combination of the values."""
+    discrete = [values for values in axes.values() if not isinstance(values, Span)]
+    for values in itertools.product(*discrete):
+        yield dict(zip(axes, values, strict=True))
+
+
+def drawn(axes: dict[tuple[str, str], Axis], sample: dict[str, int]) -> Iterator[Values]:
+    """Draw combinations; the first points of a larger sample are those of a smaller one."""
+    rng = stream("sweep", sample["seed"])
+    for _ in range(sample["points"] * DRAWS):
+        yield {
+            place: values.at(share)
+            if isinstance(values, Span)
+            else values[int(share * len(values))]
+            for (place, values), share in zip(axes.items(), rng.random(len(axes)), strict=True)
+        }
+
+
+def training_of(**given: Any) -> Training:
+    """Make the options of a training; raise PlanError where its sizes are too few."""
+    made = run_options(**given)
+    if len(made.hidden) < MINIMUM_SIZES:
+        raise PlanError(
+            f"[train] hidden needs at least {MINIMUM_SIZES} sizes for a fit, got "
+            f"{list(made.hidden)}"
+        )
+    return made
+
+
+def probed_of(**given: Any) -> AvalancheOptions:
+    """Make the options of the cascades; raise PlanError where the data are not among them."""
+    made = AvalancheOptions(**{"surrogate": ("none", "gaussian")} | given)
+    if "none" not in made.surrogate:
+        raise PlanError("[avalanche] surrogate must include 'none', the data")
+    return made
+
+
+def checked(table: str, make: Callable[[], T]) -> T:
+    """Make options; say of those that are wrong in which table they are."""
+    try:
+        return make()
+    except OptionError as error:
+        raise PlanError(f"[{table}] {error.name} {error.problem}") from None

@@ -1,0 +1,172 @@
+"""One point of a sweep: train, cascade, estimate; a few rows of the sweep table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit import provenance, resampling, scaling
+from grokcrit.diagnostics.crossings import Rise, rise_above
+from grokcrit.diagnostics.family import Family, course, families, phases
+from grokcrit.diagnostics.findings import Row, missing
+from grokcrit.options import CascadeOptions
+from grokcrit.resampling import Estimate
+from grokcrit.scaling import Ensemble, Ints
+from grokcrit.schemas import AVALANCHE, SWEEP, TRAINED
+from grokcrit.stages.avalanche import avalanche
+from grokcrit.sweeps.plan import Point, SweepEstimates
+from grokcrit.tables import Inputs
+from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
+
+WINDOWS = (*PHASES, DIFFERENCE)
+SHARED = tuple(f.name for f in dataclasses.fields(CascadeOptions))
+
+
+def measured(point: Point, trained: pa.Table, *, cache: bool) -> pa.Table:
+    """Cascade the gradients of a training as a point says, and estimate its exponents.
+
+    Parameters
+    ----------
+    point
+        What to do.
+    trained
+        Schema ``train/1``, of the point's training.
+    cache
+        Whether to keep graphs on disk.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``sweep/1``, the rows of the point; the record in its metadata.
+    """
+    own = point.configuration["avalanche"]
+    probe = {name: own[name] for name in (*SHARED, "surrogate", "replicates", "seed")}
+    accuracy = own["grok_accuracy"]
+    found = avalanche(trained, threads=1, cache=cache, grok_accuracy=accuracy, **probe)
+    inputs = Inputs(found, AVALANCHE)
+    (family,) = families(scaling.ensembles_of(inputs))
+    rows = estimates(family, point.estimates)
+    facts = facts_of(family.data)
+    facts["warnings"] = warnings(facts, rows)
+    return to_table(point, [facts | row for row in rows], inputs.records)
+
+
+def failed(point: Point, reason: str) -> pa.Table:
+    """Make the one row of a point that failed."""
+    return to_table(point, [{"error": reason}], [])
+
+
+def to_table(point: Point, rows: list[Row], inputs: list[provenance.Record]) -> pa.Table:
+    """Put the options of a point on its rows, and the record into the metadata."""
+    options = {"point": point.key, **columns_of(point)}
+    names = SWEEP.arrow.names
+    complete = [{name: missing((options | row).get(name)) for name in names} for row in rows]
+    record = provenance.record(
+        SWEEP.name,
+        point.configuration | {"code": provenance.code_version()},
+        root_seed=point.training.seed,
+        inputs=inputs,
+    )
+    # Whoever computes a part, here or on a cluster, it is the same.
+    record = provenance.without_command_line(record)
+    return pa.Table.from_pylist(complete, SWEEP.arrow).replace_schema_metadata(
+        provenance.encode(record)
+    )
+
+
+def columns_of(point: Point) -> Row:
+    """Return the options of a point as the table names them."""
+    trained = dict(point.configuration["train"])
+    measured = dict(point.configuration["avalanche"])
+    row: Row = {"case": point.training.case, "field": "gradient"}
+    row |= {f"{TRAINED}{name}": trained.pop(name) for name in (*SHARED, "seed")}
+    row |= trained
+    row["avalanche_seed"] = measured.pop("seed")
+    return row | {name: value for name, value in measured.items() if name != "surrogate"}
+
+
+def estimates(family: Family, chosen: SweepEstimates) -> list[Row]:
+    """Estimate the exponents of the data and of every null model, and where D(t) crosses."""
+    draws = resampling.draw_runs(family.data, chosen.resamples, chosen.seed)
+    groups = {"none": [family.data], **family.nulls}
+    rows: list[Row] = []
+    for observable in chosen.observable:
+        for statistic in STATISTICS:
+            found = {
+                name: phases(members, observable, statistic, draws)
+                for name, members in groups.items()
+            }
+            for name, estimate in found.items():
+                base = found.get("gaussian") if name != "gaussian" else None
+                made = in_windows(estimate, base, chosen.confidence)
+                labels: Row = {"observable": observable, "statistic": statistic, "surrogate": name}
+                # At one snapshot a time mean and run-max are the same.
+                if (name, statistic) == ("none", "mean") and base is not None:
+                    labels |= crossing(family, observable, draws, chosen.confidence)
+                rows += [labels | row for row in made]
+    return rows
+
+
+def in_windows(estimate: Estimate, base: Estimate | None, confidence: float) -> list[Row]:
+    """Make the rows of the windows of one estimate, and its differences to the Gaussian null."""
+    columns = ends(estimate, confidence, "exponent", "ci_low", "ci_high", "p")
+    columns["p"] = np.where([window == DIFFERENCE for window in WINDOWS], columns["p"], np.nan)
+    if base is not None:
+        names = [f"minus_gaussian{end}" for end in ("", "_low", "_high", "_p")]
+        columns |= ends(estimate - base, confidence, *names)
+    return [
+        {"window": window, **{name: float(values[k]) for name, values in columns.items()}}
+        for k, window in enumerate(WINDOWS)
+    ]
+
+
+def ends(
+    estimate: Estimate, confidence: float, value: str, low: str, high: str, p: str
+) -> dict[str, Any]:
+    """Name the value, the interval and the p of zero of an estimate."""
+    ends = estimate.interval(confidence)
+    tested = np.where(np.isnan(ends[0]), np.nan, estimate.p())
+    return {value: estimate.value, low: ends[0], high: ends[1], p: tested}
+
+
+def crossing(family: Family, observable: str, draws: list[Ints], confidence: float) -> Row:
+    """Say when D(t) rises for good above the Gaussian null, and whether it does so clearly."""
+    what = (observable, "mean", "epoch", draws)
+    rise: Rise = rise_above(
+        course([family.data], *what), course(family.nulls["gaussian"], *what), confidence
+    )
+    return {"crossing": rise.time, "crossing_clear": rise.clear}
+
+
+def facts_of(data: Ensemble) -> Row:
+    """Count the runs and avalanches of a point, and say when its runs grok."""
+    grok = data.grok[~np.isnan(data.grok)]
+    return {
+        "n_runs": data.runs,
+        "n_grokked": len(grok),
+        "grok_epoch_min": int(grok.min()) if len(grok) else None,
+        "grok_epoch_median": float(np.median(grok)) if len(grok) else None,
+        "grok_epoch_max": int(grok.max()) if len(grok) else None,
+        "n_avalanches": data.table.num_rows,
+        "n_truncated": int(data.truncated.sum()),
+        "n_quiet": pc.sum(pc.equal(data.table["size"], 0)).as_py(),
+    }
+
+
+def warnings(facts: Row, rows: list[Row]) -> list[str]:
+    """Return the ids of what a reader must beware of, as the stages warn of it."""
+    thin = any(row["window"] in PHASES and np.isnan(row["exponent"]) for row in rows)
+    alone = all(np.isnan(row["ci_low"]) for row in rows)
+    seen = {
+        "never-grokked": facts["n_grokked"] < facts["n_runs"],
+        "thin-window": thin,
+        "no-interval": alone,
+        "truncated": facts["n_truncated"] > 0,
+        "quiet": facts["n_quiet"] > 0,
+        "no-null": not any(row["surrogate"] == "gaussian" for row in rows),
+    }
+    return [name for name, there in seen.items() if there]

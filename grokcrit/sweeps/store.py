@@ -1,0 +1,160 @@
+"""The folder of a sweep: a part for each point, the joint table, and what went wrong.
+
+    sweep/sweep.parquet     the joint table, in the order of the sweep file
+    sweep/parts/KEY.parquet     one point, complete
+    sweep/failed/KEY.parquet    one point that failed, its error in the row
+    sweep/damaged/...           parts that were not what was written, moved aside
+
+A part is named by the digest of its options and of the code, is written whole or not at all, and is
+the only record that its point is done: there is nothing else that could disagree with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit import provenance, tables
+from grokcrit.errors import TableError
+from grokcrit.schemas import SWEEP
+from grokcrit.sweeps.plan import Plan
+
+JOINT = f"{SWEEP.stage}.parquet"
+# Rows of the joint table in one row group: some 2,500 points.
+GROUP_ROWS = 2**17
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of a sweep."""
+
+    folder: Path
+
+    @property
+    def joint(self) -> Path:
+        """Where the joint table is."""
+        return self.folder / JOINT
+
+    def part(self, key: str) -> Path:
+        """Where the part of a point is."""
+        return self.folder / "parts" / f"{key}.parquet"
+
+    def failure(self, key: str) -> Path:
+        """Where the row of a point that failed is."""
+        return self.folder / "failed" / f"{key}.parquet"
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises
+        ------
+        TableError
+            They cannot be made.
+        """
+        for name in ("parts", "failed"):
+            try:
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                raise TableError(f"cannot make the folder {self.folder}: {reason}") from None
+
+    def done(self, key: str) -> bool:
+        """Whether the part of a point is there and is what was written.
+
+        Raises
+        ------
+        TableError
+            A part is there but cannot be read.
+        DamagedError
+            A part is there and is not what was written.
+        """
+        return self.part(key).exists() and bool(read_part(self.part(key), key))
+
+    def set_aside(self, key: str) -> Path:
+        """Move a damaged part to where it is in nobody's way, and say where."""
+        folder = self.folder / "damaged"
+        try:
+            folder.mkdir(exist_ok=True)
+            number = sum(1 for _ in folder.glob(f"{key}*"))
+            place = folder / f"{key}-{number}.parquet"
+            # Gone already where another sweep on this folder has found it too.
+            if self.part(key).exists():
+                os.replace(self.part(key), place)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise TableError(f"cannot move {self.part(key)} aside: {reason}") from None
+        return place
+
+    def keep(self, key: str, table: pa.Table) -> None:
+        """Write the part of a point; a failure noted before is no longer one."""
+        tables.write(self.part(key), [table], table.schema)
+        with suppress(OSError):  # beside a part it says nothing
+            self.failure(key).unlink(missing_ok=True)
+
+    def keep_failure(self, key: str, table: pa.Table) -> None:
+        """Note that a point failed."""
+        tables.write(self.failure(key), [table], table.schema)
+
+    def join(self, plan: Plan, failed: Container[str]) -> None:
+        """Write the joint table: the parts in the order of the plan, failures among them.
+
+        Raises
+        ------
+        TableError
+            A part is missing or damaged.
+        """
+        record = provenance.record(
+            SWEEP.name, plan.configuration | {"code": provenance.code_version()}, root_seed=0
+        )
+        record["root_seed"] = plan.points[0].training.seed
+        chosen = [
+            self.failure(point.key) if point.key in failed else self.part(point.key)
+            for point in plan.points
+        ]
+        tables.write(self.joint, grouped(chosen), SWEEP.recorded(record))
+
+
+class DamagedError(TableError):
+    """A part is not what was written."""
+
+
+def read_part(path: Path, key: str) -> pa.Table:
+    """Read a part whole, checksums verified, and hold it to its name.
+
+    Raises
+    ------
+    TableError
+        It cannot be read.
+    DamagedError
+        It is not what was written.
+    """
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from None
+    try:
+        found = tables.Inputs(path, SWEEP).read()
+    except TableError as error:
+        raise DamagedError(str(error)) from None
+    if pc.unique(found["point"]).to_pylist() != [key]:
+        raise DamagedError(f"{path} holds another point than its name says")
+    return found
+
+
+def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:
+    """Read parts, many of them a block: a row group for each would be mostly footer."""
+    held: list[pa.Table] = []
+    for path in paths:
+        held.append(read_part(path, path.stem))
+        if sum(table.num_rows for table in held) >= GROUP_ROWS:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)

@@ -1,0 +1,158 @@
+"""Sweeps: compute what is missing of a plan, then join it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grokcrit.parallel import Progress, thread_count
+from grokcrit.sweeps.local import locally
+from grokcrit.sweeps.plan import Plan, read_plan
+from grokcrit.sweeps.store import DamagedError, Store
+from grokcrit.sweeps.task import Outcome, Task, tasks_of
+
+
+@dataclass
+class State:
+    """What of a plan is there.
+
+    Attributes
+    ----------
+    done, missing
+        Keys of points.
+    damaged
+        Of the missing ones: those whose part is not what was written, and what is wrong with it.
+    failed
+        Of the missing ones: those that failed the last time.
+    """
+
+    done: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    damaged: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes
+    ----------
+    table
+        The joint table.
+    points, computed
+        How many points there are, and how many were computed now.
+    aside
+        Damaged parts, and where each was moved.
+    failed
+        Key and error of each point that failed.
+    """
+
+    table: Path
+    points: int
+    computed: int
+    aside: dict[str, str]
+    failed: dict[str, str]
+
+
+def sweep(
+    plan: Plan | str | os.PathLike[str],
+    out: str | os.PathLike[str] = "sweep",
+    *,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
+    seed: int = 0,
+) -> Swept:
+    """Compute every point of a plan that is not there, and write the joint table.
+
+    Points that are there and whole are left as they are; damaged ones are moved aside and computed
+    again; ones that failed are tried again. Two sweeps on one folder at once do no harm: every part
+    is written whole, and equal.
+
+    Parameters
+    ----------
+    plan
+        A plan, or a sweep file.
+    out
+        Folder; made if it is missing. See :mod:`grokcrit.sweeps.store`.
+    scheduler
+        Address of a Dask scheduler, or ``local-cluster``; None for processes of this machine.
+    threads
+        Processes on this machine; None for all cores. A program that uses more than one starts
+        under ``if __name__ == "__main__":``. Changes no bit of the result.
+    progress
+        Called with (points done, in all), those that were there among them.
+    cache
+        Whether to keep graphs on disk.
+    seed
+        Root seed of what a sweep file gives none for.
+
+    Returns
+    -------
+    Swept
+        What was done; the table is a file.
+
+    Raises
+    ------
+    PlanError
+        The file is wrong.
+    TableError
+        Something cannot be read or written.
+    OptionError
+        No Dask, or no scheduler there.
+    """
+    made = plan if isinstance(plan, Plan) else read_plan(plan, seed)
+    store, workers = Store(Path(out)), thread_count(threads)
+    store.prepare()
+    state = state_of(made, store, progress)
+    aside = {key: str(store.set_aside(key)) for key in state.damaged}
+    tasks = tasks_of(made, state.missing, store.folder, workers, cache)
+    done, failed = len(state.done), dict[str, str]()
+    for outcomes in run(tasks, scheduler, workers, store.folder):
+        done += len(outcomes)
+        failed |= {o.key: o.error for o in outcomes if o.error is not None}
+        if progress:
+            progress(done, len(made.points))
+    store.join(made, failed)
+    return Swept(store.joint, len(made.points), len(state.missing), aside, failed)
+
+
+def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> State:
+    """Read every part that is there, whole, and say what is missing.
+
+    That takes some 5 ms a part: progress counts the parts that are there.
+
+    Raises
+    ------
+    TableError
+        A part cannot be read.
+    """
+    state = State()
+    for point in plan.points:
+        try:
+            there = store.done(point.key)
+        except DamagedError as error:
+            there, state.damaged[point.key] = False, str(error)
+        (state.done if there else state.missing).add(point.key)
+        if progress and there:
+            progress(len(state.done), len(plan.points))
+        if not there and store.failure(point.key).exists():
+            state.failed.add(point.key)
+    return state
+
+
+def run(
+    tasks: list[Task], scheduler: str | None, workers: int, folder: Path
+) -> Iterator[list[Outcome]]:
+    """Run the tasks where they are to be run; yield outcomes as they come."""
+    if not tasks:
+        return iter(())
+    if scheduler is None:
+        return locally(tasks, min(workers, len(tasks)))
+    from grokcrit.sweeps.cluster import on_dask
+
+    return on_dask(tasks, scheduler, workers, folder)

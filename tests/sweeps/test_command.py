@@ -1,0 +1,88 @@
+"""`grokcrit sweep` and what shows its table, as a person runs them."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.shell import grokcrit, sentence
+from tests.sweeps.conftest import SMALL
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the small sweep, made by the command."""
+    place = tmp_path_factory.mktemp("command")
+    (place / "sweep.toml").write_text(SMALL)
+    done = grokcrit("sweep", "sweep.toml", "--threads", "2", cwd=place)
+    assert "4 points: 0 were there, 4 computed" in done.stdout
+    assert "wrote sweep/sweep.parquet" in done.stderr
+    return place
+
+
+def test_the_same_command_again_computes_nothing(folder):
+    done = grokcrit("sweep", "sweep.toml", "--json", cwd=folder)
+    assert "4 points: 4 were there, 0 computed" in json.loads(done.stdout)["title"]
+
+
+def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path):
+    (tmp_path / "sweep.toml").write_text(SMALL)
+    done = grokcrit("sweep", "sweep.toml", "--dry-run", "--json", "--threads", "2", cwd=tmp_path)
+    (facts,) = json.loads(done.stdout)["rows"]
+    counted = {k: facts[k] for k in ("points", "points to compute", "trainings", "runs")}
+    assert counted == {"points": 4, "points to compute": 4, "trainings": 2, "runs": 12}
+    assert facts["seconds on one core"] > 0
+    assert 4 * 10_000 < facts["bytes"] < 4 * 100_000
+    assert [p.name for p in tmp_path.iterdir()] == ["sweep.toml"]
+
+
+def test_a_dry_run_knows_what_is_there_already(folder):
+    done = grokcrit("sweep", "sweep.toml", "--dry-run", cwd=folder)
+    assert "points there            4" in done.stdout
+    assert "points to compute       0" in done.stdout
+
+
+def test_points_that_fail_are_told_in_one_sentence_with_exit_code_1(tmp_path):
+    text = SMALL.replace("[0.5, 1.0]", "[0.5, 1e300]\nactivation = 'relu'")
+    (tmp_path / "sweep.toml").write_text(text)
+    done = grokcrit("sweep", "sweep.toml", "--quiet", "--threads", "1", cwd=tmp_path, code=1)
+    assert "2 of 4 points failed" in sentence(done)
+    assert "diverged" in done.stderr
+    errors = pq.read_table(tmp_path / "sweep/sweep.parquet")["error"]
+    assert errors.null_count == len(errors) - 2
+
+
+def test_a_file_that_is_wrong_is_exit_code_2_and_makes_no_folder(tmp_path):
+    (tmp_path / "sweep.toml").write_text("[train]\nactivaton = ['tanh']\n")
+    done = grokcrit("sweep", "sweep.toml", cwd=tmp_path, code=2)
+    assert "sweep.toml: [train] activaton is no option of a sweep; did you mean" in sentence(done)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_file_that_is_missing_is_exit_code_1(tmp_path):
+    done = grokcrit("sweep", "none.toml", cwd=tmp_path, code=1)
+    assert "cannot read none.toml: No such file or directory" in sentence(done)
+
+
+@pytest.mark.parametrize("extension", ["png", "svg"])
+def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder, extension):
+    grokcrit("plot", "sweep", "sweep", "-o", f"sweep.{extension}", cwd=folder)
+    assert (folder / f"sweep.{extension}").stat().st_size > 5_000
+
+
+def test_an_observable_that_the_sweep_does_not_have_is_named(folder):
+    done = grokcrit("plot", "sweep", "sweep", "--observable", "area", cwd=folder, code=1)
+    assert "no point of the sweep has the mean area; it holds excess, size" in sentence(done)
+
+
+def test_the_report_of_a_sweep_says_where_the_crossing_is(folder):
+    grokcrit("report", "sweep", "-o", "sweep.html", cwd=folder)
+    page = (folder / "sweep.html").read_text()
+    assert "Over a sweep: where does D(t) rise through the Gaussian null?" in page
+    assert "Share of the variance between points" in page
+    assert "No train table was given" not in page
+
+
+def test_the_table_of_a_sweep_is_no_input_of_the_stages(folder):
+    done = grokcrit("fss", "sweep/sweep.parquet", cwd=folder, code=1)
+    assert "is a table of stage 'sweep', not 'avalanche'" in sentence(done)

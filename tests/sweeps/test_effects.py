@@ -1,0 +1,170 @@
+"""Main effects: tables whose answer is known, and the shares that a plain analysis gives."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from grokcrit import plot
+from grokcrit.diagnostics import effects
+from grokcrit.errors import TableError
+from grokcrit.schemas import SWEEP
+from grokcrit.summaries import sweep_summary
+
+LEVELS = {"activation": ["relu", "tanh"], "lr": [0.1, 0.5, 1.0], "rule": ["diffuse", "reset"]}
+
+
+def made(response, grid=None, **more):
+    """A sweep table: D before 1, after as a function of the options says, a null of 0.9."""
+    rows = []
+    grid = grid or [
+        dict(zip(LEVELS, values, strict=True)) for values in itertools.product(*LEVELS.values())
+    ]
+    for k, options in enumerate(grid):
+        after = response(options)
+        shared = {"point": f"{k:04}", "task": "xor", "case": "c", "field": "gradient", **options}
+        shared |= {"observable": "size", "statistic": "mean"}
+        for window, value in (("pre", 1.0), ("post", after), ("post - pre", after - 1.0)):
+            row = shared | {"surrogate": "none", "window": window, "exponent": value}
+            rows.append(row | {"ci_low": value - 0.098, "ci_high": value + 0.098} | more)
+            rows.append(shared | {"surrogate": "gaussian", "window": window, "exponent": 0.9})
+        rows.append(
+            shared
+            | {"surrogate": "none", "window": "aggregate", "exponent": 1.1}
+            | {"crossing": 40.0 if after > 1.2 else None, "crossing_clear": after > 1.4}
+            | more
+        )
+    names = SWEEP.arrow.names
+    return pa.Table.from_pylist([{n: r.get(n) for n in names} for r in rows], SWEEP.arrow)
+
+
+def points(table):
+    return effects.points_of(table, "size", "mean")
+
+
+def shares(found):
+    return {f.name: effects.share(f, found.exponent["post"]) for f in found.factors}
+
+
+def test_what_one_option_does_alone_is_all_its_own():
+    found = points(made(lambda o: {"relu": 1.5, "tanh": 1.1}[o["activation"]]))
+    assert shares(found) == pytest.approx({"activation": 1, "lr": 0, "rule": 0}, abs=1e-12)
+    assert effects.together(found.factors, found.exponent["post"]) == pytest.approx(0, abs=1e-12)
+
+
+def test_effects_that_add_up_share_the_variance_as_their_squares_do():
+    # +-0.3 and +-0.1: variances 0.09 and 0.01.
+    found = points(
+        made(
+            lambda o: (
+                1.5
+                + (0.3 if o["activation"] == "relu" else -0.3)
+                + (0.1 if o["rule"] == "reset" else -0.1)
+            )
+        )
+    )
+    assert shares(found) == pytest.approx({"activation": 0.9, "lr": 0, "rule": 0.1}, abs=1e-12)
+
+
+def test_what_two_options_only_do_together_is_nobodys_own():
+    found = points(
+        made(lambda o: 2.0 if (o["activation"] == "relu") == (o["rule"] == "reset") else 1.0)
+    )
+    assert shares(found) == pytest.approx({"activation": 0, "lr": 0, "rule": 0}, abs=1e-12)
+    assert effects.together(found.factors, found.exponent["post"]) == pytest.approx(1)
+
+
+def test_shares_of_a_design_with_holes_do_not_add_up_and_are_not_said_to():
+    grid = [dict(zip(LEVELS, v, strict=True)) for v in itertools.product(*LEVELS.values())][:-1]
+    found = points(made(lambda o: 1 + o["lr"], grid))
+    assert np.isnan(effects.together(found.factors, found.exponent["post"]))
+    assert shares(found)["lr"] == pytest.approx(1)
+
+
+def test_the_p_of_a_share_is_that_of_a_one_way_analysis_of_variance():
+    rng = np.random.default_rng(3)
+    values = iter(rng.normal(1.3, 0.2, 12))
+    found = points(made(lambda o: next(values)))
+    response = found.exponent["post"]
+    for factor in found.factors:
+        groups = [response[factor.level_of == k] for k in range(len(factor.levels))]
+        expected = stats.f_oneway(*groups).pvalue
+        assert effects.p_of_share(factor, response) == pytest.approx(expected)
+
+
+def test_the_noise_is_the_squared_error_over_the_variance():
+    # Intervals of +-0.098 at 95 %: an error of 0.05. Responses +-0.1 about their mean.
+    found = points(made(lambda o: 1.6 if o["activation"] == "relu" else 1.4))
+    assert effects.noise(found, "post", 0.95) == pytest.approx((0.05 / 0.1) ** 2, rel=1e-3)
+    assert np.isnan(effects.noise(found, "post", None))
+
+
+def test_an_option_measured_as_trained_is_one_choice():
+    grid = [{"train_rule": r, "rule": r, "lr": lr} for r in ("diffuse", "reset") for lr in (1, 2)]
+    assert [f.name for f in points(made(lambda o: 1.0, grid)).factors] == ["lr", "rule"]
+    grid = [{"train_rule": a, "rule": b} for a in LEVELS["rule"] for b in LEVELS["rule"]]
+    assert [f.name for f in points(made(lambda o: 1.0, grid)).factors] == ["train_rule", "rule"]
+
+
+def test_many_numbers_are_put_into_quarters_of_the_points():
+    grid = [{"lr": 0.1 * k} for k in range(1, 21)]
+    (factor,) = points(made(lambda o: 1.0, grid)).factors
+    assert factor.levels == ["0.1 to 0.5", "0.6 to 1", "1.1 to 1.5", "1.6 to 2"]
+    assert np.bincount(factor.level_of).tolist() == [5, 5, 5, 5]
+
+
+def test_crossings_are_counted_with_and_without_clearness():
+    table = made(lambda o: {0.1: 1.1, 0.5: 1.3, 1.0: 1.5}[o["lr"]])
+    found = points(table)
+    (lr,) = (f for f in found.factors if f.name == "lr")
+    counted = [effects.crossed(found, lr.level_of == k) for k in range(3)]
+    assert counted == [(0, 0, 4), (0, 4, 4), (4, 4, 4)]
+
+
+def test_crossings_at_points_where_nothing_groks_are_a_warning():
+    (warned,) = sweep_summary(made(lambda o: 1 + o["lr"]), 0.95).warnings
+    assert warned.id == "crossing-without-grokking"
+    assert warned.text.startswith("at 12 points no run groks, and yet D(t) crosses")
+    assert sweep_summary(made(lambda o: 1 + o["lr"], grok_epoch_median=30.0), 0.95).warnings == []
+
+
+def test_points_that_failed_are_counted_and_left_out():
+    table = made(lambda o: 1.0)
+    row = {"point": "ffff", "task": "xor", "case": "c", "field": "gradient", "error": "it broke"}
+    names = SWEEP.arrow.names
+    broken = pa.Table.from_pylist([{n: row.get(n) for n in names}], SWEEP.arrow)
+    found = points(pa.concat_tables([table, broken]))
+    assert (found.failed, len(found.keys)) == (1, 12)
+    summary = sweep_summary(pa.concat_tables([table, broken]), 0.95)
+    assert "1 points failed, the first: it broke" in [w.text for w in summary.warnings]
+
+
+def test_a_sweep_of_nothing_but_failures_has_an_account():
+    row = {"point": "ffff", "task": "xor", "case": "c", "field": "gradient", "error": "it broke"}
+    names = SWEEP.arrow.names
+    broken = pa.Table.from_pylist([{n: row.get(n) for n in names}], SWEEP.arrow)
+    assert sweep_summary(broken, None).rows[0]["points"] == 0
+
+
+@pytest.mark.parametrize("panel", ["effects", "crossings", "variance"])
+def test_each_panel_is_drawn_alone(panel, tmp_path):
+    plot.plot(panel, made(lambda o: 1 + o["lr"]), tmp_path / "panel.png")
+    assert (tmp_path / "panel.png").stat().st_size > 5_000
+
+
+def test_a_panel_that_has_nothing_to_show_says_what_the_sweep_holds():
+    with pytest.raises(TableError, match="no point of the sweep has the mean area; it holds size"):
+        plot.figure("effects", made(lambda o: 1.0), observable="area")
+    with pytest.raises(TableError, match="no option of this sweep takes more than one value"):
+        plot.figure("variance", made(lambda o: 1.0, [{"lr": 0.5}]))
+
+
+def test_the_account_shows_the_mean_of_each_level():
+    summary = sweep_summary(made(lambda o: {0.1: 1.1, 0.5: 1.3, 1.0: 1.5}[o["lr"]]), 0.95)
+    rows = {(r["option"], r["value"]): r for r in summary.rows}
+    assert rows["lr", "0.5"]["after"] == pytest.approx(1.3)
+    assert rows["lr", "0.5"]["change"] == pytest.approx(0.3)
+    assert rows["lr", "1"]["crossing"] == "4 of 4"
+    assert rows["all points", ""]["points"] == 12
