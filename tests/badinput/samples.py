@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import grokcrit
 from grokcrit import tables
 from grokcrit.schemas import TABLES
 
 FEW = {"resamples": 20}
+SWEEP = """
+[train]
+hidden = [[3, 5, 8]]
+seeds = 2
+epochs = 40
+snapshot_every = 8
+lr = [3.0, 4.0]
+[avalanche]
+rule = ["diffuse", "reset"]
+[fss]
+resamples = 20
+"""
 
 # A new table has its sample here: made from the samples before it.
 MAKERS: dict[str, Callable[[dict[str, pa.Table]], pa.Table]] = {
@@ -33,7 +47,16 @@ MAKERS: dict[str, Callable[[dict[str, pa.Table]], pa.Table]] = {
         threads=1,
         **FEW,
     ),
+    "sweep": lambda _: swept(),
 }
+
+
+def swept() -> pa.Table:
+    """A sweep over two options."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Path(folder) / "sweep.toml"
+        plan.write_text(SWEEP)
+        return pq.read_table(grokcrit.sweep(plan, Path(folder) / "out", threads=1).table)
 
 
 @functools.cache

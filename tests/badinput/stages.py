@@ -70,7 +70,10 @@ def run(reader: str, stage: str, path: Path, out: Path) -> tuple[int, str]:
     elif kind == "report":
         arguments, target = ["report", f"{{{stage}}}"], out / "report.html"
     else:
-        arguments, target = [*COMMANDS[kind][1].split(), "--json", "--threads", "1"], out / "made.parquet"
+        arguments, target = (
+            [*COMMANDS[kind][1].split(), "--json", "--threads", "1"],
+            out / "made.parquet",
+        )
     target.unlink(missing_ok=True)
     known = {**{s: str(folder() / f"{s}.parquet") for s in TABLES}, stage: str(path)}
     said, printed = io.StringIO(), io.StringIO()
