@@ -139,8 +139,9 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
 def confidence(made: Record) -> float | None:
     """Return the confidence of a table's intervals; None where its record does not say."""
     options = made.get("configuration", {})
-    level = options.get("confidence", options.get("fss", {}).get("confidence"))
-    return float(level) if isinstance(level, int | float) else None
+    nested = options.get("fss")
+    level = options.get("confidence", nested.get("confidence") if isinstance(nested, dict) else 0)
+    return level if isinstance(level, float) and 0 < level < 1 else None
 
 
 def encode(made: Record) -> dict[bytes, bytes]:

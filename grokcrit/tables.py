@@ -72,6 +72,7 @@ class Block:
             plain = normalised(part, self.schema, self.where)
             check_values(plain, self.schema, self.where)
             check_lists(plain, self.schema, self.where)
+            check_intervals(plain, self.where)
             yield plain
 
 
@@ -110,7 +111,7 @@ class Inputs:
                 self._admit(each.schema, where)
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
-                    for part in slices(each, each.column_names, block_rows(each))
+                    for part in slices(each, schema.arrow.names, block_rows(each))
                 ]
                 continue
             for path in parts_of(Path(each)):
@@ -440,6 +441,23 @@ def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
             raise TableError(
                 f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
                 f"numbers as {column.length} says, from 0 up, and they must sum to {column.total}"
+            )
+
+
+def check_intervals(block: pa.Table, where: str) -> None:
+    """Raise TableError at the first interval that has one end, or whose ends are exchanged."""
+    for low in block.column_names:
+        high = low.removesuffix("low") + "high"
+        if not low.endswith("_low") or high not in block.column_names:
+            continue
+        halves = pc.not_equal(pc.is_null(block[low]), pc.is_null(block[high]))
+        wrong = pc.or_(halves, pc.fill_null(pc.greater(block[low], block[high]), False))
+        if pc.any(wrong).as_py():
+            row = pc.index(wrong, True).as_py()
+            ends = ", ".join(f"{name} {block[name][row].as_py()}" for name in (low, high))
+            raise TableError(
+                f"{where}: {describe(block, row)} has no interval from {low} to {high} ({ends}); "
+                "both ends must be there, the lower one first, or none"
             )
 
 

@@ -281,7 +281,10 @@ def tail_section(rows: list[Row], shown: list[str]) -> Summary:
         better = [
             r["quantity"].removeprefix("ratio-")
             for r in mine
-            if r["quantity"].startswith("ratio-") and r["value"] < 0 and r["p"] < ALPHA
+            if r["quantity"].startswith("ratio-")
+            and None not in (r["value"], r["p"])
+            and r["value"] < 0
+            and r["p"] < ALPHA
         ]
         out.append(
             dict(zip((*shown, "observable", "free", "N"), key, strict=True))
@@ -370,7 +373,7 @@ def bent_lines(rows: list[Row]) -> list[Notice]:
         [
             f"{r['observable']} {r['statistic']} {r['window']}"
             for r in of(rows, "bend")
-            if r["p"] is not None and r["p"] < ALPHA and abs(r["value"]) >= BEND
+            if r["p"] is not None and r["p"] < ALPHA and abs(r["value"] or 0) >= BEND
         ]
     )
 

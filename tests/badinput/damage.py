@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import strategies as st
@@ -303,7 +304,8 @@ def harmless(draw: st.DrawFn, table: pa.Table) -> tuple[str, bool, pa.Table]:
     if how == "columns":
         return how, True, table.select(draw(st.permutations(table.column_names)))
     if how == "rows":
-        return how, True, table.take(draw(st.permutations(range(table.num_rows))))
+        order = np.random.default_rng(draw(st.integers(0, 99))).permutation(table.num_rows)
+        return how, True, table.take(order)
     if how == "besides":
         return how, True, table.add_column(0, "note", pa.array(["x"] * table.num_rows))
     fields = [

@@ -10,6 +10,7 @@ and the search goes on.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import random
@@ -286,6 +287,7 @@ def worker(
 ) -> None:
     """Read mutants until there are no more; a line for each, begun before it is read."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("error")

@@ -35,7 +35,7 @@ MAKERS: dict[str, Callable[[dict[str, pa.Table]], pa.Table]] = {
         hidden=(3, 5, 8), seeds=2, epochs=40, snapshot_every=8, lr=3.0, threads=1
     ),
     "avalanche": lambda made: grokcrit.avalanche(
-        made["train"], surrogate=("none", "gaussian"), threads=1
+        made["train"], surrogate=("none", "gaussian", "permute"), threads=1
     ),
     "fss": lambda made: grokcrit.fss(made["avalanche"], threads=1, **FEW),
     "bootstrap": lambda made: grokcrit.bootstrap(made["avalanche"], threads=1, **FEW),
