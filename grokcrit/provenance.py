@@ -9,7 +9,9 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeAlias
 
 from grokcrit._version import __version__
@@ -17,6 +19,10 @@ from grokcrit.errors import GrokcritError, TableError
 
 Record: TypeAlias = dict[str, Any]
 KEY = b"grokcrit"
+# Parts of a record that are text, where they are there.
+WORDS = ("grokcrit", "command_line", "created")
+# How deep a record may be nested; six records behind one another are 20 deep.
+DEEPEST = 100
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
 # What shows tables, and makes none.
 SHOWING = ("cli", "claims", "plot", "report", "summaries", "torch")
@@ -133,8 +139,9 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
 def confidence(made: Record) -> float | None:
     """Return the confidence of a table's intervals; None where its record does not say."""
     options = made.get("configuration", {})
-    level = options.get("confidence", options.get("fss", {}).get("confidence"))
-    return float(level) if isinstance(level, int | float) else None
+    nested = options.get("fss")
+    level = options.get("confidence", nested.get("confidence") if isinstance(nested, dict) else 0)
+    return level if isinstance(level, float) and 0 < level < 1 else None
 
 
 def encode(made: Record) -> dict[bytes, bytes]:
@@ -154,9 +161,45 @@ def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
         return None
     try:
         found = json.loads(metadata[KEY])
-        cases = found.get("cases", {}).values()
-        if not (isinstance(found["schema"], str) and all(isinstance(c, dict) for c in cases)):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise TableError(f"{where}: its grokcrit record is damaged; make the table again") from None
+        sound = is_record(found) and depth(found) <= DEEPEST
+    except (ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise TableError(f"{where}: its grokcrit record is damaged; make the table again")
     return dict(found)
+
+
+def is_record(found: object) -> bool:
+    """Whether a value is of the form that :func:`record` gives; what is not there is not missed."""
+    if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+        return False
+    maps = {name: found.get(name, {}) for name in ("configuration", "cases", "widths", "versions")}
+    if not all(isinstance(each, dict) for each in maps.values()):
+        return False
+    tensors = [tensor for each in maps["widths"].values() for tensor in listed(each)]
+    return (
+        all(isinstance(each, dict) for each in maps["cases"].values())
+        and all(isinstance(each, str) for each in maps["versions"].values())
+        and all(isinstance(found.get(name, ""), str | NoneType) for name in WORDS)
+        and (found.get("root_seed") is None or whole(found["root_seed"]))
+        and all(isinstance(t, dict) and whole(t.get("offset")) for t in tensors)
+        and all(is_record(each) for each in listed(found.get("inputs", [])))
+    )
+
+
+def listed(value: object) -> list[Any]:
+    """Return a list as it is, and anything else as a list of what is no record and no tensor."""
+    return value if isinstance(value, list) else [None]
+
+
+def whole(value: object) -> bool:
+    """Whether a value is a whole number from 0 up."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def depth(value: object) -> int:
+    """Return how many lists and maps lie in one another."""
+    inside = value.values() if isinstance(value, dict) else value
+    if not isinstance(inside, Iterable) or isinstance(inside, str):
+        return 0
+    return 1 + max(map(depth, inside), default=0)

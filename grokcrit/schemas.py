@@ -18,7 +18,8 @@ class Column:
     """One column.
 
     ``minimum`` bounds numbers from below where they have a bound; an ``optional`` column may be
-    missing from a table made elsewhere, and is then null.
+    missing from a table made elsewhere, and is then null. Lists have ``length`` entries, none below
+    0, and sum to ``total``: names of columns.
     """
 
     name: str
@@ -28,17 +29,23 @@ class Column:
     minimum: float | None = None
     alternative: pa.DataType | None = None
     optional: bool = False
+    length: str | None = None
+    total: str | None = None
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One table: its stage, version, columns, and the columns that name a row."""
+    """One table: its stage, version, columns, and the columns that name a row.
+
+    ``steady`` columns have one value in a run, which the key names but for the epoch.
+    """
 
     stage: str
     version: int
     meaning: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    steady: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -164,6 +171,7 @@ TRAIN = Schema(
         ),
     ),
     ("case", "field", "width", "seed", "epoch"),
+    ("n_params", "grok_epoch", "grok_epoch_first"),
 )
 AVALANCHE = Schema(
     "avalanche",
@@ -177,7 +185,13 @@ AVALANCHE = Schema(
         THRESHOLD,
         *CASCADE,
         TRUNCATED,
-        Column("activity", pa.list_(pa.int64()), "topplings of each step; they sum to size"),
+        Column(
+            "activity",
+            pa.list_(pa.int64()),
+            "topplings of each step; they sum to size",
+            length="duration",
+            total="size",
+        ),
         Column(
             "transported",
             pa.float64(),
@@ -188,6 +202,7 @@ AVALANCHE = Schema(
         ),
     ),
     (*CASE_COLUMNS, "width", "seed", "epoch"),
+    ("n_params", "grok_epoch"),
 )
 OBSERVABLE = Column("observable", pa.string(), f"one of {', '.join(OBSERVABLES)}")
 STATISTIC = Column("statistic", pa.string(), f"one of {', '.join(STATISTICS)}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grokcrit import provenance
+from grokcrit import provenance, seals
 from grokcrit.errors import OptionError, TableError
 from grokcrit.files import replacing
 from grokcrit.schemas import TABLES, Column, Schema
@@ -32,12 +30,13 @@ BLOCK_ROWS = 4096
 BLOCK_BYTES = 2**23
 # Bytes of a row group, as they are in memory: a thread holds one.
 GROUP_BYTES = 2**22
+# What numbers may be at most: whole ones such that doubles hold them exactly, real ones such that
+# their squares are finite.
+EXACT, LARGEST = 2**53, 1e150
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
 HEAVY = ("gradient",)
-SEAL = re.compile(rb"seal:(\d{20}):[0-9a-f]{64}")
-BLANK_SEAL = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,10 @@ class Block:
 
     def _checked(self, rows: int | None) -> Iterator[pa.Table]:
         for part in self._read(self.schema.arrow.names, rows):
-            plain = normalised(part, self.schema)
+            plain = normalised(part, self.schema, self.where)
             check_values(plain, self.schema, self.where)
+            check_lists(plain, self.schema, self.where)
+            check_intervals(plain, self.where)
             yield plain
 
 
@@ -110,18 +111,18 @@ class Inputs:
                 self._admit(each.schema, where)
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
-                    for part in slices(each, each.column_names, block_rows(each))
+                    for part in slices(each, schema.arrow.names, block_rows(each))
                 ]
                 continue
             for path in parts_of(Path(each)):
-                footer, arrow = open_parquet(path)
+                footer, arrow, sums = open_parquet(path)
                 self._admit(arrow, str(path))
                 self.blocks += [
                     Block(
                         str(path),
                         footer.row_group(group).num_rows,
                         schema,
-                        partial(read_group, path, group, footer),
+                        partial(read_group, path, group, footer, sums),
                     )
                     for group in range(footer.num_row_groups)
                 ]
@@ -161,6 +162,7 @@ class Inputs:
         """
         joint = pa.concat_tables([block.load() for block in self.blocks])
         check_unique(joint, self.schema)
+        check_runs(joint, self.schema)
         return joint
 
 
@@ -224,13 +226,19 @@ def stage_of(table: TableLike) -> str:
     raise TableError(f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}")
 
 
-def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
-    """Read the footer of a Parquet file and hold its promises against the file's length."""
+def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | None]:
+    """Read the footer of a Parquet file and hold its promises against the file's length.
+
+    Returns
+    -------
+    tuple
+        The footer, the schema, and the sums of the column chunks where they are known.
+    """
     try:
         length = path.stat().st_size
         if length == 0:
             raise TableError(f"{path} is empty (0 bytes); make it again")
-        check_seal(path)
+        sums = seals.check(path)
         with pq.ParquetFile(path, arrow_extensions_enabled=False) as opened:
             footer, arrow = opened.metadata, opened.schema_arrow
     except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
@@ -238,7 +246,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     # The footer's count of values is not asked for: on a damaged one pyarrow 26 ends the process.
     if footer.num_rows > ROWS_A_BYTE * length:
         raise TableError(f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes")
-    return footer, arrow
+    return footer, arrow, sums
 
 
 def block_rows(table: pa.Table) -> int:
@@ -260,7 +268,12 @@ def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.T
 
 
 def read_group(
-    path: Path, group: int, footer: pq.FileMetaData, names: list[str], rows: int | None
+    path: Path,
+    group: int,
+    footer: pq.FileMetaData,
+    sums: list[int] | None,
+    names: list[str],
+    rows: int | None,
 ) -> Iterator[pa.Table]:
     """Read one row group, that many rows at once, or all; checksums verified.
 
@@ -268,6 +281,8 @@ def read_group(
     buffer, so that no more than those rows and a page is ever held.
     """
     try:
+        if sums is not None:
+            seals.check_chunks(path, footer, group, names, sums)
         with pq.ParquetFile(
             path,
             metadata=footer,
@@ -288,8 +303,7 @@ def unreadable(path: str | Path, error: Exception) -> TableError:
     """Say why a file cannot be read: the system's reason, or what is wrong with its content."""
     if isinstance(error, OSError) and error.errno is not None:
         return TableError(f"cannot read {path}: {os.strerror(error.errno)}")
-    reason = " ".join(str(error).split()).rstrip(".")
-    return TableError(f"{path} is not a readable Parquet file, or is damaged: {reason}")
+    return TableError(f"{path} is not a readable Parquet file, or is damaged: {told(error)}")
 
 
 def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> None:
@@ -328,22 +342,54 @@ def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
         what = "lacks the column" if not places else "has more than one column"
         raise TableError(f"{where} {what} '{column.name}' ({column.type})")
     found = plain_type(arrow.field(places[0]).type)
-    if found not in (column.type, column.alternative):
+    if wanted_type(column, found) is None:
         raise TableError(
             f"{where}: column '{column.name}' has type {found}, it must have {column.type}"
         )
 
 
-def normalised(block: pa.Table, schema: Schema) -> pa.Table:
-    """Cast a block to the plain types, columns in the schema's order."""
+def wanted_type(column: Column, found: pa.DataType) -> pa.DataType | None:
+    """Return the type a column of some type is read as; None where that would lose anything.
+
+    Whole numbers may be of any width, as long as they fit. pandas turns those of a column with
+    nulls into doubles, and has no type for a column of nulls alone.
+    """
+    if found in (column.type, column.alternative):
+        return found
+    whole = pa.types.is_integer(column.type)
+    holes = pa.types.is_null(found) or (whole and pa.types.is_float64(found))
+    fits = (whole and pa.types.is_integer(found)) or (column.nullable and holes)
+    return column.type if fits else None
+
+
+def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
+    """Cast a block to the plain types, columns in the schema's order; check that it is sound.
+
+    Raises
+    ------
+    TableError
+        A number that does not fit its column; text that is not UTF-8.
+    """
+    arrays = []
     for column in schema.columns:
         if column.optional and column.name not in block.column_names:
-            block = block.append_column(column.name, pa.nulls(block.num_rows, column.type))
-    found = block.select([c.name for c in schema.columns])
-    plain = pa.schema([pa.field(field.name, plain_type(field.type)) for field in found.schema])
-    if found.schema.equals(plain):
-        return found.replace_schema_metadata(None)
-    return found.cast(plain)
+            arrays.append(pa.chunked_array([pa.nulls(block.num_rows, column.type)]))
+            continue
+        values = block[column.name]
+        wanted = wanted_type(column, plain_type(values.type))
+        try:
+            values.validate(full=True)
+            if pa.types.is_floating(values.type) and pa.types.is_integer(wanted):
+                values = pc.if_else(pc.is_nan(values), None, values)
+            arrays.append(values if values.type.equals(wanted) else values.cast(wanted))
+        except pa.ArrowException as error:
+            raise TableError(f"{where}: column '{column.name}' is damaged: {told(error)}") from None
+    return pa.table(arrays, names=[c.name for c in schema.columns])
+
+
+def told(error: Exception) -> str:
+    """Return what a library says of an error, in one line."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def check_values(block: pa.Table, schema: Schema, where: str) -> None:
@@ -353,18 +399,65 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         if not column.nullable and values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
-        least = None if column.minimum is None else pc.min(values).as_py()
-        low = least is not None and least < column.minimum
         real = pa.types.is_floating(values.type)
-        if low or (real and pc.any(pc.invert(pc.is_finite(values))).as_py()):
-            wrong = pc.invert(pc.is_finite(values))
-            if column.minimum is not None:
-                wrong = pc.or_(wrong, pc.less(values, column.minimum))
-            row = pc.index(wrong, True).as_py()
+        if not (real or pa.types.is_integer(values.type)):
+            continue
+        most = LARGEST if real else EXACT
+        least = -most if column.minimum is None else column.minimum
+        ends = pc.min_max(values).as_py()
+        inside = ends["min"] is None or least <= ends["min"] <= ends["max"] <= most
+        if inside and not (real and pc.any(pc.is_nan(values)).as_py()):
+            continue
+        wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
+        row = pc.index(wrong, True).as_py()
+        value = values[row].as_py()
+        raise TableError(
+            f"{where}: column '{column.name}' is {value} in {describe(block, row)}, it must be "
+            "a finite number"
+            + ("" if column.minimum is None else f" and at least {column.minimum:g}")
+            + (f", at most {most:g} in size" if most < abs(value) < np.inf else "")
+        )
+
+
+def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
+    """Raise TableError at the first list that does not agree with the counts of its row."""
+    for column in schema.columns:
+        if column.length is None or column.length not in block.column_names:
+            continue
+        lists = block[column.name].combine_chunks()
+        entries, lengths = lists.flatten(), pc.list_value_length(lists).to_numpy()
+        numbers = entries.fill_null(-1).to_numpy()
+        wrong = lengths != block[column.length].to_numpy()
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+
+        def sums(values: Any, starts: Any = starts) -> Any:
+            return np.diff(np.append(0, np.cumsum(values))[starts])
+
+        wrong |= sums((numbers < 0) | (numbers > EXACT)) > 0
+        if column.total in block.column_names:
+            wrong |= sums(numbers) != block[column.total].to_numpy()
+        if wrong.any():
+            row = int(np.argmax(wrong))
             raise TableError(
-                f"{where}: column '{column.name}' is {values[row].as_py()} in "
-                f"{describe(block, row)}, it must be a finite number"
-                + ("" if column.minimum is None else f" and at least {column.minimum:g}")
+                f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
+                f"numbers as {column.length} says, from 0 up, and they must sum to {column.total}"
+            )
+
+
+def check_intervals(block: pa.Table, where: str) -> None:
+    """Raise TableError at the first interval that has one end, or whose ends are exchanged."""
+    for low in block.column_names:
+        high = low.removesuffix("low") + "high"
+        if not low.endswith("_low") or high not in block.column_names:
+            continue
+        halves = pc.not_equal(pc.is_null(block[low]), pc.is_null(block[high]))
+        wrong = pc.or_(halves, pc.fill_null(pc.greater(block[low], block[high]), False))
+        if pc.any(wrong).as_py():
+            row = pc.index(wrong, True).as_py()
+            ends = ", ".join(f"{name} {block[name][row].as_py()}" for name in (low, high))
+            raise TableError(
+                f"{where}: {describe(block, row)} has no interval from {low} to {high} ({ends}); "
+                "both ends must be there, the lower one first, or none"
             )
 
 
@@ -393,6 +486,25 @@ def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> 
     )
 
 
+def check_runs(table: pa.Table, schema: Schema) -> None:
+    """Raise TableError where a run has two values of what it has but one of."""
+    steady = [name for name in schema.steady if name in table.column_names]
+    if not steady:
+        return
+    run = [name for name in schema.key if name != "epoch"]
+    kinds = [(name, "count_distinct", pc.CountOptions(mode="all")) for name in steady]
+    counts = table.group_by(run).aggregate(kinds)
+    for name in steady:
+        found = counts.filter(pc.greater(counts[f"{name}_count_distinct"], 1))
+        if found.num_rows:
+            held = found.slice(0, 1).to_pylist()[0]
+            named = ", ".join(f"{key} {held[key]}" for key in run)
+            raise TableError(
+                f"column '{name}' of the {schema.stage} inputs has several values in one run "
+                f"({named}); a run has one"
+            )
+
+
 def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
     """Raise OptionError where an output would replace an input, or lie among its parts."""
     place = Path(os.path.realpath(out))
@@ -414,6 +526,7 @@ def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
     # took five times as long.
     names = [name for name in schema.names if name not in HEAVY]
     leaves = [f"{name}.list.element" for name in names]
+    groups = 0
     try:
         with pq.ParquetWriter(
             file,
@@ -423,43 +536,14 @@ def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
             write_page_checksum=True,
         ) as writer:
             for block in blocks:
-                writer.write_table(block, row_group_size=rows_that_fit(block, GROUP_BYTES))
-            writer.add_key_value_metadata({"grokcrit-footer": BLANK_SEAL})
+                rows = rows_that_fit(block, GROUP_BYTES)
+                writer.write_table(block, row_group_size=rows)
+                groups += max(1, -(-block.num_rows // rows))
+            chunks = groups * len(schema.names)
+            writer.add_key_value_metadata({seals.KEY: seals.blank(chunks)})
     except pa.ArrowException as error:
         raise OSError(str(error)) from None
-    footer, start, length = read_footer(file)
-    file.seek(start + footer.index(BLANK_SEAL))
-    file.write(seal_of(footer, length))
-
-
-def read_footer(file: BinaryIO) -> tuple[bytes, int, int]:
-    """Return the footer of a Parquet file, where it starts, and the length of the file."""
-    length = file.seek(0, os.SEEK_END)
-    file.seek(max(0, length - 8))
-    start = length - 8 - int.from_bytes(file.read(4), "little")
-    file.seek(max(0, start))
-    return file.read(max(0, length - 8 - start)), start, length
-
-
-def seal_of(blank_footer: bytes, length: int) -> bytes:
-    """Return the seal of a file: its length, and the SHA-256 of its footer without a seal."""
-    return f"seal:{length:020d}:{hashlib.sha256(blank_footer).hexdigest()}".encode()
-
-
-def check_seal(path: Path) -> None:
-    """Raise TableError where a footer is not the one that was written.
-
-    Parquet checks its pages but not its footer, where a flipped bit can make one column's numbers
-    another's (seen). A file that another program has written anew has another length, and then
-    its seal says nothing.
-    """
-    with path.open("rb") as file:
-        footer, _, length = read_footer(file)
-    found = SEAL.search(footer)
-    if found and int(found[1]) == length:
-        blank = footer.replace(found[0], BLANK_SEAL)
-        if seal_of(blank, length) != found[0]:
-            raise TableError(f"{path} is damaged: its footer is not the one that was written")
+    seals.seal(file, chunks)
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:

@@ -146,8 +146,8 @@ def fail(error: Exception) -> int:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence to standard error."""
-    print(f"grokcrit: {sentence}", file=sys.stderr)
+    """Print a sentence to standard error, in one line whatever it quotes."""
+    print(f"grokcrit: {' '.join(sentence.split())}", file=sys.stderr)
 
 
 def leave(sentence: str, code: int) -> None:

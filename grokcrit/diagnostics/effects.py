@@ -100,6 +100,8 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
 
     data = of("none", PHASES[0])
     keys = data["point"].to_pylist()
+    # Of a point that has lost the row that names its choices the others say nothing.
+    rows = rows.filter(pc.is_in(rows["point"], value_set=data["point"].combine_chunks()))
     place = {key: k for k, key in enumerate(keys)}
 
     def column(name: str, surrogate: str, window: str) -> Reals:

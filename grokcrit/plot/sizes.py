@@ -171,16 +171,16 @@ def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
         best = found.get(("collapse-exponent", None, window))
         bins = fits.windows(data, window)
         direct = fits.exponent(data, data.observe(request.observable), bins, "max")
-        if best is None or best["value"] is None or np.isnan(direct):
+        least = found.get(("collapse-quality", None, window))
+        if best is None or least is None or best["value"] is None or np.isnan(direct):
             continue
         quality = found.get(("collapse-quality", "D of max", window))
-        least = found["collapse-quality", None, window]["value"]
         ends = best["ci_low"], best["ci_high"]
         lines.append(
             (
                 window,
                 Rescaling(f"{window}: largest", direct, None, None, quality and quality["value"]),
-                Rescaling(f"{window}: least $S$", best["value"], *ends, least),
+                Rescaling(f"{window}: least $S$", best["value"], *ends, least["value"]),
             )
         )
     if not lines:

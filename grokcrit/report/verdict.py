@@ -41,7 +41,8 @@ def cases(rows: Sequence[Row]) -> list[Row]:
         for row in rows
         if row["quantity"] == "exponent" and row["surrogate"] == "none"
     }
-    return [dict(zip(names, each, strict=True)) for each in sorted(found)]
+    ordered = sorted(found, key=lambda case: [(value is None, value) for value in case])
+    return [dict(zip(names, each, strict=True)) for each in ordered]
 
 
 def from_bootstrap(table: pa.Table | None) -> list[Row]:

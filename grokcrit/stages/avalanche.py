@@ -27,7 +27,7 @@ from grokcrit.counting import (
     table_of,
     worthless,
 )
-from grokcrit.errors import TableError
+from grokcrit.errors import OptionError, TableError
 from grokcrit.gradient_files import CASE as FILES
 from grokcrit.gradient_files import GradientFile, file_avalanches, gradient_files, is_gradient_file
 from grokcrit.graphs import graph_of
@@ -306,6 +306,13 @@ def options_of(run: pa.Table, cases: dict[str, Any], where: str) -> dict[str, An
             "are unknown; make the table again with 'grokcrit train'"
         )
     options: dict[str, Any] = cases[case]
+    fields = [f.name for f in dataclasses.fields(CascadeOptions)]
+    try:
+        CascadeOptions(**{name: options[name] for name in fields if name in options})
+    except OptionError as error:
+        raise TableError(
+            f"{where}: its record of case {case!r} is damaged ({error}); make the table again"
+        ) from None
     return options
 
 

@@ -12,6 +12,7 @@ from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+COLUMNS = ("part", "window", "time", "n_params", "value", "ci_low", "ci_high", "p", "n", "method")
 # A warning needs an effect as well as a p: a slope that changes by a tenth from the smallest size
 # to the largest, a gamma that exceeds D by a hundredth.
 BEND, EXCEEDS, ALPHA = 0.1, 0.01, 0.05
@@ -54,9 +55,17 @@ def diagnose_summary(table: pa.Table) -> Summary:
     return Summary(first.title, first.rows, cautions(rows), first.formats, more=others)
 
 
-def index(rows: list[Row], *names: str) -> dict[tuple[Any, ...], Row]:
+class Index(dict[tuple[Any, ...], Row]):
+    """Rows by some of their columns; where there is none, a row without numbers."""
+
+    def __missing__(self, _key: tuple[Any, ...]) -> Row:
+        """Return a row of nulls: a table may have lost rows that were made together."""
+        return dict.fromkeys(COLUMNS)
+
+
+def index(rows: list[Row], *names: str) -> Index:
     """Index rows by some of their columns."""
-    return {tuple(row[name] for name in names): row for row in rows}
+    return Index({tuple(row[name] for name in names): row for row in rows})
 
 
 def of(rows: list[Row], *quantities: str, **wanted: Any) -> list[Row]:
@@ -272,7 +281,10 @@ def tail_section(rows: list[Row], shown: list[str]) -> Summary:
         better = [
             r["quantity"].removeprefix("ratio-")
             for r in mine
-            if r["quantity"].startswith("ratio-") and r["value"] < 0 and r["p"] < ALPHA
+            if r["quantity"].startswith("ratio-")
+            and None not in (r["value"], r["p"])
+            and r["value"] < 0
+            and r["p"] < ALPHA
         ]
         out.append(
             dict(zip((*shown, "observable", "free", "N"), key, strict=True))
@@ -315,16 +327,14 @@ def gini_section(rows: list[Row]) -> Summary:
 def cautions(rows: list[Row]) -> list[Notice]:
     """Collect what a reader of the exponents must know, an effect as well as a p behind each."""
     warnings = []
-    counts = {r["quantity"]: r for r in of(rows, "truncated", "quiet", "never-grokked")}
-    if counts:
-        warnings += truncation(int(counts["truncated"]["value"]), counts["truncated"]["n"])
-        warnings += quietness(int(counts["quiet"]["value"]), counts["quiet"]["n"])
-        if never := int(counts["never-grokked"]["value"]):
-            warnings.append(
-                Notice(
-                    "never-grokked", f"{never} of {counts['never-grokked']['n']} runs never grok"
-                )
-            )
+    counts = index(of(rows, "truncated", "quiet", "never-grokked"), "quantity")
+    cut, quiet, never = (
+        (int(counts[name,]["value"] or 0), counts[name,]["n"])
+        for name in ("truncated", "quiet", "never-grokked")
+    )
+    warnings += truncation(*cut) + quietness(*quiet)
+    if never[0]:
+        warnings.append(Notice("never-grokked", f"{never[0]} of {never[1]} runs never grok"))
     if any(r["value"] for r in of(rows, "single-run")):
         warnings.append(
             Notice("single-run", "a size has one run: no interval and no p can be given; --seeds 2")
@@ -363,7 +373,7 @@ def bent_lines(rows: list[Row]) -> list[Notice]:
         [
             f"{r['observable']} {r['statistic']} {r['window']}"
             for r in of(rows, "bend")
-            if r["p"] is not None and r["p"] < ALPHA and abs(r["value"]) >= BEND
+            if r["p"] is not None and r["p"] < ALPHA and abs(r["value"] or 0) >= BEND
         ]
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from grokcrit.schemas import CASE_COLUMNS
 from grokcrit.summaries.stages import truncation
 from grokcrit.summaries.summary import Notice, Row, Summary
 from grokcrit.vocabulary import DIFFERENCE, OBSERVABLES, PHASES
@@ -17,7 +18,11 @@ ORDER = "parameter order "
 
 def robustness_summary(table: pa.Table) -> Summary:
     """Account of a robustness table, mean statistic; every graph is in the table."""
-    rows = [r for r in table.to_pylist() if r["statistic"] == "mean"]
+    rows = [
+        r
+        for r in table.to_pylist()
+        if r["statistic"] == "mean" and r["observable"] in OBSERVABLES and is_axis(r["part"])
+    ]
     several = len({r["observable"] for r in rows}) > 1
     points: dict[tuple[Any, ...], list[Row]] = {}
     for r in sorted(rows, key=lambda r: OBSERVABLES.index(r["observable"])):
@@ -34,13 +39,18 @@ def robustness_summary(table: pa.Table) -> Summary:
             row[name] = middle(mine, "exponent", "none", window)
             row[f"{name}, graphs"] = reach(mine, "exponent", "none", window)
         row["null after"] = middle(mine, "exponent", "gaussian", "post")
-        clear = [r["value"] for r in mine if r["quantity"] == "crossing-clear"]
+        clear = [r["value"] or 0 for r in mine if r["quantity"] == "crossing-clear"]
         row["crossing clear"] = f"{sum(clear):.0f} of {len(clear)}"
         row["crossing"] = middle(mine, "crossing", "none", "epoch")
         shown.append(row)
     formats = {"crossing": ".0f"}
     title = "D of the mean on the same gradients, one choice varied at a time (median over graphs)"
     return Summary(title, shown, warnings(rows), formats, more=[spread_section(rows, several)])
+
+
+def is_axis(part: str | None) -> bool:
+    """Whether the part of a row is an axis of a grid."""
+    return part is not None and (part.startswith(ORDER) or part in CASE_COLUMNS)
 
 
 def place(row: Row) -> Any:
@@ -112,4 +122,4 @@ def spread_section(rows: list[Row], several: bool) -> Summary:
 def warnings(rows: list[Row]) -> list[Notice]:
     """Warn of avalanches that were cut off."""
     cut = [r for r in rows if r["quantity"] == "truncated" and r["observable"] == "size"]
-    return truncation(int(sum(r["value"] for r in cut)), sum(r["n"] for r in cut))
+    return truncation(int(sum(r["value"] or 0 for r in cut)), sum(r["n"] or 0 for r in cut))

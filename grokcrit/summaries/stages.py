@@ -267,7 +267,7 @@ def bent_lines(fits: list[Row]) -> list[Notice]:
         for f in fits
         if f["curvature_p"] is not None
         and f["curvature_p"] < SIGNIFICANT
-        and abs(f["curvature"]) >= CURVED
+        and abs(f["curvature"] or 0) >= CURVED
     ]
     return curved(bent)
 

@@ -285,22 +285,104 @@ def test_an_optional_column_that_is_missing_is_null(tmp_path, avalanches):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("width", pa.int64()),
+        ("width", pa.float64()),
         ("width", pa.string()),
-        ("n_params", pa.int32()),
+        ("n_params", pa.null()),
         ("epoch", pa.float64()),
         ("case", pa.int32()),
         ("loss", pa.float32()),
         ("truncated", pa.int8()),
         ("gradient", pa.list_(pa.int64())),
         ("gradient", pa.float64()),
-        ("grok_epoch", pa.float64()),
+        ("grok_epoch", pa.float32()),
+        ("grok_epoch", pa.string()),
     ],
 )
 def test_a_wrong_type_is_named_with_the_type_found_and_the_type_wanted(trained, name, kind):
     place = trained.schema.get_field_index(name)
     table = trained.set_column(place, name, pa.nulls(trained.num_rows, kind))
     refuses(table, TRAIN, f"'{name}'", kind, TRAIN.column(name).type)
+
+
+@pytest.mark.parametrize("stage", TABLES)
+def test_tables_that_pandas_read_and_wrote_hold_the_same_numbers(tmp_path, every_table, stage):
+    """Whole numbers beside nulls come back as doubles, a column of nulls alone without a type."""
+    first, second = tmp_path / "first.parquet", tmp_path / "second.parquet"
+    pandas.read_parquet(save(first, every_table[stage])).to_parquet(second)
+    if stage in ("train", "diagnostics"):
+        kinds = {field.name: field.type for field in pq.read_schema(second)}
+        assert kinds["grok_epoch" if stage == "train" else "time"] == pa.float64()
+    assert Inputs(second, TABLES[stage]).read().equals(Inputs(first, TABLES[stage]).read())
+
+
+def test_whole_numbers_of_any_width_are_read_where_they_fit(trained):
+    wide = trained.cast(
+        pa.schema(
+            [
+                pa.field(f.name, pa.uint64() if pa.types.is_integer(f.type) else f.type)
+                for f in trained.schema
+            ]
+        )
+    )
+    plain = trained.replace_schema_metadata(None)
+    assert Inputs(wide, TRAIN).read().equals(plain)
+    place = wide.schema.get_field_index("width")
+    high = wide.set_column(place, "width", pa.array([2**31] * wide.num_rows, pa.uint64()))
+    refuses(high, TRAIN, "'width'", "2147483648")
+
+
+@pytest.mark.parametrize("value", [0.5, 1e300, -1.0, np.inf])
+def test_a_double_that_is_no_whole_number_is_refused_where_one_must_be(trained, value):
+    place = trained.schema.get_field_index("grok_epoch")
+    doubles = [value, *trained["grok_epoch"].to_pylist()[1:]]
+    table = trained.set_column(place, "grok_epoch", pa.array(doubles, pa.float64()))
+    refuses(table, TRAIN, "'grok_epoch'")
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "value", "words"),
+    [
+        ("avalanche", "threshold", 1e200, "at most 1e+150"),
+        ("bootstrap", "exponent", -1e200, "at most 1e+150"),
+        ("avalanche", "peak", 2**53 + 1, "at most 9.0072e+15"),
+        ("fss", "n_avalanches", 2**62, "at most 9.0072e+15"),
+    ],
+)
+def test_a_number_too_large_to_reckon_with_is_named(every_table, stage, name, value, words):
+    table = edited(every_table[stage], name, 3, value)
+    refuses(table, TABLES[stage], f"'{name}'", "row 3", words)
+
+
+def test_text_that_is_not_utf8_is_named(avalanches):
+    bytes_ = pa.array([b"diffuse"] * (avalanches.num_rows - 1) + [b"\xff\xfe"], pa.binary())
+    text = pa.StringArray.from_buffers(len(bytes_), *bytes_.buffers()[1:])
+    place = avalanches.schema.get_field_index("rule")
+    refuses(avalanches.set_column(place, "rule", text), AVALANCHE, "'rule'", "UTF8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:-1],
+        lambda a: [*a, 0],
+        lambda a: [*a[:-1], a[-1] + 1],
+        lambda a: [a[0] + 1, *a[1:-1], a[-1] - 1] if a[-1] == 0 else [-1, a[0] + 1, *a[1:]],
+        lambda a: [None, *a[1:]],
+        lambda a: [2**62, 2**62, 2**62, 2**62, *a],
+        lambda _: [],
+    ],
+)
+def test_topplings_that_do_not_agree_with_their_row_are_named(avalanches, change):
+    row = next(k for k, d in enumerate(avalanches["duration"].to_pylist()) if d > 1)
+    table = edited(avalanches, "activity", row, change(avalanches["activity"][row].as_py()))
+    refuses(table, AVALANCHE, "'activity'", f"row {row} ", "duration", "size")
+
+
+@pytest.mark.parametrize("name", ["n_params", "grok_epoch"])
+def test_a_run_with_two_sizes_or_grokking_epochs_is_named(every_table, name):
+    for stage in ("train", "avalanche"):
+        table = edited(every_table[stage], name, 3, 77)
+        refuses(table, TABLES[stage], f"'{name}'", "several values in one run", "seed")
 
 
 def test_a_column_that_is_there_twice_is_refused(trained):

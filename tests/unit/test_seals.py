@@ -1,0 +1,132 @@
+"""The seal: a file is read as it was written, or refused."""
+
+import itertools
+
+import pyarrow.parquet as pq
+import pytest
+
+import grokcrit
+from grokcrit import seals
+from grokcrit.errors import TableError
+from grokcrit.schemas import TRAIN
+from grokcrit.tables import Inputs, split, write
+
+
+def save(path, table):
+    write(path, split(table, ["width", "seed"]), table.schema)
+    return path
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two train tables of the same length in rows and bytes, with other numbers."""
+    folder = tmp_path_factory.mktemp("two")
+    made = [
+        grokcrit.train(hidden=(2,), seeds=2, epochs=12, snapshot_every=3, seed=s, label="x")
+        for s in (1, 2)
+    ]
+    return [save(folder / f"{k}.parquet", table) for k, table in enumerate(made)]
+
+
+def chunks(path):
+    metadata = pq.read_metadata(path)
+    return [
+        place
+        for group in range(metadata.num_row_groups)
+        for _, _, place in seals.chunks_of(metadata, group, None)
+    ]
+
+
+def refused(path, *words):
+    with pytest.raises(TableError) as caught:
+        Inputs(path, TRAIN).read()
+    for word in (path.name, "is damaged", *words):
+        assert word in str(caught.value)
+
+
+def test_a_seal_holds_the_sum_of_every_column_chunk(two):
+    whole = two[0].read_bytes()
+    sums = seals.check(two[0])
+    assert len(sums) == len(chunks(two[0])) == 2 * len(TRAIN.arrow.names)
+    with two[0].open("rb") as file:
+        assert sums == [seals.sum_of(file, *place) for place in chunks(two[0])]
+    assert seals.SEAL.search(whole)[0].count(b":") == 2 + len(sums)
+
+
+def test_a_whole_page_in_the_place_of_another_is_refused(tmp_path, two):
+    """Its own checksum holds; what a disk leaves that writes a block to a wrong address."""
+    whole, seen = two[0].read_bytes(), 0
+    for (start, length), (other, size) in itertools.permutations(chunks(two[0]), 2):
+        piece = whole[other : other + size]
+        if length == size and piece != whole[start : start + length]:
+            path = tmp_path / "x.parquet"
+            path.write_bytes(whole[:start] + piece + whole[start + length :])
+            refused(path, "column '", "row group")
+            seen += 1
+    assert seen > 10
+
+
+def test_a_copy_that_was_interrupted_is_refused(tmp_path, two):
+    """The head of a new file over the tail of an old one, cut between two columns."""
+    new, old = (path.read_bytes() for path in two)
+    gradient = TRAIN.arrow.names.index("gradient")
+    start, length = chunks(two[0])[gradient]
+    path = tmp_path / "x.parquet"
+    path.write_bytes(old[:start] + new[start : start + length] + old[start + length :])
+    refused(path)
+
+
+def test_bytes_put_in_or_taken_out_are_refused(tmp_path, two):
+    whole, path = two[0].read_bytes(), tmp_path / "x.parquet"
+    end = sum(chunks(two[0])[-1])
+    for changed in (whole[:end] + b"\0" + whole[end:], whole[:end] + b"\0" * 9 + whole[end:]):
+        path.write_bytes(changed)
+        refused(path, "were written")
+
+
+def test_a_footer_that_promises_more_than_the_file_is_not_read(tmp_path, two, monkeypatch):
+    """A flipped bit in its length asked for gigabytes."""
+    whole, path = two[0].read_bytes(), tmp_path / "x.parquet"
+    path.write_bytes(whole[:-5] + b"\xff" + whole[-4:])
+    with path.open("rb") as file:
+        assert seals.read_footer(file) == (b"", len(whole), len(whole))
+    with pytest.raises(TableError, match=r"x\.parquet is not a readable Parquet file"):
+        Inputs(path, TRAIN)
+
+
+def test_a_column_that_is_not_read_is_not_checked(tmp_path, two):
+    whole = bytearray(two[0].read_bytes())
+    start, length = chunks(two[0])[TRAIN.arrow.names.index("gradient")]
+    whole[start + length // 2] ^= 1
+    path = tmp_path / "x.parquet"
+    path.write_bytes(whole)
+    refused(path, "'gradient'")
+    assert Inputs(path, TRAIN.without(["gradient"])).read().num_rows == 26
+
+
+def test_a_seal_of_before_the_sums_still_guards_the_footer(tmp_path, two):
+    whole = two[0].read_bytes()
+    found = seals.SEAL.search(whole)
+    # As long as it was, so that the footer's length need not change.
+    older = whole.replace(found[0], seals.BLANK + b" " * len(found[3]))
+    start = len(older) - 8 - int.from_bytes(older[-8:-4], "little")
+    older = older.replace(seals.BLANK, seals.head(older[start:-8], len(older)))
+    path = tmp_path / "x.parquet"
+    path.write_bytes(older)
+    assert seals.check(path) is None
+    assert Inputs(path, TRAIN).read().equals(Inputs(two[0], TRAIN).read())
+    path.write_bytes(older.replace(b"test_accuracy", b"test_bccuracy"))
+    refused(path, "footer")
+
+
+def test_a_file_that_another_program_wrote_anew_is_read(tmp_path, two):
+    path = tmp_path / "x.parquet"
+    kept = {k: v for k, v in pq.read_metadata(two[0]).metadata.items() if k != b"ARROW:schema"}
+    pq.write_table(pq.read_table(two[0]).replace_schema_metadata(kept), path)
+    assert b"seal:" in path.read_bytes()
+    assert seals.check(path) is None
+    assert Inputs(path, TRAIN).read().equals(Inputs(two[0], TRAIN).read())
+    # And what grokcrit writes of it is sealed, though it carries the seal of before.
+    again = pq.read_table(path)
+    save(tmp_path / "y.parquet", again)
+    assert seals.check(tmp_path / "y.parquet") is not None
