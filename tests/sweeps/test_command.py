@@ -64,10 +64,9 @@ def test_a_file_that_is_missing_is_exit_code_1(tmp_path):
     assert "cannot read none.toml: No such file or directory" in sentence(done)
 
 
-@pytest.mark.parametrize("extension", ["png", "svg"])
-def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder, extension):
-    grokcrit("plot", "sweep", "sweep", "-o", f"sweep.{extension}", cwd=folder)
-    assert (folder / f"sweep.{extension}").stat().st_size > 5_000
+def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder):
+    grokcrit("plot", "sweep", "sweep", "-o", "sweep.pdf", cwd=folder)
+    assert (folder / "sweep.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_an_observable_that_the_sweep_does_not_have_is_named(folder):

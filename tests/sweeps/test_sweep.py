@@ -333,6 +333,7 @@ def killed(task):
     return tasks.compute(task)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_its_own_points_and_no_others(swept, tmp_path, monkeypatch):
     from grokcrit.sweeps import local
 
