@@ -100,10 +100,12 @@ def test_whichever_call_fails_what_is_done_is_kept_and_a_rerun_does_the_rest(
 
 
 @pytest.mark.slow
-def test_whichever_call_of_the_rerun_fails_too_a_third_run_completes(tmp_path, whole, capsys):
-    pairs = 0
+def test_whichever_call_of_the_rerun_fails_too_a_third_run_completes(tmp_path, capsys):
+    plan, pairs = PLAN.replace("[0.5, 1.0]", "0.5"), 0
+    whole = began(tmp_path / "whole", plan)
+    assert run(SWEEP, whole) == 0
     for n in itertools.count(1):
-        source = began(tmp_path / str(n))
+        source = began(tmp_path / str(n), plan)
         if not failed(source, n, errno.ENOSPC, capsys):
             break
         for m in itertools.count(1):
@@ -115,7 +117,8 @@ def test_whichever_call_of_the_rerun_fails_too_a_third_run_completes(tmp_path, w
             completes(folder, whole)
             pairs += 1
             shutil.rmtree(folder)
-    assert pairs > 200
+    print(f"{pairs} pairs of calls failed")
+    assert pairs > 50
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
