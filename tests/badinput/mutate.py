@@ -57,8 +57,8 @@ class File:
 
 
 def unsealed(whole: bytes) -> bytes:
-    """A file whose seal is of another length, as one that another program has written anew."""
-    return seals.SEAL.sub(lambda found: seals.BLANK + found[3], whole)
+    """A file without a seal, as one that another program has written anew."""
+    return seals.SEAL.sub(lambda found: b"-" * len(found[0]), whole)
 
 
 def file_of(stage: str, folder: Path, sealed: bool) -> File:
