@@ -11,7 +11,7 @@ help:
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
 	@echo "make test       the tests;  make test-slow  those that take longer"
-	@echo "make examples   examples/ at smoke size (installs torch)"
+	@echo "make examples   examples/ at smoke size, sweeps on Dask (installs torch)"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
 	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
 	@echo "make fuzz       a search for what damaged files can do, half an hour (installs torch)"
@@ -60,10 +60,10 @@ nulls: install
 test: install
 	$(BIN)/python -m pytest
 
-# The examples at smoke size, the longer pages of docs/ and modular addition through all stages.
+# The examples at smoke size, the longer pages of docs/, modular addition through all stages, Dask.
 examples: torch
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py \
-	  tests/pipeline/test_nanogpt.py tests/pipeline/test_docs.py tests/cli/test_modadd.py
+	  tests/pipeline/test_nanogpt.py tests/pipeline/test_docs.py tests/cli/test_modadd.py tests/sweeps
 
 test-slow: torch
 	$(BIN)/python -m pytest -m slow

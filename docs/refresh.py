@@ -21,7 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/method.md", "docs/nulls.md", "docs/ingest.md", "docs/commands.md")
+PAGES = (
+    "README.md",
+    "docs/method.md",
+    "docs/nulls.md",
+    "docs/ingest.md",
+    "docs/sweep.md",
+    "docs/commands.md",
+)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COMMANDS = (
     "train",

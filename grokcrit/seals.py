@@ -79,9 +79,16 @@ def check(path: Path) -> list[int] | None:
 
 
 def check_chunks(
-    path: Path, metadata: pq.FileMetaData, group: int, names: Collection[str], sums: list[int]
+    path: Path,
+    metadata: pq.FileMetaData,
+    group: int,
+    names: Collection[str] | None,
+    sums: list[int],
 ) -> None:
-    """Raise TableError where a column of a row group is not the one that was written there."""
+    """Raise TableError where a column of a row group is not the one that was written there.
+
+    ``names`` are the columns that are checked, None all.
+    """
     with path.open("rb") as file:
         for k, name, place in chunks_of(metadata, group, names):
             if sum_of(file, *place) != sums[k]:

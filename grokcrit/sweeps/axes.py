@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from grokcrit.errors import PlanError
 from grokcrit.options import CascadeOptions, ModaddOptions, TrainOptions
 from grokcrit.stages.avalanche import AvalancheOptions
+from grokcrit.tables import LARGEST
 
 Kinds: TypeAlias = tuple[type, ...]
 
@@ -77,7 +78,9 @@ def typed(place: str, value: Any, kinds: Kinds) -> Any:
     """Return a value as its option takes it, lists as tuples; raise PlanError for other types."""
     if tuple in kinds and isinstance(value, list):
         return tuple(typed(place, each, (int, str)) for each in value)
-    if float in kinds and type(value) is int:
+    if float in kinds and type(value) in (int, float):
+        if abs(value) > LARGEST:
+            raise PlanError(f"{place} must be at most {LARGEST:g} in size, got {value!r}")
         return float(value)
     if not isinstance(value, kinds) or isinstance(value, bool):
         names = " or ".join(WORDS[kind] for kind in kinds if kind in WORDS)

@@ -67,7 +67,7 @@ def to_table(point: Point, rows: list[Row], inputs: list[provenance.Record]) -> 
     complete = [{name: missing((options | row).get(name)) for name in names} for row in rows]
     record = provenance.record(
         SWEEP.name,
-        point.configuration | {"code": provenance.code_version()},
+        point.configuration | {"code": provenance.code_version(), "point": point.key},
         root_seed=point.training.seed,
         inputs=inputs,
     )

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from grokcrit import provenance, tables
 from grokcrit.errors import TableError
@@ -74,7 +73,10 @@ class Store:
         DamagedError
             A part is there and is not what was written.
         """
-        return self.part(key).exists() and bool(read_part(self.part(key), key))
+        if not self.part(key).exists():
+            return False
+        check_part(self.part(key), key)
+        return True
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged part to where it is in nobody's way, and say where."""
@@ -124,8 +126,8 @@ class DamagedError(TableError):
     """A part is not what was written."""
 
 
-def read_part(path: Path, key: str) -> pa.Table:
-    """Read a part whole, checksums verified, and hold it to its name.
+def check_part(path: Path, key: str) -> None:
+    """Hold a part against its seal and its name.
 
     Raises
     ------
@@ -140,19 +142,18 @@ def read_part(path: Path, key: str) -> pa.Table:
     except OSError as error:
         raise TableError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from None
     try:
-        found = tables.Inputs(path, SWEEP).read()
+        record = tables.verified(path) or {}
     except TableError as error:
         raise DamagedError(str(error)) from None
-    if pc.unique(found["point"]).to_pylist() != [key]:
+    if record.get("configuration", {}).get("point") != key:
         raise DamagedError(f"{path} holds another point than its name says")
-    return found
 
 
 def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:
     """Read parts, many of them a block: a row group for each would be mostly footer."""
     held: list[pa.Table] = []
     for path in paths:
-        held.append(read_part(path, path.stem))
+        held.append(tables.Inputs(path, SWEEP).read())
         if sum(table.num_rows for table in held) >= GROUP_ROWS:
             yield pa.concat_tables(held)
             held = []

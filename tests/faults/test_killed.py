@@ -25,7 +25,8 @@ needs_unnamed = pytest.mark.skipif(
 )
 
 
-KILLS = [pytest.param("train", 5)]
+# With the two of a sweep, five in all.
+KILLS = [pytest.param("train", 2), pytest.param("avalanche", 1)]
 KILLS += [pytest.param(name, 30, marks=pytest.mark.slow) for name in COMMANDS]
 
 
@@ -66,4 +67,4 @@ def test_a_process_killed_at_any_moment_leaves_the_old_output_or_a_whole_one(tmp
             assert stray.parent != folder or columns(stray).equals(wanted)
             stray.unlink()
         check(folder, command, OLD if k % 2 else None, wanted)
-    assert died >= kills // 2
+    assert died >= kills // 2  # the last moments may lie after the end

@@ -48,6 +48,7 @@ def remove_what_had_its_name_already(folder, calls, wanted):
 
 
 @needs_unnamed
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_process_killed_at_any_call_leaves_the_old_output_or_a_whole_one(tmp_path, name, whole):
     command, wanted = COMMANDS[name], whole(name)
@@ -63,14 +64,9 @@ def test_a_process_killed_at_any_call_leaves_the_old_output_or_a_whole_one(tmp_p
     assert 0 < new < 5, "killed after the move too"
 
 
-TOLD = [
-    pytest.param(name, without, marks=() if (name, without) == ("train", "") else pytest.mark.slow)
-    for name in COMMANDS
-    for without in ("", "O_TMPFILE")
-]
-
-
-@pytest.mark.parametrize(("name", "without"), TOLD)
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ["", "O_TMPFILE"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_process_told_to_end_at_any_call_leaves_nothing_else(tmp_path, name, whole, without):
     command, wanted = COMMANDS[name], whole(name)
     options = {"signal": signal.SIGTERM.value, "without": without}

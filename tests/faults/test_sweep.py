@@ -21,6 +21,7 @@ seeds = 1
 epochs = 20
 lr = [0.5, 1.0]
 [fss]
+observable = "size"
 resamples = 10
 """
 # More of it, so that it is killed while it computes and not only while it starts.
@@ -75,21 +76,27 @@ def failed(folder, n, number, capsys):
 
 
 @pytest.mark.parametrize(
-    "number",
-    [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)],
-    ids=errno.errorcode.get,
+    ("number", "rates"),
+    [
+        (errno.ENOSPC, "0.5"),
+        pytest.param(errno.ENOSPC, "[0.5, 1.0]", marks=pytest.mark.slow),
+        pytest.param(errno.EIO, "[0.5, 1.0]", marks=pytest.mark.slow),
+    ],
 )
 def test_whichever_call_fails_what_is_done_is_kept_and_a_rerun_does_the_rest(
-    tmp_path, whole, capsys, number
+    tmp_path, capsys, number, rates
 ):
+    plan = PLAN.replace("[0.5, 1.0]", rates)
+    whole = began(tmp_path / "whole", plan)
+    assert run(SWEEP, whole) == 0
     for n in itertools.count(1):
-        folder = began(tmp_path / str(n))
+        folder = began(tmp_path / str(n), plan)
         there = failed(folder, n, number, capsys)
         check(folder, whole)
         completes(folder, whole)
         if not there:
             break
-    assert n > 20
+    assert n > 12
 
 
 @pytest.mark.slow

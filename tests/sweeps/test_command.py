@@ -43,7 +43,7 @@ def test_a_dry_run_knows_what_is_there_already(folder):
 
 
 def test_points_that_fail_are_told_in_one_sentence_with_exit_code_1(tmp_path):
-    text = SMALL.replace("[0.5, 1.0]", "[0.5, 1e300]\nactivation = 'relu'")
+    text = SMALL.replace("[0.5, 1.0]", "[0.5, 1e149]\nactivation = 'relu'")
     (tmp_path / "sweep.toml").write_text(text)
     done = grokcrit("sweep", "sweep.toml", "--quiet", "--threads", "1", cwd=tmp_path, code=1)
     assert "2 of 4 points failed" in sentence(done)
@@ -64,10 +64,9 @@ def test_a_file_that_is_missing_is_exit_code_1(tmp_path):
     assert "cannot read none.toml: No such file or directory" in sentence(done)
 
 
-@pytest.mark.parametrize("extension", ["png", "svg"])
-def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder, extension):
-    grokcrit("plot", "sweep", "sweep", "-o", f"sweep.{extension}", cwd=folder)
-    assert (folder / f"sweep.{extension}").stat().st_size > 5_000
+def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder):
+    grokcrit("plot", "sweep", "sweep", "-o", "sweep.pdf", cwd=folder)
+    assert (folder / "sweep.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_an_observable_that_the_sweep_does_not_have_is_named(folder):

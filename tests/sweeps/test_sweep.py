@@ -252,7 +252,7 @@ def test_a_point_that_fails_is_recorded_stops_no_other_and_is_tried_again(copied
 
 
 def test_a_training_that_diverges_fails_all_its_points_and_says_why(write, tmp_path):
-    path = write(SMALL.replace("[0.5, 1.0]", "[0.5, 1e300]\nactivation = 'relu'"))
+    path = write(SMALL.replace("[0.5, 1.0]", "[0.5, 1e149]\nactivation = 'relu'"))
     found = sweep(path, tmp_path / "sweep", threads=1)
     assert len(found.failed) == 2
     assert all("diverged" in reason for reason in found.failed.values())
@@ -333,6 +333,7 @@ def killed(task):
     return tasks.compute(task)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_its_own_points_and_no_others(swept, tmp_path, monkeypatch):
     from grokcrit.sweeps import local
 

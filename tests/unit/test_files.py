@@ -3,7 +3,9 @@
 import errno
 import itertools
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +171,17 @@ def test_many_files_at_once_into_one_folder_are_all_whole(tmp_path):
     assert listing(tmp_path) == list("01234")
     for k in range(5):
         assert (tmp_path / str(k)).read_bytes() == bytes([k]) * 10_000
+
+
+WRITES = re.compile(r"\.write_(text|bytes)\(|tofile|mkstemp|fdopen|open\(.*[\"'][rbt]*[wax+]")
+
+
+def test_no_other_module_writes_files():
+    package = Path(files.__file__).parent
+    writers = {
+        (path.name, line.strip())
+        for path in package.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if WRITES.search(line) and "devnull" not in line
+    }
+    assert {name for name, _ in writers} == {"files.py"}, writers

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import matplotlib as mpl
 import naive
@@ -23,18 +25,30 @@ from grokcrit.schemas import AVALANCHE
 from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
 
 ALL = (*FIGURES, *COMPARISONS, *PANELS)
-STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics")
+STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "sweep")
 QUICK = {"resamples": 50, "permutations": 20, "gof": 1, "observable": "size", "splits": (20, 50)}
 
 
 def stages(**options):
-    """The four tables of a small experiment, by stage."""
+    """The tables of a small experiment, by stage, and of a sweep around it."""
     trained = grokcrit.train(**options)
     cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian", "permute"))
     fitted = grokcrit.fss(cascaded, resamples=50, observable="size")
     resampled = grokcrit.bootstrap(cascaded, resamples=50, observable="size")
     asked = grokcrit.diagnose([cascaded, trained], **QUICK)
-    return dict(zip(STAGES, (trained, cascaded, fitted, resampled, asked), strict=True))
+    made = (trained, cascaded, fitted, resampled, asked, swept(**options))
+    return dict(zip(STAGES, made, strict=True))
+
+
+def swept(hidden, seeds, epochs):
+    """The table of a sweep over learning rates and rules."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Path(folder, "sweep.toml")
+        plan.write_text(
+            f"[train]\nhidden = [{list(hidden)}]\nseeds = {seeds}\nepochs = {epochs}\n"
+            "lr = [0.5, 1.0]\n[avalanche]\nrule = ['diffuse', 'reset']\n[fss]\nresamples = 50\n"
+        )
+        return pq.read_table(grokcrit.sweep(plan, Path(folder, "out"), threads=1).table)
 
 
 def given(tables, name):
@@ -110,7 +124,7 @@ def fits(tables, **equal):
 
 
 SEPARATION = tuple(name for name in ALL if name.startswith("separation"))
-NEED_GROKKING = ("grokking", "nulls", "placebos", *SEPARATION)
+NEED_GROKKING = ("grokking", "nulls", "placebos", "crossings", *SEPARATION)
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n not in NEED_GROKKING])
