@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch examples reproduce smoke nulls test test-slow test-report coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch examples reproduce smoke nulls test test-slow test-report fuzz coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -14,6 +14,7 @@ help:
 	@echo "make examples   examples/ at smoke size, sweeps on Dask (installs torch)"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
 	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
+	@echo "make fuzz       a search for what damaged files can do, half an hour (installs torch)"
 	@echo "make check      types, style, direction of imports (installs torch)"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
@@ -73,6 +74,11 @@ test-report: install
 	  if [ "$$(id -u)" = 0 ]; then apt-get install -y chromium; else sudo -n apt-get install -y chromium; fi || \
 	  echo "chromium could not be installed: its tests are skipped" >&2
 	$(BIN)/python -m pytest -rs -n 0 -m browser tests/browser
+
+# docs/reliability.md says what is tried.
+fuzz: torch
+	$(BIN)/python -m tests.badinput.mutate --mutants 100000
+	$(BIN)/python -m tests.badinput.saved --mutants 5000
 
 check:
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from grokcrit.options import CascadeOptions
 from grokcrit.rng import stream
 from grokcrit.schemas import AVALANCHE, PROBE
 from grokcrit.surrogates import surrogate as make_surrogate
+from grokcrit.tables import LARGEST
 
 # Columns of the avalanche table that are the snapshot's, and that are the probe's.
 COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch")
@@ -136,11 +137,18 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
     offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
     probes = [{**vars(each.probe), **vars(each.probe.cascade)} for each in found]
     known = pa.concat_tables([each.rows for each in found])
+    theta = np.concatenate([each.theta for each in found])
+    if (theta > LARGEST).any():
+        row = int(np.argmax(theta > LARGEST))
+        raise TableError(
+            f"the gradient of {name_of(known, row)} is too large to reckon with: its threshold is "
+            f"{theta[row]:g}, at most {LARGEST:g} can be; scale it down"
+        )
     moved = np.concatenate([each.transported for each in found])
     columns = {
         **{name: known[name] for name in COPIED},
         **{name: pa.array([probe[name] for probe in probes]).take(which) for name in PROBED},
-        "threshold": np.concatenate([each.theta for each in found]),
+        "threshold": theta,
         "size": counts[:, 0],
         "area": counts[:, 1],
         "duration": durations,
@@ -149,6 +157,6 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
         "activity": pa.ListArray.from_arrays(
             offsets, np.concatenate([each.activity for each in found])
         ),
-        "transported": pa.array(moved, mask=~np.isfinite(moved)),  # past the largest double: null
+        "transported": pa.array(moved, mask=~(moved <= LARGEST)),  # past what can be read: null
     }
     return pa.table({name: columns[name] for name in AVALANCHE.arrow.names}).cast(AVALANCHE.arrow)

@@ -194,7 +194,9 @@ def mapped(path: str | os.PathLike[str]) -> Values:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise TableError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from None
-    except (ValueError, EOFError):
+    except MemoryError:
+        raise
+    except Exception:  # numpy parses the header as Python: what a damaged one raises varies
         raise TableError(
             f"{os.fspath(path)} is not a readable .npy file of numbers, or is cut short"
         ) from None

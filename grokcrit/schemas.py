@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +19,9 @@ class Column:
     """One column.
 
     ``minimum`` bounds numbers from below where they have a bound; an ``optional`` column may be
-    missing from a table made elsewhere, and is then null. Lists have ``length`` entries, none below
-    0, and sum to ``total``: names of columns.
+    missing from a table made elsewhere, and is then null. ``length`` is the column that says how
+    many entries a list has, none of them below 0. ``maximum`` is what numbers may be at most; None:
+    what can be reckoned with.
     """
 
     name: str
@@ -30,7 +32,7 @@ class Column:
     alternative: pa.DataType | None = None
     optional: bool = False
     length: str | None = None
-    total: str | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,6 @@ AVALANCHE = Schema(
             pa.list_(pa.int64()),
             "topplings of each step; they sum to size",
             length="duration",
-            total="size",
         ),
         Column(
             "transported",
@@ -325,7 +326,9 @@ TRAINED = "train_"
 
 
 def _option(name: str, kind: pa.DataType, meaning: str) -> Column:
-    return Column(name, kind, meaning, nullable=True)
+    # What failed is recorded, too: any number that an option may be.
+    most = sys.float_info.max if pa.types.is_floating(kind) else 2**63 - 1
+    return Column(name, kind, meaning, nullable=True, maximum=most)
 
 
 SWEPT_TRAINING = (

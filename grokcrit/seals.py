@@ -24,6 +24,8 @@ from grokcrit.errors import TableError
 KEY = "grokcrit-footer"
 # The first of them in older files, without the sums of the chunks.
 SEAL = re.compile(rb"(seal:(\d{20}):[0-9a-f]{64})((?::[0-9a-f]{8})*)")
+# What is left of a seal whose head is damaged.
+TRACE = re.compile(rb"(?::[0-9a-f]{8}){4}")
 BLANK = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 BLANK_SUM = b":" + b"0" * 8
 # Bytes that are read at once.
@@ -52,10 +54,9 @@ def seal(file: BinaryIO, chunks: int) -> None:
 
 
 def check(path: Path) -> list[int] | None:
-    """Raise TableError where a footer is not the one that was written.
+    """Raise TableError where a footer is not the one that was written, or the length is another.
 
-    A file that another program has written anew has another length and another footer, and then
-    its seal says nothing.
+    Other programs that write a file anew leave no seal in it.
 
     Returns
     -------
@@ -64,18 +65,17 @@ def check(path: Path) -> list[int] | None:
     """
     with path.open("rb") as file:
         footer, _, length = read_footer(file)
-    sums = None
-    for found in SEAL.finditer(footer):
-        ours = head(footer.replace(found[1], BLANK), int(found[2])) == found[1]
-        if not ours and int(found[2]) == length:
+    found = SEAL.search(footer)
+    if found is None:
+        if TRACE.search(footer):
             raise TableError(f"{path} is damaged: its footer is not the one that was written")
-        if ours and int(found[2]) != length:
-            raise TableError(
-                f"{path} is damaged: it has {length} bytes, {int(found[2])} were written"
-            )
-        if ours and found[3]:
-            sums = [int(each, 16) for each in found[3][1:].split(b":")]
-    return sums
+        return None
+    blanked, written = footer.replace(found[1], BLANK), int(found[2])
+    if head(blanked, length) == found[1]:
+        return [int(each, 16) for each in found[3][1:].split(b":")] if found[3] else None
+    if head(blanked, written) == found[1]:
+        raise TableError(f"{path} is damaged: it has {length} bytes, {written} were written")
+    raise TableError(f"{path} is damaged: its footer is not the one that was written")
 
 
 def check_chunks(

@@ -57,8 +57,8 @@ class File:
 
 
 def unsealed(whole: bytes) -> bytes:
-    """A file whose seal is of another length, as one that another program has written anew."""
-    return seals.SEAL.sub(lambda found: seals.BLANK + found[3], whole)
+    """A file without a seal, as one that another program has written anew."""
+    return seals.SEAL.sub(lambda found: b"-" * len(found[0]), whole)
 
 
 def file_of(stage: str, folder: Path, sealed: bool) -> File:
@@ -89,7 +89,8 @@ def file_of(stage: str, folder: Path, sealed: bool) -> File:
     return File(stage, whole, other, parts, chunks)
 
 
-WEIGHTS = {"pages": 40, "footer": 30, "record": 12, "schema": 12, "ends": 6}
+# How often each part is hit: of a table, and of files of other kinds.
+WEIGHTS = {"pages": 40, "footer": 30, "record": 12, "schema": 12, "ends": 6, "head": 50, "body": 50}
 TELLING = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 
 Kind = Callable[[random.Random, bytes, int, int, File], bytes]
@@ -184,7 +185,7 @@ KINDS: dict[str, tuple[Kind, int]] = {
 def mutant(file: File, seed: int, number: int) -> tuple[str, str, bytes]:
     """The part that was hit, how, and the bytes."""
     rng = random.Random(f"{seed} {file.stage} {number}")
-    part = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    part = rng.choices(list(file.parts), [WEIGHTS[part] for part in file.parts])[0]
     kind = rng.choices(list(KINDS), [weight for _, weight in KINDS.values()])[0]
     low, high = file.parts[part]
     place = rng.randrange(low, high)
@@ -283,7 +284,12 @@ class Found:
 
 
 def worker(
-    file: File, source: Path, numbers: range, seed: int, copy: Path, pipe: int, through: bool
+    file: File,
+    numbers: range,
+    seed: int,
+    copy: Path,
+    pipe: int,
+    judging: Callable[[], Callable[[Path], str]],
 ) -> None:
     """Read mutants until there are no more; a line for each, begun before it is read."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -291,10 +297,7 @@ def worker(
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("error")
-    later = None
-    if through:
-        from tests.badinput.stages import run_all as later
-    judge = Judge(file.stage, source, later)
+    judge = judging()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     with os.fdopen(pipe, "w") as out:
@@ -303,7 +306,7 @@ def worker(
             copy.write_bytes(content)
             print(number, part, end="\t", file=out, flush=True)
             signal.alarm(PATIENCE)
-            outcome = judge.outcome(copy)
+            outcome = judge(copy)
             signal.alarm(0)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             if grown > GROWTH:
@@ -349,38 +352,53 @@ def search(
     through
         Whether mutants that are read as something else go through the stages, too.
     """
-    found, began = Found(stage), time.perf_counter()
     with tempfile.TemporaryDirectory(dir=PLACE) as place:
-        folder = Path(place)
-        file = file_of(stage, folder, sealed)
-        source = folder / "source.parquet"
+        file = file_of(stage, Path(place), sealed)
+        source = Path(place) / "source.parquet"
         source.write_bytes(file.whole)
-        last = first + mutants
-        while first < last:
-            begun = None
-            numbers = range(first, last)
 
-            def work(pipe: int, numbers: range = numbers) -> None:
-                worker(file, source, numbers, seed, folder / "x.parquet", pipe, through)
+        def judging() -> Callable[[Path], str]:
+            later = None
+            if through:
+                from tests.badinput.stages import run_all as later
+            return Judge(stage, source, later).outcome
 
-            for line in in_a_child(work):
-                if line.startswith("! "):
-                    raise RuntimeError(line)
-                if not line.startswith("ended"):
-                    head, _, rest = line.partition("\t")
-                    number, part = head.split(" ")
-                    begun = int(number), part
-                    if rest:
-                        outcome, grown = rest.rsplit("\t", 1)
-                        found.add(*begun, outcome)
-                        found.grown = max(found.grown, int(grown))
-                        first, begun = begun[0] + 1, None
-                    continue
-                if begun is not None:  # it died of this one
-                    status = int(line.split()[1])
-                    hung = status == -signal.SIGALRM
-                    found.add(*begun, "hang" if hung else f"crash: {status}")
-                    first = begun[0] + 1
+        return scan(file, Path(place) / "x.parquet", judging, range(first, first + mutants), seed)
+
+
+def scan(
+    file: File,
+    copy: Path,
+    judging: Callable[[], Callable[[Path], str]],
+    numbers: range,
+    seed: int,
+) -> Found:
+    """Read mutants of a file, each written to ``copy``, by what ``judging`` makes in the child."""
+    found, began = Found(file.stage), time.perf_counter()
+    while numbers:
+        begun = None
+
+        def work(pipe: int, numbers: range = numbers) -> None:
+            worker(file, numbers, seed, copy, pipe, judging)
+
+        for line in in_a_child(work):
+            if line.startswith("! "):
+                raise RuntimeError(line)
+            if not line.startswith("ended"):
+                head, _, rest = line.partition("\t")
+                number, part = head.split(" ")
+                begun = int(number), part
+                if rest:
+                    outcome, grown = rest.rsplit("\t", 1)
+                    found.add(*begun, outcome)
+                    found.grown = max(found.grown, int(grown))
+                    numbers, begun = range(begun[0] + 1, numbers.stop), None
+                continue
+            if begun is not None:  # it died of this one
+                status = int(line.split()[1])
+                hung = status == -signal.SIGALRM
+                found.add(*begun, "hang" if hung else f"crash: {status}")
+                numbers = range(begun[0] + 1, numbers.stop)
     found.seconds = time.perf_counter() - began
     return found
 

@@ -344,8 +344,8 @@ def test_a_double_that_is_no_whole_number_is_refused_where_one_must_be(trained, 
     [
         ("avalanche", "threshold", 1e200, "at most 1e+150"),
         ("bootstrap", "exponent", -1e200, "at most 1e+150"),
-        ("avalanche", "peak", 2**53 + 1, "at most 9.0072e+15"),
-        ("fss", "n_avalanches", 2**62, "at most 9.0072e+15"),
+        ("avalanche", "peak", 2**54, "at most 1e+16"),
+        ("fss", "n_avalanches", 2**62, "at most 1e+16"),
     ],
 )
 def test_a_number_too_large_to_reckon_with_is_named(every_table, stage, name, value, words):
@@ -365,17 +365,16 @@ def test_text_that_is_not_utf8_is_named(avalanches):
     [
         lambda a: a[:-1],
         lambda a: [*a, 0],
-        lambda a: [*a[:-1], a[-1] + 1],
-        lambda a: [a[0] + 1, *a[1:-1], a[-1] - 1] if a[-1] == 0 else [-1, a[0] + 1, *a[1:]],
+        lambda a: [-1, *a[1:]],
         lambda a: [None, *a[1:]],
-        lambda a: [2**62, 2**62, 2**62, 2**62, *a],
+        lambda a: [2**62, *a[1:]],
         lambda _: [],
     ],
 )
 def test_topplings_that_do_not_agree_with_their_row_are_named(avalanches, change):
     row = next(k for k, d in enumerate(avalanches["duration"].to_pylist()) if d > 1)
     table = edited(avalanches, "activity", row, change(avalanches["activity"][row].as_py()))
-    refuses(table, AVALANCHE, "'activity'", f"row {row} ", "duration", "size")
+    refuses(table, AVALANCHE, "'activity'", f"row {row} ", "duration")
 
 
 @pytest.mark.parametrize("name", ["n_params", "grok_epoch"])
