@@ -277,19 +277,10 @@ def graph(
     OptionError
         An unknown topology; a degree the topology cannot have on n nodes.
     """
-    check_choice("topology", topology, TOPOLOGIES)
-    check_integer("n", n, 1, MOST_NODES)
-    check_integer("degree", degree, 1)
-    check_integer("seed", seed, 0)
+    check_graph(topology, n, degree, seed)
     n, degree, seed = int(n), int(degree), int(seed)
     if topology == "lattice":
         return _lattice(n)
-    if degree >= n:
-        raise OptionError("degree", f"must lie in 1 to N - 1 = {n - 1} on {n} nodes, got {degree}")
-    if topology in ("ba", "ring", "small-world", "affine") and degree % 2:
-        raise OptionError("degree", f"must be even for topology {topology}, got {degree}")
-    if topology == "random-regular" and n * degree % 2:
-        raise OptionError("degree", f"must be even for random-regular on {n} nodes, got {degree}")
     if topology == "ring":
         return _ring(n, degree)
     if topology == "affine":
@@ -298,6 +289,22 @@ def graph(
     draw = _kept if cache else _random
     named = topology, n, degree, seed
     return _recent.get(named, lambda: _sized(draw(*named)))
+
+
+def check_graph(topology: str, n: int, degree: int, seed: int = 0) -> None:
+    """Raise OptionError where a topology cannot have a degree on n nodes; make nothing."""
+    check_choice("topology", topology, TOPOLOGIES)
+    check_integer("n", n, 1, MOST_NODES)
+    check_integer("degree", degree, 1)
+    check_integer("seed", seed, 0)
+    if topology == "lattice":
+        return
+    if degree >= n:
+        raise OptionError("degree", f"must lie in 1 to N - 1 = {n - 1} on {n} nodes, got {degree}")
+    if topology in ("ba", "ring", "small-world", "affine") and degree % 2:
+        raise OptionError("degree", f"must be even for topology {topology}, got {degree}")
+    if topology == "random-regular" and n * degree % 2:
+        raise OptionError("degree", f"must be even for random-regular on {n} nodes, got {degree}")
 
 
 def _sized(made: Graph) -> tuple[Graph, int]:

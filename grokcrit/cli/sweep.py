@@ -71,7 +71,9 @@ def sweep(
         from grokcrit.sweeps.store import Store
         from grokcrit.sweeps.sweep import state_of
 
-        state = state_of(made, Store(out))
+        store = Store(out)
+        store.check()
+        state = state_of(made, store)
         expected = forecast(made, state.missing, cache=cache)
         shell.show(forecast_summary(expected, state, workers), None)
         return

@@ -22,6 +22,8 @@ OPTIONS = ("task", *(c.name for c in SWEPT_TRAINING + SWEPT_AVALANCHE))
 WINDOWS = (*PHASES, DIFFERENCE)
 # Numbers of an axis that takes more values than this are put into quarters of the points.
 MOST_LEVELS = 8
+# Share of avalanches cut off above which D of a point is not to be believed as it stands.
+MUCH_CUT = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class Points:
         Whether a crossing was looked for.
     grokked : ndarray of bool, shape (points,)
         Whether any run of the point groks.
+    cut : ndarray, shape (points,)
+        Share of the avalanches that were cut off at max_steps.
+    training : ndarray, shape (points,)
+        Index of the point's training: points that share one are not independent.
     failed : int
         Points that failed, which are not among these.
     """
@@ -76,6 +82,8 @@ class Points:
     clear: npt.NDArray[np.bool_]
     asked: npt.NDArray[np.bool_]
     grokked: npt.NDArray[np.bool_]
+    cut: Reals
+    training: Ints
     failed: int
 
 
@@ -125,8 +133,18 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
         pc.fill_null(clear, False).to_numpy(zero_copy_only=False),
         pc.is_valid(clear).to_numpy(zero_copy_only=False),
         pc.is_valid(data["grok_epoch_median"]).to_numpy(zero_copy_only=False),
+        data["n_truncated"].to_numpy() / np.maximum(data["n_avalanches"].to_numpy(), 1),
+        trainings_of(data),
         failed,
     )
+
+
+def trainings_of(data: pa.Table) -> Ints:
+    """Number the trainings of some points."""
+    names = [c.name for c in SWEPT_TRAINING]
+    keys = [repr(row) for row in data.select(["task", *names]).to_pylist()]
+    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    return np.array([place[key] for key in keys], np.int64)
 
 
 def first_observable(table: pa.Table) -> str:
@@ -136,20 +154,35 @@ def first_observable(table: pa.Table) -> str:
 
 
 def factors_of(data: pa.Table) -> list[Factor]:
-    """Find the options that differ between points, those that vary in unison once."""
+    """Find the options that differ between points, those that vary in unison as one."""
     found: list[Factor] = []
     for name in OPTIONS:
         values = [tuple(v) if isinstance(v, list) else v for v in data[name].to_pylist()]
         if len(set(values)) < 2:
             continue
         factor = factor_of(name, values)
-        # Measured as trained: one choice, not two.
-        trained = next((f for f in found if f.name == TRAINED + name), None)
-        if trained and np.array_equal(trained.level_of, factor.level_of):
-            found[found.index(trained)] = factor
+        for k, other in enumerate(found):
+            if in_unison(factor.level_of, other.level_of):
+                found[k] = united(other, factor)
+                break
         else:
             found.append(factor)
     return found
+
+
+def in_unison(one: Ints, other: Ints) -> bool:
+    """Whether two options divide the points in the same way."""
+    pairs = len({*zip(one.tolist(), other.tolist(), strict=True)})
+    return pairs == len(np.unique(one)) == len(np.unique(other))
+
+
+def united(one: Factor, other: Factor) -> Factor:
+    """Make one option of two in unison: `rule` measured as trained, `lr` that goes with `model`."""
+    if one.name == TRAINED + other.name:
+        return Factor(other.name, one.levels, one.level_of)
+    with_it = dict(zip(one.level_of.tolist(), other.level_of.tolist(), strict=True))
+    levels = [f"{name}, {other.levels[with_it[k]]}" for k, name in enumerate(one.levels)]
+    return Factor(f"{one.name}, {other.name}", levels, one.level_of)
 
 
 def factor_of(name: str, values: Sequence[Any]) -> Factor:
@@ -185,11 +218,11 @@ def share(factor: Factor, response: Reals) -> float:
     """Share of the variance between points that lies between the levels of one option.
 
     eta^2 = sum_l n_l (mean_l - mean)^2 / sum_i (y_i - mean)^2, over the points with a number; the
-    main effect of a balanced design. NaN where nothing varies.
+    main effect of a balanced design. NaN where nothing varies, or one level alone has numbers.
     """
     there = ~np.isnan(response)
     y, level = response[there], factor.level_of[there]
-    if len(y) < 2:
+    if len(np.unique(level)) < 2:
         return math.nan
     count = np.bincount(level, minlength=len(factor.levels))
     sums = np.bincount(level, y - y.mean(), minlength=len(factor.levels))
@@ -205,18 +238,42 @@ def by_chance(factor: Factor, response: Reals) -> float:
     return (levels - 1) / (there.sum() - 1) if there.sum() > 1 else math.nan
 
 
-def p_of_share(factor: Factor, response: Reals) -> float:
+def p_of_share(points: Points, factor: Factor, window: str) -> float:
     """Return the p of a share under no effect: one-way analysis of variance, the F test.
 
-    What the other options do counts as noise, so that it errs on the side of no effect.
+    What the other options do counts as noise, so that it errs on the side of no effect. Where an
+    option is one of training, the mean of the points of a training counts once.
     """
+    response = points.exponent[window]
     there = ~np.isnan(response)
-    levels = len(np.unique(factor.level_of[there]))
-    free, found = int(there.sum()) - levels, share(factor, response)
-    if levels < 2 or free < 1 or math.isnan(found):
+    level, y, training = factor.level_of[there], response[there], points.training[there]
+    units, first = np.unique(training, return_index=True)
+    if len({*zip(training.tolist(), level.tolist(), strict=True)}) == len(units):
+        y = np.array([y[training == unit].mean() for unit in units])
+        level = level[first]
+    groups = [y[level == k] for k in np.unique(level)]
+    free = len(y) - len(groups)
+    if len(groups) < 2 or free < 1:
         return math.nan
-    f = (found / (levels - 1)) / max((1 - found) / free, np.finfo(float).tiny)
-    return float(special.fdtrc(levels - 1, free, f))
+    between = sum(len(g) * (g.mean() - y.mean()) ** 2 for g in groups) / (len(groups) - 1)
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / free
+    return float(special.fdtrc(len(groups) - 1, free, between / within)) if within > 0 else math.nan
+
+
+def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]:
+    """Share that two options have together beyond what each has alone, largest first.
+
+    Empty where points are not balanced.
+    """
+    if math.isnan(together(factors, response)):
+        return []
+    found = []
+    for one, other in itertools.combinations(factors, 2):
+        cells = one.level_of * len(other.levels) + other.level_of
+        both = Factor("", [""] * (len(one.levels) * len(other.levels)), cells)
+        alone = share(one, response) + share(other, response)
+        found.append((share(both, response) - alone, f"{one.name} with {other.name}"))
+    return sorted(found, reverse=True)
 
 
 def together(factors: Sequence[Factor], response: Reals) -> float:
@@ -254,6 +311,22 @@ def crossed(points: Points, chosen: npt.NDArray[np.bool_]) -> tuple[int, int, in
     asked = chosen & points.asked
     there = asked & ~np.isnan(points.crossing)
     return int((there & points.clear).sum()), int(there.sum()), int(asked.sum())
+
+
+def fitted(points: Points, chosen: npt.NDArray[np.bool_]) -> int:
+    """Count the points that have D both before and after grokking."""
+    both = ~np.isnan(points.exponent["pre"]) & ~np.isnan(points.exponent["post"])
+    return int((chosen & both).sum())
+
+
+def told_cut(points: Points) -> str:
+    """Say at how many points many avalanches were cut off."""
+    much = points.cut > MUCH_CUT
+    return (
+        f"At {much.sum()} of {len(much)} points more than {MUCH_CUT:.0%} of the avalanches were "
+        f"cut off at max_steps, at most {points.cut.max():.0%}: their sizes are too small there, "
+        "and D is not what it would be."
+    )
 
 
 def middle(values: Reals) -> float | None:

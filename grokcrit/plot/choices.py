@@ -21,6 +21,10 @@ BARS = {
     "post": (0.0, style.RED, "after"),
     DIFFERENCE: (-0.22, style.PURPLE, "change"),
 }
+# Distance from the null up to which the axes of the points are linear; beyond, logarithmic.
+LINEAR = 0.1
+# Pairs of options shown, those with the largest share together.
+PAIRS = 2
 HATCHES = {"pre": None, "post": "////", DIFFERENCE: "...."}
 
 
@@ -74,12 +78,21 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
         ax.axvline(null, label="Gaussian null", **style.GAUSSIAN)
     for window, (label, _) in SHOWN.items():
         ax.plot([], [], label=label, **{**style.PHASES[window], "linestyle": "none"})
+    mark_cut(ax, points)
     of = style.exponent_label(request.statistic, request.observable)
+    ax.margins(x=0.04)
     ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
     if points.asked.any():
         style.note(ax, 1, 1, "cross (clearly)", ha="left", va="bottom")
     style.legend_above(ax, 2, title="large: mean of the points, small: each point")
     return ax
+
+
+def mark_cut(ax: Axes, points: Points) -> None:
+    """Name the mark of points with many avalanches cut off, where there are some."""
+    if (points.cut > effects.MUCH_CUT).any():
+        label = f"over {effects.MUCH_CUT:.0%} cut off"
+        ax.plot([], [], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5, label=label)
 
 
 def draw_level(
@@ -88,8 +101,11 @@ def draw_level(
     """Draw a phase at one level: every point small, their mean large."""
     values = points.exponent[window][chosen]
     looks = {**style.PHASES[window], "linestyle": "none"}
-    small = {"markersize": 1.5, "alpha": 0.45, "markeredgewidth": 0}
-    ax.plot(values, np.full(len(values), y), **looks | small)
+    small = {"markersize": 1.8, "alpha": 0.5, "markeredgewidth": 0}
+    beside = y + np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.full(1, y)
+    ax.plot(values, beside, **looks | small)
+    cut = points.cut[chosen] > effects.MUCH_CUT
+    ax.plot(values[cut], beside[cut], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5)
     mean = effects.middle(values)
     if mean is not None:
         ax.plot([mean], [y], **looks | {"markersize": 4.5, "markeredgecolor": "white"})
@@ -102,13 +118,17 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
         raise EmptyPanelError("no option of this sweep takes more than one value")
     confidence = sources.level("sweep")
     names = [factor.name for factor in points.factors]
+    couples = {w: effects.pairs(points.factors, points.exponent[w]) for w in BARS}
+    best = sorted({share: couple for found in couples.values() for share, couple in found}.items())
+    shown = list(dict.fromkeys(couple for _, couple in reversed(best)))[:PAIRS]
     rows = {
         window: [effects.share(f, points.exponent[window]) for f in points.factors]
+        + [{c: s for s, c in couples[window]}.get(couple, np.nan) for couple in shown]
         + [effects.together(points.factors, points.exponent[window])]
         + [effects.noise(points, window, confidence)]
         for window in BARS
     }
-    labels = [*names, "together", "noise of runs"]
+    labels = [*names, *shown, "only together, all", "noise of runs"]
     place = np.arange(len(labels))[::-1]
     for window, (shift, colour, label) in BARS.items():
         ax.barh(
@@ -136,7 +156,8 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
                 )
     chance = [effects.by_chance(f, points.exponent["post"]) for f in points.factors]
     ax.plot(chance, place[: len(names)], "|", color=style.INK, markersize=12, label="by chance")
-    ax.axhline(1.5, color=style.INK, linewidth=0.4)
+    ax.axhline(len(shown) + 1.5, color=style.INK, linewidth=0.4)
+    ax.axhline(0.5, color=style.INK, linewidth=0.4)
     ax.set_yticks(place, labels)
     ax.tick_params(axis="y", which="both", left=False, right=False)
     ax.set(xlabel="share of the variance between points", xlim=(0, min(1.0, ax.get_xlim()[1])))
@@ -171,8 +192,17 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
             markerfacecolor=colour if full else "none",
             label=f"{label} ({kept.sum()})",
         )
-    ax.margins(0.08)
+    cut = there & (points.cut > effects.MUCH_CUT)
+    ax.plot(before[cut], after[cut], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5)
+    mark_cut(ax, points)
+    # Most points lie near the null, a few far from it.
+    for scale, values in ((ax.set_xscale, before), (ax.set_yscale, after)):
+        if np.abs(values[there]).max() > 2 * LINEAR:
+            scale("symlog", linthresh=LINEAR, subs=range(2, 10))
+    ax.margins(0.1)
     of = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=f"{of} before, minus null", ylabel="after, minus null")
-    style.legend_above(ax, 1)
+    left = len(there) - there.sum()
+    title = f"{left} points lack a fit and are not shown" if left else None
+    style.legend_above(ax, 1, title=title)
     return ax

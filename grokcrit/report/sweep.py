@@ -40,6 +40,8 @@ def crossing(points: Points) -> Answer:
             f"At {never[2]} points no run groks; D(t) crosses at {never[1]} of them, clearly at "
             f"{never[0]}: a crossing there has nothing to do with grokking."
         )
+    if (points.cut > effects.MUCH_CUT).any():
+        because.append(effects.told_cut(points))
     for factor in points.factors if there else ():
         told = []
         for k, level in enumerate(factor.levels):
@@ -57,7 +59,7 @@ def movers(points: Points) -> Answer:
         response = points.exponent[window]
         found = sorted(
             (
-                (effects.share(f, response), effects.p_of_share(f, response), f.name)
+                (effects.share(f, response), effects.p_of_share(points, f, window), f.name)
                 for f in points.factors
             ),
             key=lambda each: -each[0] if each[0] == each[0] else 0.0,
@@ -68,10 +70,16 @@ def movers(points: Points) -> Answer:
         told = ", ".join(f"{n} {shown(share, '.0%')} (p = {p:.2g})" for share, p, n in known)
         both = effects.together(points.factors, response)
         rest = "" if both != both else f"; only together {shown(both, '.0%')}"
-        because.append(f"Of the variance of {name} between points: {told}{rest}.")
+        couples = [f"{n} {shown(s, '.0%')}" for s, n in effects.pairs(points.factors, response)]
+        rest += f", most of it {', '.join(couples[:2])}" if rest and len(couples) > 1 else ""
+        count = int((response == response).sum())
+        because.append(f"Of the variance of {name} between {count} points: {told}{rest}.")
         mover = f"{known[0][2]}" if known[0][1] < SIGNIFICANT else "none clearly"
         words.append(f"{name}: {mover}")
-    because.append("p is of one option alone, all others counting as noise.")
+    because.append(
+        "p is of one option alone, all others counting as noise; of an option of training, each "
+        "training counts once."
+    )
     return Answer(
         "Over a sweep: which choice moves D most?", "; ".join(words) or "none", tuple(because)
     )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from grokcrit import provenance
 from grokcrit.errors import OptionError, RunError
-from grokcrit.graphs import Graph, graph_of
+from grokcrit.graphs import Graph, check_graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
 from grokcrit.options import INT32_MAX, ModaddOptions, TrainOptions, init_scale, run_options
@@ -139,11 +139,7 @@ def runs(
 ) -> Iterator[pa.Table]:
     """Train every run; yield one table each, by width and seed."""
     schema = schema_of(options)
-    largest = n_params(options.hidden[-1], options)
-    if options.gradients and (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
-        raise OptionError(
-            "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
-        )
+    check_sizes(options)
     if isinstance(options, ModaddOptions):
         return modadd_runs(options, schema, threads, progress, cache)
     graphs = {h: graph_of(options.cascade, 4 * h + 1, cache=cache) for h in options.hidden}
@@ -156,6 +152,17 @@ def runs(
         threads=threads,
         progress=progress,
     )
+
+
+def check_sizes(options: TrainOptions | ModaddOptions) -> None:
+    """Raise OptionError where a run would hold too much, or its sizes cannot have the graph."""
+    largest = n_params(options.hidden[-1], options)
+    if options.gradients and (options.epochs // options.snapshot_every + 1) * largest > INT32_MAX:
+        raise OptionError(
+            "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
+        )
+    for width in options.hidden:
+        check_graph(options.topology, n_params(width, options), options.degree)
 
 
 def n_params(width: int, options: TrainOptions | ModaddOptions) -> int:

@@ -29,7 +29,7 @@ def sweep_summary(table: pa.Table, confidence: float | None) -> Summary:
         for factor, name, chosen in effects.levels(points)
     ]
     rows.append(level_row(points, "all points", "", np.ones(len(points.keys), bool)))
-    title = f"D of the mean {observable} by choice, mean over {len(points.keys)} points"
+    title = f"D of the mean {observable} by choice: mean over the points with a fit"
     return Summary(
         title,
         rows,
@@ -43,6 +43,7 @@ def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
     from grokcrit.diagnostics import effects
 
     row: Row = {"option": option, "value": value, "points": int(chosen.sum())}
+    row["with a fit"] = effects.fitted(points, chosen)
     for window, name in SHOWN.items():
         row[name] = effects.middle(points.exponent[window][chosen])
     row["null after"] = effects.middle(points.null["post"][chosen])
@@ -63,15 +64,28 @@ def variance(points: Points, confidence: float | None) -> Summary:
             row[name] = number(effects.share(factor, points.exponent[window]))
         row["by chance"] = number(effects.by_chance(factor, points.exponent["post"]))
         rows.append(row)
-    both: Row = {"option": "together"}
+    couples: dict[str, Row] = {}
+    for window, name in SHOWN.items():
+        for share, couple in effects.pairs(points.factors, points.exponent[window]):
+            blank = {"option": couple, **dict.fromkeys(SHOWN.values())}
+            couples.setdefault(couple, blank)[name] = share
+    most = sorted(couples.values(), key=lambda row: -max(row[n] or 0.0 for n in SHOWN.values()))[:3]
+    both: Row = {"option": "only together, all"}
     runs: Row = {"option": "noise of the runs"}
     for window, name in SHOWN.items():
         both[name] = number(effects.together(points.factors, points.exponent[window]))
         runs[name] = number(effects.noise(points, window, confidence))
     formats = dict.fromkeys((*SHOWN.values(), "by chance"), ".0%")
-    title = "share of the variance between points: of each option alone, of all together"
+    title = "share of the variance between points: of each option alone, and only together"
     return Summary(
-        title, [*rows, both | {"by chance": None}, runs | {"by chance": None}], formats=formats
+        title,
+        [
+            *rows,
+            *(row | {"by chance": None} for row in most),
+            both | {"by chance": None},
+            runs | {"by chance": None},
+        ],
+        formats=formats,
     )
 
 
@@ -99,6 +113,8 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
             "their runs grok, or all at once"
         )
         found.append(Notice("thin-window", text))
+    if len(points.cut) and (points.cut > effects.MUCH_CUT).any():
+        found.append(Notice("truncated", effects.told_cut(points).rstrip(".")))
     _, there, asked = effects.crossed(points, ~points.grokked)
     if there:
         text = (

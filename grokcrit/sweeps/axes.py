@@ -40,7 +40,8 @@ class Span:
     def at(self, share: float) -> float:
         """Return the value a share of the way from low to high, to twelve digits."""
         if self.log:
-            value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
+            low, high = math.log(self.low), math.log(self.high)
+            value = math.exp(low + share * (high - low))
         else:
             value = self.low + share * (self.high - self.low)
         # What is meant by 0.1 + 2 * 0.1 is 0.3.
@@ -66,6 +67,11 @@ def axis(table: str, key: str, value: Any, sampled: bool) -> Axis:
     if key in LISTED:
         if not (isinstance(value, list) and all(isinstance(each, list) for each in value)):
             raise PlanError(f"{place} takes lists, each a value: {LISTED[key]}; got {value!r}")
+        if key == "surrogate" and len(value) > 1:
+            raise PlanError(
+                f"{place} takes one list: points differ in what is measured, not in the null "
+                "models beside it"
+            )
         values = value
     else:
         values = value if isinstance(value, list) else [value]
@@ -101,7 +107,7 @@ def ranged(place: str, given: dict[str, Any], kinds: Kinds, sampled: bool) -> Ax
     if "step" in given or (whole and "points" not in given):
         step = given.get("step", 1)
         # Counted, not added up: the last value is not lost to rounding.
-        count = math.floor((high - low) / step + 1e-9) + 1
+        count = math.floor(min((high - low) / step, MOST) + 1e-9) + 1
         span = Span(low, low + (count - 1) * step)
     elif "points" in given:
         count = given["points"]
@@ -109,10 +115,15 @@ def ranged(place: str, given: dict[str, Any], kinds: Kinds, sampled: bool) -> Ax
         return span
     else:
         raise PlanError(f"{place}: a range needs step or points, or a [sample] to draw from it")
-    if count > MOST:
-        raise PlanError(f"{place}: the range has {count} values, at most {MOST} are allowed")
-    found = [span.at(k / max(count - 1, 1)) for k in range(count)]
-    return tuple(dict.fromkeys(round(each) if whole else each for each in found))
+    if not 2 <= count <= MOST:
+        has = "one" if count < 2 else "more"
+        raise PlanError(f"{place}: a range must have 2 to {MOST} values, this one has {has}")
+    found = [span.at(k / (count - 1)) for k in range(count)]
+    if not whole:
+        return tuple(found)
+    if any(each != round(each) for each in found):
+        raise PlanError(f"{place} must be a whole number, and this range holds others")
+    return tuple(map(round, found))
 
 
 def check_range(place: str, given: dict[str, Any], kinds: Kinds) -> None:
@@ -123,8 +134,9 @@ def check_range(place: str, given: dict[str, Any], kinds: Kinds) -> None:
         if name not in RANGE:
             raise PlanError(f"{place}: a range has no {name!r}{near(name, RANGE)}")
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name != "scale" and not (number and math.isfinite(value)):
-            raise PlanError(f"{place}: {name} must be a finite number, got {value!r}")
+        # A number of 400 digits is finite, and yet no double: compared as it is.
+        if name != "scale" and not (number and -LARGEST <= value <= LARGEST):
+            raise PlanError(f"{place}: {name} must be a number, at most {LARGEST:g} in size")
     if not {"from", "to"} <= set(given) or given["from"] >= given["to"]:
         raise PlanError(f"{place}: a range needs 'from' and a larger 'to'")
     scale = given.get("scale", "linear")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit import tables
+from grokcrit.errors import GrokcritError, RunError
 from grokcrit.stages.train import n_params, train
 from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import measured
@@ -43,14 +44,15 @@ def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
 
     Training is taken to grow with epochs and parameters, a point with its snapshots, and both
     with the seeds along the line through the two measurements. Compilation is left out, and so is
-    what a graph costs that is not on disk yet.
+    what a graph costs that is not on disk yet. A point that fails is passed over.
     """
     groups = [[p for p in points if p.key in wanted] for points in plan.trainings]
     groups = [points for points in groups if points]
     if not groups:
         return Forecast(0, 0, 0, 0.0, 0)
-    first = groups[0][0]
-    clock(first, 1, cache)  # compiles
+    first = next((p for p in (g[0] for g in groups) if runs(p, cache)), None)
+    if first is None:
+        raise RunError("no point of the sweep could be tried: every training tried failed")
     one, two = (clock(first, seeds, cache) for seeds in (1, 2))
     base = updates(piece(first.training, 1))
     seconds = 0.0
@@ -66,6 +68,15 @@ def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
         seconds=seconds,
         bytes=one.bytes * sum(map(len, groups)),
     )
+
+
+def runs(point: Point, cache: bool) -> bool:
+    """Whether a point can be computed at all; what it needs is compiled then."""
+    try:
+        clock(point, 1, cache)
+    except GrokcritError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -103,4 +114,4 @@ def piece(training: Training, seeds: int) -> Training:
 
 def updates(training: Training) -> int:
     """Count the parameters that one seed updates, over all sizes and epochs."""
-    return training.epochs * sum(n_params(h, training) for h in training.hidden)
+    return max(1, training.epochs) * sum(n_params(h, training) for h in training.hidden)

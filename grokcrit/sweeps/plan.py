@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from grokcrit import provenance
 from grokcrit.errors import OptionError, PlanError, TableError
+from grokcrit.graphs import check_graph
 from grokcrit.options import (
+    CascadeOptions,
     EstimateOptions,
     ModaddOptions,
     TrainOptions,
@@ -24,6 +27,7 @@ from grokcrit.options import (
 )
 from grokcrit.rng import stream
 from grokcrit.stages.avalanche import AvalancheOptions
+from grokcrit.stages.train import check_sizes, n_params
 from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, kinds_of, near, typed
 from grokcrit.vocabulary import MINIMUM_SIZES
 
@@ -33,6 +37,8 @@ Training: TypeAlias = TrainOptions | ModaddOptions
 Values: TypeAlias = dict[tuple[str, str], Any]
 
 SAMPLE = {"points": 1, "seed": 0}
+# Points of a sweep: more take minutes to check and gigabytes to hold.
+MOST_POINTS = 1_000_000
 # Draws for each point of a sample; where so many give nothing new, there is nothing new.
 DRAWS = 50
 
@@ -124,7 +130,7 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise TableError(f"cannot read {path}: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of UTF-8, of a number of thousands of digits
         raise PlanError(f"{path} is not TOML: {error}") from None
     except RecursionError:
         raise PlanError(f"{path}: its lists lie too deep") from None
@@ -146,10 +152,13 @@ class Reader:
                 raise PlanError(f"there is no table [{name}]{hint}")
             if not isinstance(content, dict):
                 raise PlanError(f"{name} must be a table, [{name}]")
-        self.tables = {
-            name: {key.replace("-", "_"): value for key, value in document.get(name, {}).items()}
-            for name in known
-        }
+        self.tables: dict[str, dict[str, Any]] = {}
+        for name in known:
+            given = document.get(name, {})
+            self.tables[name] = {key.replace("-", "_"): value for key, value in given.items()}
+            if len(self.tables[name]) < len(given):
+                twice = next(key for key in given if key.replace("-", "_") in given and "-" in key)
+                raise PlanError(f"[{name}] {twice} is there twice, with - and with _")
         for name in (*SWEPT, "fss"):
             self.tables[name].setdefault("seed", seed)
         self.sampled = "sample" in document
@@ -170,6 +179,7 @@ class Reader:
             for key, value in self.tables[table].items()
         }
         estimates, sample = self.estimates(), self.sample_options()
+        check_axes(axes, sample["points"] if self.sampled else None)
         points: dict[str, Point] = {}
         for values in drawn(axes, sample) if self.sampled else product(axes):
             point = self.point(values, estimates)
@@ -225,7 +235,12 @@ class Reader:
             parts[table][key] = value
         training = self.once("train", training_of, parts["train"])
         probed = self.once("avalanche", probed_of, parts["avalanche"])
-        return Point(training, probed, estimates)
+        point = Point(training, probed, estimates)
+        cascade = probed.probes(training.case_options)[0].cascade
+        graphs = f"graphs {training.hidden} {training.case_options} {cascade}"
+        if graphs not in self.made:
+            self.made[graphs] = checked("avalanche", lambda: check_graphs(training, cascade))
+        return point
 
     def once(self, table: str, make: Callable[..., T], given: dict[str, Any]) -> T:
         """Make options where they are not made already."""
@@ -236,6 +251,26 @@ class Reader:
         return made
 
 
+def check_axes(axes: dict[tuple[str, str], Axis], points: int | None) -> None:
+    """Raise PlanError where there are too many points, or axes that change nothing."""
+    lengths = [len(along) for along in axes.values() if not isinstance(along, Span)]
+    count = math.prod(lengths) if points is None else points
+    if count > MOST_POINTS:
+        raise PlanError(
+            f"there are more than {MOST_POINTS} points; draw some of them with [sample], or make "
+            "several files"
+        )
+    for table in SWEPT:
+        topology, degree = (
+            () if isinstance(along, Span) else along
+            for along in (axes.get((table, name), ()) for name in ("topology", "degree"))
+        )
+        if "lattice" in topology and len(degree) > 1:
+            raise PlanError(
+                f"[{table}] degree does not change a lattice, which has its own: sweep it apart"
+            )
+
+
 def product(axes: dict[tuple[str, str], Axis]) -> Iterator[Values]:
     """Yield every combination of the values."""
     discrete = [values for values in axes.values() if not isinstance(values, Span)]
@@ -244,15 +279,20 @@ def product(axes: dict[tuple[str, str], Axis]) -> Iterator[Values]:
 
 
 def drawn(axes: dict[tuple[str, str], Axis], sample: dict[str, int]) -> Iterator[Values]:
-    """Draw combinations; the first points of a larger sample are those of a smaller one."""
-    rng = stream("sweep", sample["seed"])
+    """Draw combinations; the first points of a larger sample are those of a smaller one.
+
+    Every axis has its own stream: what else the file says, and in which order, changes no draw.
+    """
+    draws = {place: stream("sweep", sample["seed"], *place) for place in axes}
     for _ in range(sample["points"] * DRAWS):
-        yield {
-            place: values.at(share)
-            if isinstance(values, Span)
-            else values[int(share * len(values))]
-            for (place, values), share in zip(axes.items(), rng.random(len(axes)), strict=True)
-        }
+        values: Values = {}
+        for place, along in axes.items():
+            share = draws[place].random()
+            if isinstance(along, Span):
+                values[place] = along.at(share)
+            else:
+                values[place] = along[int(share * len(along))]
+        yield values
 
 
 def training_of(**given: Any) -> Training:
@@ -263,7 +303,14 @@ def training_of(**given: Any) -> Training:
             f"[train] hidden needs at least {MINIMUM_SIZES} sizes for a fit, got "
             f"{list(made.hidden)}"
         )
+    check_sizes(made)
     return made
+
+
+def check_graphs(training: Training, cascade: CascadeOptions) -> None:
+    """Raise OptionError where the sizes of a training cannot have the graph of the cascades."""
+    for width in training.hidden:
+        check_graph(cascade.topology, n_params(width, training), cascade.degree)
 
 
 def probed_of(**given: Any) -> AvalancheOptions:

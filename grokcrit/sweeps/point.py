@@ -136,10 +136,10 @@ def ends(
 def crossing(family: Family, observable: str, draws: list[Ints], confidence: float) -> Row:
     """Say when D(t) rises for good above the Gaussian null, and whether it does so clearly."""
     what = (observable, "mean", "epoch", draws)
-    rise: Rise = rise_above(
-        course([family.data], *what), course(family.nulls["gaussian"], *what), confidence
-    )
-    return {"crossing": rise.time, "crossing_clear": rise.clear}
+    own = course([family.data], *what)
+    rise: Rise = rise_above(own, course(family.nulls["gaussian"], *what), confidence)
+    known = not np.isnan(own.estimate.interval(confidence)[0]).all()
+    return {"crossing": rise.time, "crossing_clear": rise.clear if known else None}
 
 
 def facts_of(data: Ensemble) -> Row:

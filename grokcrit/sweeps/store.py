@@ -12,6 +12,7 @@ the only record that its point is done: there is nothing else that could disagre
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ import pyarrow as pa
 
 from grokcrit import provenance, tables
 from grokcrit.errors import TableError
+from grokcrit.files import TEMPORARY
+from grokcrit.graph_cache import STALE
 from grokcrit.schemas import SWEEP
 from grokcrit.sweeps.plan import Plan
 
@@ -48,6 +51,11 @@ class Store:
         """Where the row of a point that failed is."""
         return self.folder / "failed" / f"{key}.parquet"
 
+    def check(self) -> None:
+        """Raise TableError where the folder is there and is none."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise TableError(f"cannot make the folder {self.folder}: Not a directory")
+
     def prepare(self) -> None:
         """Make the folders.
 
@@ -62,6 +70,8 @@ class Store:
             except OSError as error:
                 reason = os.strerror(error.errno) if error.errno else str(error)
                 raise TableError(f"cannot make the folder {self.folder}: {reason}") from None
+
+        tidy(self.folder / "parts")
 
     def done(self, key: str) -> bool:
         """Whether the part of a point is there and is what was written.
@@ -136,6 +146,8 @@ def check_part(path: Path, key: str) -> None:
     DamagedError
         It is not what was written.
     """
+    if path.is_dir():
+        raise DamagedError(f"{path} is a folder")
     try:
         with path.open("rb"):
             pass
@@ -147,6 +159,15 @@ def check_part(path: Path, key: str) -> None:
         raise DamagedError(str(error)) from None
     if record.get("configuration", {}).get("point") != key:
         raise DamagedError(f"{path} holds another point than its name says")
+
+
+def tidy(folder: Path) -> None:
+    """Remove files half-written by processes that died, where they could not be without a name."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            age = time.time() - path.stat().st_mtime
+            if TEMPORARY.fullmatch(path.name) and age > STALE:
+                path.unlink(missing_ok=True)
 
 
 def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:

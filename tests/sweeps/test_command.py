@@ -42,6 +42,18 @@ def test_a_dry_run_knows_what_is_there_already(folder):
     assert "points to compute       0" in done.stdout
 
 
+def test_a_dry_run_passes_over_points_that_fail_and_minds_the_folder(tmp_path):
+    text = SMALL.replace("[0.5, 1.0]", "[1e149, 0.5]\nactivation = 'relu'")
+    (tmp_path / "sweep.toml").write_text(text)
+    assert (
+        "points to compute       4"
+        in grokcrit("sweep", "sweep.toml", "--dry-run", cwd=tmp_path).stdout
+    )
+    (tmp_path / "taken").write_text("")
+    done = grokcrit("sweep", "sweep.toml", "--dry-run", "-o", "taken", cwd=tmp_path, code=1)
+    assert "cannot make the folder taken: Not a directory" in sentence(done)
+
+
 def test_points_that_fail_are_told_in_one_sentence_with_exit_code_1(tmp_path):
     text = SMALL.replace("[0.5, 1.0]", "[0.5, 1e149]\nactivation = 'relu'")
     (tmp_path / "sweep.toml").write_text(text)

@@ -91,7 +91,44 @@ def test_the_p_of_a_share_is_that_of_a_one_way_analysis_of_variance():
     for factor in found.factors:
         groups = [response[factor.level_of == k] for k in range(len(factor.levels))]
         expected = stats.f_oneway(*groups).pvalue
-        assert effects.p_of_share(factor, response) == pytest.approx(expected)
+        if factor.name != "rule":  # trainings: here every point is one, but for the rules of one
+            means = [r.reshape(-1, 2).mean(axis=1) for r in groups]
+            expected = stats.f_oneway(*means).pvalue
+        assert effects.p_of_share(found, factor, "post") == pytest.approx(expected)
+
+
+def test_the_share_of_two_options_together_is_named():
+    found = points(
+        made(lambda o: 2.0 if (o["activation"] == "relu") == (o["rule"] == "reset") else 1.0)
+    )
+    (most, *others) = effects.pairs(found.factors, found.exponent["post"])
+    assert most == (pytest.approx(1), "activation with rule")
+    assert [share for share, _ in others] == pytest.approx([0, 0], abs=1e-12)
+
+
+def test_an_option_that_follows_another_is_no_effect_of_its_own():
+    grid = [
+        {"model": m, "lr": lr, "rule": r}
+        for m, lr in (("mlp", 0.01), ("transformer", 0.001))
+        for r in ("diffuse", "reset")
+    ]
+    factors = points(made(lambda o: 1.0, grid)).factors
+    assert [f.name for f in factors] == ["lr, model", "rule"]
+    assert factors[0].levels == ["0.001, transformer", "0.01, mlp"]
+
+
+def test_a_level_alone_with_numbers_has_no_share():
+    found = points(made(lambda o: 1 + o["lr"] if o["activation"] == "relu" else float("nan")))
+    assert np.isnan(shares(found)["activation"])
+    assert shares(found)["lr"] == pytest.approx(1)
+
+
+def test_points_with_many_avalanches_cut_off_are_a_warning():
+    cut = made(lambda o: 1.0, n_truncated=21, n_avalanches=100, grok_epoch_median=30.0)
+    (warned,) = sweep_summary(cut, 0.95).warnings
+    assert warned.id == "truncated"
+    assert "At 12 of 12 points more than 5%" in warned.text
+    assert "at most 21%" in warned.text
 
 
 def test_the_noise_is_the_squared_error_over_the_variance():

@@ -106,6 +106,19 @@ def test_a_larger_sample_begins_with_the_smaller_one(write):
     assert keys[1][:10] == keys[0]
 
 
+def test_what_else_the_file_says_and_in_which_order_changes_no_draw(write):
+    one = write(
+        "[train]\nlr = { from = 0.1, to = 1 }\nalpha = { from = 0.1, to = 0.5 }\n"
+        "[sample]\npoints = 8\n"
+    )
+    other = write(
+        "[sample]\npoints = 8\n[avalanche]\nseed = 0\n[train]\nepochs = 500\n"
+        "alpha = { from = 0.1, to = 0.5 }\nlr = { from = 0.1, to = 1 }\n",
+        "other.toml",
+    )
+    assert [p.key for p in read_plan(one).points] == [p.key for p in read_plan(other).points]
+
+
 def test_another_seed_draws_another_sample(write):
     one, other = (
         {p.key for p in read_plan(write(SAMPLED + f"points = 10\nseed = {k}\n")).points}
@@ -163,7 +176,29 @@ def test_the_key_of_a_point_changes_with_the_code(write, monkeypatch):
         ("[train]\nlr = { from = 0.1, to = 0.5 }\n", "needs step or points"),
         ("[train]\nlr = { from = 0.1, to = 0.5, stepp = 1 }\n", "did you mean 'step'?"),
         ("[train]\nlr = { from = 0, to = 1, points = 3, scale = 'log' }\n", "log from above 0"),
-        ("[train]\nlr = { from = 0.1, to = 1, step = 1e-9 }\n", "at most 100000"),
+        ("[train]\nlr = { from = 0.1, to = 1, step = 1e-9 }\n", "2 to 100000 values"),
+        ("[train]\nlr = { from = 1e-140, to = 1e140, step = 1e-149 }\n", "this one has more"),
+        ("[train]\nlr = { from = 0.1, to = 0.3, step = 5 }\n", "this one has one"),
+        ("[train]\nlr = { from = 1, to = 1" + "0" * 400 + ", points = 3 }\n", "at most 1e+150"),
+        ("[train]\nepochs = { from = 60, to = 70, step = 2.5 }\n", "must be a whole number"),
+        ("[train]\nepochs = { from = 60.7, to = 63.2 }\n", "must be a whole number"),
+        ("[train]\nepochs = { from = 60, to = 61, points = 5 }\n", "must be a whole number"),
+        ("[train]\nlr = 1" + "0" * 5000 + "\n", "is not TOML"),
+        ("[train]\nsnapshot-every = 5\nsnapshot_every = 10\n", "snapshot-every is there twice"),
+        ("[train]\ndegree = 1000\nhidden = [[4, 6, 8]]\n", "[train] degree must lie in 1 to N"),
+        ("[avalanche]\ndegree = [6, 400]\n", "[avalanche] degree must lie in 1 to N - 1 = 80"),
+        ("[train]\nhidden = [[4, 6, 2000000000]]\n", "[train] snapshot_every keeps more than"),
+        ("[train]\ntopology = ['ba', 'lattice']\ndegree = [2, 4]\n", "does not change a lattice"),
+        ("[avalanche]\nsurrogate = [['none'], ['none', 'gaussian']]\n", "takes one list"),
+        ("[sample]\npoints = 1000000000\n", "more than 1000000 points"),
+        (
+            "[train]\n"
+            + "".join(
+                f"{name} = {{ from = 0.1, to = 0.9, points = 1000 }}\n"
+                for name in ("lr", "alpha", "quantile")
+            ),
+            "more than 1000000 points",
+        ),
         ("[train]\nlr = { from = 0.1, to = 1, points = 1 }\n", "at least 2"),
         ("[train]\nactivation = { from = 1, to = 2 }\n", "not a range"),
         ("[train]\ntask = ['xor', 'modadd']\ninit = 'he'\n", "not an option of --task modadd"),

@@ -217,6 +217,23 @@ def test_a_damaged_part_is_named_moved_aside_and_computed_again(copied, spoil):
     assert joint(copied).equals(before)
 
 
+def test_a_folder_in_the_place_of_a_part_is_moved_aside(copied):
+    before, part = joint(copied), parts(copied)[1]
+    part.unlink()
+    part.mkdir()
+    assert [*again(copied).aside] == [part.stem]
+    assert joint(copied).equals(before)
+
+
+def test_files_half_written_by_the_dead_are_removed_after_an_hour(copied):
+    old, new = (copied / f"sweep/parts/.grokcrit-{digit * 16}.tmp" for digit in "01")
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    again(copied)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_parts_damaged_twice_are_both_kept(copied):
     part = parts(copied)[1]
     for _ in range(2):
