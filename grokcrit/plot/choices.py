@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 
 from grokcrit.diagnostics import effects
 from grokcrit.diagnostics.effects import Points
@@ -83,7 +84,7 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.margins(x=0.04)
     ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
     if points.asked.any():
-        style.note(ax, 1, 1, "cross (clearly)", ha="left", va="bottom")
+        style.note(ax, 1.01, -0.02, "cross (clearly)", ha="left", va="top")
     style.legend_above(ax, 2, title="large: mean of the points, small: each point")
     return ax
 
@@ -196,9 +197,13 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.plot(before[cut], after[cut], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5)
     mark_cut(ax, points)
     # Most points lie near the null, a few far from it.
-    for scale, values in ((ax.set_xscale, before), (ax.set_yscale, after)):
+    for scale, axis, values in (
+        (ax.set_xscale, ax.xaxis, before),
+        (ax.set_yscale, ax.yaxis, after),
+    ):
         if np.abs(values[there]).max() > 2 * LINEAR:
             scale("symlog", linthresh=LINEAR, subs=range(2, 10))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.margins(0.1)
     of = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=f"{of} before, minus null", ylabel="after, minus null")
