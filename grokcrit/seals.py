@@ -4,7 +4,7 @@ Parquet's own checksums say that a page is whole, not that it is the page of thi
 file; its footer has none. There a flipped bit can make one column's numbers another's, and a copy
 that was interrupted leaves the pages of two tables in one file: both were seen to be read as wrong
 numbers. So the footer carries a seal: the length of the file, the SHA-256 of the footer, and the
-CRC-32 of every column chunk.
+CRC-32 of every column chunk. A mark between pages and footer says that there is one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from grokcrit.errors import TableError
 KEY = "grokcrit-footer"
 # The first of them in older files, without the sums of the chunks.
 SEAL = re.compile(rb"(seal:(\d{20}):[0-9a-f]{64})((?::[0-9a-f]{8})*)")
-# What is left of a seal whose head is damaged.
-TRACE = re.compile(rb"(?::[0-9a-f]{8}){4}")
+# Stands before the footer of a file that has a seal: a footer that lost it is not one without.
+MARK = b"grokcrit-sealed:"
 BLANK = b"seal:" + b"0" * 20 + b":" + b"0" * 64
 BLANK_SUM = b":" + b"0" * 8
 # Bytes that are read at once.
@@ -47,10 +47,12 @@ def seal(file: BinaryIO, chunks: int) -> None:
         for _, _, place in chunks_of(metadata, group, None)
     )
     footer, start, length = read_footer(file)
-    place = start + footer.index(blank(chunks))
     footer = footer.replace(blank(chunks), BLANK + found)
-    file.seek(place)
-    file.write(head(footer, length) + found)
+    footer = footer.replace(BLANK, head(footer, length + len(MARK)))
+    file.seek(-8, os.SEEK_END)
+    end = file.read(8)
+    file.seek(start)
+    file.write(MARK + footer + end)
 
 
 def check(path: Path) -> list[int] | None:
@@ -64,10 +66,12 @@ def check(path: Path) -> list[int] | None:
         The sum of every column chunk, row group by row group; None where nothing is known.
     """
     with path.open("rb") as file:
-        footer, _, length = read_footer(file)
+        footer, start, length = read_footer(file)
+        file.seek(max(0, start - len(MARK)))
+        marked = file.read(len(MARK)) == MARK
     found = SEAL.search(footer)
     if found is None:
-        if TRACE.search(footer):
+        if marked:
             raise TableError(f"{path} is damaged: its footer is not the one that was written")
         return None
     blanked, written = footer.replace(found[1], BLANK), int(found[2])

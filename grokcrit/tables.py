@@ -496,7 +496,7 @@ def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> 
     )
 
 
-def check_runs(table: pa.Table, schema: Schema) -> None:
+def check_runs(table: pa.Table, schema: Schema, inputs: str | None = None) -> None:
     """Raise TableError where a run has two values of what it has but one of."""
     steady = [name for name in schema.steady if name in table.column_names]
     if not steady:
@@ -510,8 +510,8 @@ def check_runs(table: pa.Table, schema: Schema) -> None:
             held = found.slice(0, 1).to_pylist()[0]
             named = ", ".join(f"{key} {held[key]}" for key in run)
             raise TableError(
-                f"column '{name}' of the {schema.stage} inputs has several values in one run "
-                f"({named}); a run has one"
+                f"column '{name}' of the {inputs or schema.stage} inputs has several values in one "
+                f"run ({named}); a run has one"
             )
 
 

@@ -50,7 +50,7 @@ def grokking_epochs(tables: Tables) -> Claim:
 
 def gini(tables: Tables) -> list[Claim]:
     """Judge the Gini transient of the default runs and, where it was made, of many seeds."""
-    found = [t for _, t in transients([tables["train"]])]
+    found = [t for _, t in transients(tables["train"])]
     measured = {name: np.array([getattr(t, name) for t in found], float) for name in MEASURED}
     rows = transient_claims(measured)
     if "gini-diagnostics" in tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,20 +68,19 @@ def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
     )
 
 
-def transients(blocks: Iterable[pa.Table]) -> Iterator[tuple[Row, Transient]]:
-    """Measure every run of a train table, a block at a time: nothing but the result is kept."""
-    for block in blocks:
-        for run in split(block, ("case", "field", "width", "seed")):
-            grok = run["grok_epoch"][0].as_py()
-            labels = {name: run[name][0].as_py() for name in RUN}
-            yield (
-                labels,
-                transient(
-                    run["epoch"].to_numpy().astype(np.float64),
-                    run["weight_gini"].to_numpy(),
-                    np.nan if grok is None else float(grok),
-                ),
-            )
+def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
+    """Measure every run of a train table sorted by its key."""
+    for run in split(table, ("task", "case", "field", "width", "seed")):
+        grok = run["grok_epoch"][0].as_py()
+        labels = {name: run[name][0].as_py() for name in RUN}
+        yield (
+            labels,
+            transient(
+                run["epoch"].to_numpy().astype(np.float64),
+                run["weight_gini"].to_numpy(),
+                np.nan if grok is None else float(grok),
+            ),
+        )
 
 
 def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[Row]:

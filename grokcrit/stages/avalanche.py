@@ -44,7 +44,7 @@ from grokcrit.options import (
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.schemas import AVALANCHE, TRAIN
 from grokcrit.surrogates import DETERMINISTIC
-from grokcrit.tables import Block, Inputs, TableLike, check_unique, split
+from grokcrit.tables import Block, Inputs, TableLike, check_runs, check_unique, split
 from grokcrit.vocabulary import SURROGATES
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
@@ -194,6 +194,7 @@ def avalanche(
     if first is not None:
         joint = with_grok_epochs(joint, first)
     check_unique(joint, AVALANCHE, "train")
+    check_runs(joint, AVALANCHE, "train")
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
     return ordered.replace_schema_metadata(provenance.encode(record))
 

@@ -290,13 +290,7 @@ def crackling_rows(family: Family, chosen: DiagnoseOptions, _stop: Stop) -> list
     )
 
 
-def gini_rows(trained: Inputs, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:
-    """Measure the Gini transient of every run, a row group at a time."""
-
-    def blocks() -> Any:
-        for block in trained.blocks:
-            if stop.is_set():
-                raise StoppedError
-            yield block.load()
-
-    return gini.findings(list(gini.transients(blocks())), chosen.confidence)
+def gini_rows(trained: Inputs, chosen: DiagnoseOptions, _stop: Stop) -> list[Row]:
+    """Measure the Gini transient of every run, wherever its rows are."""
+    order = [(name, "ascending") for name in ("task", *TRAIN.key)]
+    return gini.findings(list(gini.transients(trained.read().sort_by(order))), chosen.confidence)

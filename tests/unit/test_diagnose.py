@@ -5,12 +5,13 @@ import math
 
 import naive
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import grokcrit
-from grokcrit import tails
+from grokcrit import tables, tails
 from grokcrit.diagnostics import crossings, gini, nulls
 from grokcrit.errors import FitError, OptionError, TableError
 from grokcrit.resampling import Estimate
@@ -507,3 +508,22 @@ def test_an_option_out_of_its_range_is_refused(bad):
     with pytest.raises(OptionError) as caught:
         grokcrit.diagnose(table(regular_rows(1)), **bad)
     assert caught.value.name in bad
+
+
+def test_the_gini_of_a_run_is_measured_wherever_its_rows_are(trained, monkeypatch):
+    """A run that lay in two blocks, or whose rows were shuffled, was measured in pieces."""
+    options = {"only": "gini", "resamples": 20}
+    expected = grokcrit.diagnose(trained, **options)
+    shuffled = trained.take(np.random.default_rng(0).permutation(trained.num_rows))
+    assert grokcrit.diagnose(shuffled, **options).equals(expected)
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 100)
+    assert grokcrit.diagnose(trained, **options).equals(expected)
+
+
+def test_a_run_with_two_grokking_epochs_is_refused_before_its_cascades(trained):
+    epochs = [3, *trained["grok_epoch"].to_pylist()[1:]]
+    place = trained.schema.get_field_index("grok_epoch")
+    table = trained.set_column(place, trained.schema.field(place), pa.array(epochs, pa.int32()))
+    for stage in (grokcrit.avalanche, lambda t: grokcrit.diagnose(t, only="gini")):
+        with pytest.raises(TableError, match="'grok_epoch' of the train inputs has several values"):
+            stage(table)

@@ -127,9 +127,11 @@ def test_a_seal_that_is_damaged_itself_is_seen(tmp_path, two):
         for new in (b"0", b"9", b"x", b"\0", b":"):
             path.write_bytes(changed[:place] + new + changed[place + 1 :])
             refused(path, "footer")
-    path.write_bytes(changed[: at - 20] + bytes(110) + changed[at + 90 :])
-    with pytest.raises(TableError, match="footer is not the one that was written"):
-        Inputs(path, TRAIN)
+    lost = seals.SEAL.sub(lambda found: b"-" * len(found[0]), changed)
+    path.write_bytes(lost)
+    refused(path, "footer")
+    path.write_bytes(lost.replace(seals.MARK, bytes(len(seals.MARK))))
+    assert seals.check(path) is None
 
 
 def test_a_file_that_another_program_wrote_anew_is_read(tmp_path, two):

@@ -381,7 +381,7 @@ def test_topplings_that_do_not_agree_with_their_row_are_named(avalanches, change
 def test_a_run_with_two_sizes_or_grokking_epochs_is_named(every_table, name):
     for stage in ("train", "avalanche"):
         table = edited(every_table[stage], name, 3, 77)
-        refuses(table, TABLES[stage], f"'{name}'", "several values in one run", "seed")
+        refuses(table, TABLES[stage], f"'{name}'", "several values in one", "seed")
 
 
 def test_a_column_that_is_there_twice_is_refused(trained):
