@@ -15,7 +15,7 @@ from grokcrit.schemas import markdown
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 # Pages whose commands take over ten seconds; `make examples` runs them.
-LONG = ("docs/nulls.md", "docs/ingest.md", "docs/sweep.md")
+LONG = ("README.md", "docs/nulls.md", "docs/ingest.md", "docs/sweep.md")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 # Another processor's tanh may differ in the last bit, and a threshold makes more of it.
 SLACK = 0.05

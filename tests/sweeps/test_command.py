@@ -71,19 +71,9 @@ def test_a_file_that_is_wrong_is_exit_code_2_and_makes_no_folder(tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_file_that_is_missing_is_exit_code_1(tmp_path):
-    done = grokcrit("sweep", "none.toml", cwd=tmp_path, code=1)
-    assert "cannot read none.toml: No such file or directory" in sentence(done)
-
-
 def test_the_figure_of_a_sweep_is_drawn_from_its_folder(folder):
     grokcrit("plot", "sweep", "sweep", "-o", "sweep.pdf", cwd=folder)
     assert (folder / "sweep.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_an_observable_that_the_sweep_does_not_have_is_named(folder):
-    done = grokcrit("plot", "sweep", "sweep", "--observable", "area", cwd=folder, code=1)
-    assert "no point of the sweep has the mean area; it holds excess, size" in sentence(done)
 
 
 def test_the_report_of_a_sweep_says_where_the_crossing_is(folder):
