@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from scipy import stats
 
@@ -105,6 +106,8 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Exponents without each size, seed and tenth of the training, beside those of everything."""
     table = sources.fits("bootstrap", request, surrogate="none")
     left_out = rows(table, kind="leave-one-out")
+    known = pc.is_in(left_out["part"], value_set=pa.array(list(PARTS), pa.string()))
+    left_out = left_out.filter(pc.and_(known, left_out["index"].is_valid()))
     phases = {window: rows(left_out, window=window) for window in style.PHASES}
     if not any(len(finite(phase)) for phase in phases.values()):
         raise EmptyPanelError("no fit is left when a size or a seed is left out")

@@ -141,7 +141,7 @@ def placebo_section(rows: list[Row], shown: list[str]) -> Summary:
         labels = dict(zip((*shown, "observable"), key, strict=True))
         place = index(mine, "quantity", "window", "time")
         names = [("own grokking epoch", "exponent", None)]
-        times = sorted({r["time"] for r in of(mine, "placebo-split")})
+        times = sorted({r["time"] for r in of(mine, "placebo-split")} - {None})
         names += [(f"all at epoch {t}", "placebo-split", t) for t in times]
         for name, quantity, time in names:
             before, after, change = (
@@ -231,6 +231,7 @@ def crossing_section(rows: list[Row], shown: list[str]) -> Summary:
                     "all crossings": ", ".join(
                         f"{'up' if r['method'] == 'upward' else 'down'} {r['value']:.0f}"
                         for r in every
+                        if r["value"] is not None
                     )
                     or None,
                     "lead": lead[0]["value"] if lead else None,
