@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class GrokcritError(Exception):
     """The data or the run is at fault. The command line exits with ``exit_code``."""
@@ -47,3 +49,8 @@ class PlanError(GrokcritError):
     """A sweep file is at fault: it is as much the command line as the options are."""
 
     exit_code = 2
+
+
+def reason(error: OSError) -> str:
+    """Return what the system says of an error; where it says nothing, the error itself."""
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from grokcrit.errors import TableError
+from grokcrit.errors import TableError, reason
 
 # A short name of its own: the longest name allowed for an output leaves no room for more.
 TEMPORARY = re.compile(r"\.grokcrit-[0-9a-f]{16}\.tmp")
+# Seconds after which such a file is one of a process that died.
+STALE = 3600
 # Mode under the umask: mkstemp's 0600 would lock colleagues out.
 MODE = 0o666
 
@@ -39,7 +42,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
         The folder is missing or cannot be written, the disk is full, or ``path`` is not a file.
     """
     final = Path(os.path.realpath(path))
-    temporary = f".grokcrit-{secrets.token_hex(8)}.tmp"
+    temporary = temporary_name()
     try:
         if final.exists() and not final.is_file():
             raise TableError(f"cannot write {path}: it is there and is not a regular file")
@@ -56,8 +59,20 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
             if durable:
                 os.fsync(folder)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
-        raise TableError(f"cannot write {path}: {reason}") from None
+        raise TableError(f"cannot write {path}: {reason(error)}") from None
+
+
+def temporary_name() -> str:
+    """Return a new name for a file that is not there for long."""
+    return f".grokcrit-{secrets.token_hex(8)}.tmp"
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove files half-written by processes that died, where they could not be without a name."""
+    for path in folder.iterdir():
+        with suppress(OSError):  # another process may remove it first
+            if TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 @contextmanager

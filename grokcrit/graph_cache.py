@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import threading
-import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.errors import TableError
-from grokcrit.files import TEMPORARY, replacing
+from grokcrit.files import remove_stale, replacing
 
 Rows: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 T = TypeVar("T")
@@ -35,8 +34,6 @@ WHOLE = re.compile(r"[a-z-]+(-\d+){3}(-igraph[\w.]+)?\.graph")
 DISK_LIMIT = 8 * 2**30
 # Bytes of graphs that a process keeps besides the one used last.
 MEMORY_LIMIT = 2**30
-# Seconds after which a file half-written by a process that died is removed.
-STALE = 3600
 
 
 class Recent(Generic[T]):
@@ -138,13 +135,12 @@ def checksum(name: str, head: bytes, rows: Rows) -> bytes:
 
 def tidy(kept: Path) -> None:
     """Remove what was used longest ago until the folder is within its limit, and stale files."""
+    remove_stale(kept)
     files = []
     for path in kept.iterdir():
         with suppress(OSError):  # another process may remove it first
-            found = path.stat()
-            if TEMPORARY.fullmatch(path.name) and time.time() - found.st_mtime > STALE:
-                path.unlink()
-            elif WHOLE.fullmatch(path.name):
+            if WHOLE.fullmatch(path.name):
+                found = path.stat()
                 files.append((found.st_mtime_ns, found.st_size, path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):

@@ -23,9 +23,14 @@ INT32_MAX = 2**31 - 1
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Raise OptionError unless ``value`` is known; list the known ones, suggest the nearest."""
     if value not in known:
-        near = difflib.get_close_matches(str(value), known, 1, 0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionError(name, f"must be one of {', '.join(known)}, got {value!r}{hint}")
+        names = ", ".join(known)
+        raise OptionError(name, f"must be one of {names}, got {value!r}{suggestion(value, known)}")
+
+
+def suggestion(value: object, known: Sequence[str]) -> str:
+    """Suggest the nearest of the known names, where one is near: the end of a sentence."""
+    near = difflib.get_close_matches(str(value), known, 1, 0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_integer(name: str, value: int, low: int, high: int = INT32_MAX) -> None:

@@ -90,7 +90,7 @@ def record(
 
 
 def without_command_line(made: Record) -> Record:
-    """Return a record that does not say which command made it, nor what it was made from."""
+    """Return a record that does not say which command made it, nor which made its inputs."""
     inputs = [without_command_line(each) for each in made["inputs"]]
     return {**made, "command_line": None, "inputs": inputs}
 

@@ -76,11 +76,14 @@ class Rise:
         Whether D(t) was ever below the null by more than its own interval.
     ends_above : bool
         Whether it ends above the null by more than its own interval.
+    judged : bool
+        Whether there is an interval to say so.
     """
 
     time: float
     started_below: bool
     ends_above: bool
+    judged: bool
 
     @property
     def clear(self) -> bool:
@@ -91,12 +94,13 @@ class Rise:
 def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals) -> Rise:
     """Follow a curve and its interval against its null, all of shape (T,)."""
     if not len(times):
-        return Rise(np.nan, False, False)
+        return Rise(np.nan, False, False, False)
     known = np.flatnonzero(~np.isnan(low))
     return Rise(
         float(lasting_rise(times, value - null)),
         bool((high[known] < null[known]).any()),
         bool(len(known) and low[known[-1]] > null[known[-1]]),
+        bool(len(known)),
     )
 
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special
 
+from grokcrit.diagnostics.nulls import WINDOWS
 from grokcrit.scaling import Ints, Reals
 from grokcrit.schemas import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
-from grokcrit.vocabulary import DIFFERENCE, PHASES
+from grokcrit.vocabulary import PHASES
 
 OPTIONS = ("task", *(c.name for c in SWEPT_TRAINING + SWEPT_AVALANCHE))
-WINDOWS = (*PHASES, DIFFERENCE)
 # Numbers of an axis that takes more values than this are put into quarters of the points.
 MOST_LEVELS = 8
 # Share of avalanches cut off above which D of a point is not to be believed as it stands.
@@ -85,6 +85,16 @@ class Points:
     cut: Reals
     training: Ints
     failed: int
+
+    @property
+    def much_cut(self) -> npt.NDArray[np.bool_]:
+        """Points of which so many avalanches were cut off that D is not what it would be."""
+        return self.cut > MUCH_CUT
+
+    @property
+    def fitted(self) -> npt.NDArray[np.bool_]:
+        """Points that have D both before and after grokking."""
+        return ~np.isnan(self.exponent["pre"]) & ~np.isnan(self.exponent["post"])
 
 
 def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
@@ -220,12 +230,16 @@ def share(factor: Factor, response: Reals) -> float:
     eta^2 = sum_l n_l (mean_l - mean)^2 / sum_i (y_i - mean)^2, over the points with a number; the
     main effect of a balanced design. NaN where nothing varies, or one level alone has numbers.
     """
+    return eta_squared(factor.level_of, response)
+
+
+def eta_squared(level_of: Ints, response: Reals) -> float:
+    """Share of the variance that lies between some levels; see :func:`share`."""
     there = ~np.isnan(response)
-    y, level = response[there], factor.level_of[there]
+    y, level = response[there], level_of[there]
     if len(np.unique(level)) < 2:
         return math.nan
-    count = np.bincount(level, minlength=len(factor.levels))
-    sums = np.bincount(level, y - y.mean(), minlength=len(factor.levels))
+    count, sums = np.bincount(level), np.bincount(level, y - y.mean())
     between = (sums**2 / np.maximum(count, 1)).sum()
     total = ((y - y.mean()) ** 2).sum()
     return float(between / total) if total > 0 else math.nan
@@ -270,10 +284,26 @@ def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]
     found = []
     for one, other in itertools.combinations(factors, 2):
         cells = one.level_of * len(other.levels) + other.level_of
-        both = Factor("", [""] * (len(one.levels) * len(other.levels)), cells)
         alone = share(one, response) + share(other, response)
-        found.append((share(both, response) - alone, f"{one.name} with {other.name}"))
+        found.append((eta_squared(cells, response) - alone, f"{one.name} with {other.name}"))
     return sorted(found, reverse=True)
+
+
+def best_pairs(points: Points, windows: Sequence[str], count: int) -> dict[str, dict[str, float]]:
+    """Pick the pairs of options with the largest share together in any of some windows.
+
+    Returns
+    -------
+    dict
+        Of each pair by its name its share in each window; a window that is not balanced is left
+        out.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for window in windows:
+        for share_of, name in pairs(points.factors, points.exponent[window]):
+            found.setdefault(name, {})[window] = share_of
+    best = sorted(found, key=lambda name: -max(found[name].values()))
+    return {name: found[name] for name in best[:count]}
 
 
 def together(factors: Sequence[Factor], response: Reals) -> float:
@@ -313,15 +343,9 @@ def crossed(points: Points, chosen: npt.NDArray[np.bool_]) -> tuple[int, int, in
     return int((there & points.clear).sum()), int(there.sum()), int(asked.sum())
 
 
-def fitted(points: Points, chosen: npt.NDArray[np.bool_]) -> int:
-    """Count the points that have D both before and after grokking."""
-    both = ~np.isnan(points.exponent["pre"]) & ~np.isnan(points.exponent["post"])
-    return int((chosen & both).sum())
-
-
 def told_cut(points: Points) -> str:
     """Say at how many points many avalanches were cut off."""
-    much = points.cut > MUCH_CUT
+    much = points.much_cut
     return (
         f"At {much.sum()} of {len(much)} points more than {MUCH_CUT:.0%} of the avalanches were "
         f"cut off at max_steps, at most {points.cut.max():.0%}: their sizes are too small there, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,6 +28,13 @@ BARS = {
 LINEAR = 0.1
 # Pairs of options shown, those with the largest share together.
 PAIRS = 2
+CUT: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "x",
+    "color": style.INK,
+    "markersize": 2.5,
+    "markeredgewidth": 0.5,
+}
 HATCHES = {"pre": None, "post": "////", DIFFERENCE: "...."}
 
 
@@ -91,9 +100,8 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 def mark_cut(ax: Axes, points: Points) -> None:
     """Name the mark of points with many avalanches cut off, where there are some."""
-    if (points.cut > effects.MUCH_CUT).any():
-        label = f"over {effects.MUCH_CUT:.0%} cut off"
-        ax.plot([], [], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5, label=label)
+    if points.much_cut.any():
+        ax.plot([], [], label=f"over {effects.MUCH_CUT:.0%} cut off", **CUT)
 
 
 def draw_level(
@@ -105,8 +113,8 @@ def draw_level(
     small = {"markersize": 1.8, "alpha": 0.5, "markeredgewidth": 0}
     beside = y + np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.full(1, y)
     ax.plot(values, beside, **looks | small)
-    cut = points.cut[chosen] > effects.MUCH_CUT
-    ax.plot(values[cut], beside[cut], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5)
+    cut = points.much_cut[chosen]
+    ax.plot(values[cut], beside[cut], **CUT)
     mean = effects.middle(values)
     if mean is not None:
         ax.plot([mean], [y], **looks | {"markersize": 4.5, "markeredgecolor": "white"})
@@ -119,12 +127,10 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
         raise EmptyPanelError("no option of this sweep takes more than one value")
     confidence = sources.level("sweep")
     names = [factor.name for factor in points.factors]
-    couples = {w: effects.pairs(points.factors, points.exponent[w]) for w in BARS}
-    best = sorted({share: couple for found in couples.values() for share, couple in found}.items())
-    shown = list(dict.fromkeys(couple for _, couple in reversed(best)))[:PAIRS]
+    shown = effects.best_pairs(points, list(BARS), PAIRS)
     rows = {
         window: [effects.share(f, points.exponent[window]) for f in points.factors]
-        + [{c: s for s, c in couples[window]}.get(couple, np.nan) for couple in shown]
+        + [shares.get(window, np.nan) for shares in shown.values()]
         + [effects.together(points.factors, points.exponent[window])]
         + [effects.noise(points, window, confidence)]
         for window in BARS
@@ -143,18 +149,10 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
             label=label,
         )
         for y, value in zip(place + shift, rows[window], strict=True):
-            # Beyond the end: the noise of the runs alone would give more than there is.
-            words = "not defined" if np.isnan(value) and shift == 0 else f"{value:.0%}"
-            if value > 1 or words == "not defined":
-                ax.annotate(
-                    words,
-                    (min(value, 1.0) if value > 1 else 0.0, y),
-                    (3, 0),
-                    textcoords="offset points",
-                    annotation_clip=False,
-                    fontsize=6,
-                    va="center",
-                )
+            if value > 1:  # beyond the end: the runs alone would give more than there is
+                tell(ax, 1.0, y, f"{value:.0%}")
+            elif np.isnan(value) and shift == 0:
+                tell(ax, 0.0, y, "not defined")
     chance = [effects.by_chance(f, points.exponent["post"]) for f in points.factors]
     ax.plot(chance, place[: len(names)], "|", color=style.INK, markersize=12, label="by chance")
     ax.axhline(len(shown) + 1.5, color=style.INK, linewidth=0.4)
@@ -164,6 +162,19 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.set(xlabel="share of the variance between points", xlim=(0, min(1.0, ax.get_xlim()[1])))
     style.legend_above(ax, 2)
     return ax
+
+
+def tell(ax: Axes, x: float, y: float, words: str) -> None:
+    """Write words beside the end of a bar."""
+    ax.annotate(
+        words,
+        (x, y),
+        (3, 0),
+        textcoords="offset points",
+        annotation_clip=False,
+        fontsize=6,
+        va="center",
+    )
 
 
 def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -193,8 +204,8 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
             markerfacecolor=colour if full else "none",
             label=f"{label} ({kept.sum()})",
         )
-    cut = there & (points.cut > effects.MUCH_CUT)
-    ax.plot(before[cut], after[cut], "x", color=style.INK, markersize=2.5, markeredgewidth=0.5)
+    cut = there & points.much_cut
+    ax.plot(before[cut], after[cut], **CUT)
     mark_cut(ax, points)
     # Most points lie near the null, a few far from it.
     for scale, axis, values in (

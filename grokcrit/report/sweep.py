@@ -40,7 +40,7 @@ def crossing(points: Points) -> Answer:
             f"At {never[2]} points no run groks; D(t) crosses at {never[1]} of them, clearly at "
             f"{never[0]}: a crossing there has nothing to do with grokking."
         )
-    if (points.cut > effects.MUCH_CUT).any():
+    if points.much_cut.any():
         because.append(effects.told_cut(points))
     for factor in points.factors if there else ():
         told = []

@@ -16,7 +16,14 @@ from grokcrit.errors import OptionError, RunError
 from grokcrit.graphs import Graph, check_graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
-from grokcrit.options import INT32_MAX, ModaddOptions, TrainOptions, init_scale, run_options
+from grokcrit.options import (
+    INT32_MAX,
+    CascadeOptions,
+    ModaddOptions,
+    TrainOptions,
+    init_scale,
+    run_options,
+)
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.processes import in_processes
 from grokcrit.rng import stream
@@ -161,8 +168,13 @@ def check_sizes(options: TrainOptions | ModaddOptions) -> None:
         raise OptionError(
             "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"
         )
+    check_graphs(options, options)
+
+
+def check_graphs(options: TrainOptions | ModaddOptions, cascade: CascadeOptions) -> None:
+    """Raise OptionError where the sizes of a training cannot have the graph of a cascade."""
     for width in options.hidden:
-        check_graph(options.topology, n_params(width, options), options.degree)
+        check_graph(cascade.topology, n_params(width, options), cascade.degree)
 
 
 def n_params(width: int, options: TrainOptions | ModaddOptions) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from grokcrit.summaries.summary import Notice, Row, Summary
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
     from grokcrit.diagnostics.effects import Points
 
+# Pairs of options that are shown.
+PAIRS = 3
 SHOWN = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 
 
@@ -43,7 +44,7 @@ def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
     from grokcrit.diagnostics import effects
 
     row: Row = {"option": option, "value": value, "points": int(chosen.sum())}
-    row["with a fit"] = effects.fitted(points, chosen)
+    row["with a fit"] = int((chosen & points.fitted).sum())
     for window, name in SHOWN.items():
         row[name] = effects.middle(points.exponent[window][chosen])
     row["null after"] = effects.middle(points.null["post"][chosen])
@@ -56,47 +57,32 @@ def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
 def variance(points: Points, confidence: float | None) -> Summary:
     """Share of the variance of D between points that each option has alone."""
     from grokcrit.diagnostics import effects
+    from grokcrit.diagnostics.findings import missing
 
     rows: list[Row] = []
     for factor in points.factors:
         row: Row = {"option": factor.name}
         for window, name in SHOWN.items():
-            row[name] = number(effects.share(factor, points.exponent[window]))
-        row["by chance"] = number(effects.by_chance(factor, points.exponent["post"]))
+            row[name] = missing(effects.share(factor, points.exponent[window]))
+        row["by chance"] = missing(effects.by_chance(factor, points.exponent["post"]))
         rows.append(row)
-    couples: dict[str, Row] = {}
-    for window, name in SHOWN.items():
-        for share, couple in effects.pairs(points.factors, points.exponent[window]):
-            blank = {"option": couple, **dict.fromkeys(SHOWN.values())}
-            couples.setdefault(couple, blank)[name] = share
-    most = sorted(couples.values(), key=lambda row: -max(row[n] or 0.0 for n in SHOWN.values()))[:3]
+    for pair, shares in effects.best_pairs(points, list(SHOWN), PAIRS).items():
+        rows.append({"option": pair, **{name: shares.get(w) for w, name in SHOWN.items()}})
     both: Row = {"option": "only together, all"}
     runs: Row = {"option": "noise of the runs"}
     for window, name in SHOWN.items():
-        both[name] = number(effects.together(points.factors, points.exponent[window]))
-        runs[name] = number(effects.noise(points, window, confidence))
+        both[name] = missing(effects.together(points.factors, points.exponent[window]))
+        runs[name] = missing(effects.noise(points, window, confidence))
+    rows += [both, runs]
     formats = dict.fromkeys((*SHOWN.values(), "by chance"), ".0%")
     title = "share of the variance between points: of each option alone, and only together"
     return Summary(
-        title,
-        [
-            *rows,
-            *(row | {"by chance": None} for row in most),
-            both | {"by chance": None},
-            runs | {"by chance": None},
-        ],
-        formats=formats,
+        title, [{**row, "by chance": row.get("by chance")} for row in rows], formats=formats
     )
-
-
-def number(value: float) -> float | None:
-    """Return a number, or None for one that does not exist."""
-    return None if math.isnan(value) else value
 
 
 def warnings(points: Points, table: pa.Table) -> list[Notice]:
     """Say which points failed, and which could not be fitted."""
-    import numpy as np
     import pyarrow.compute as pc
 
     from grokcrit.diagnostics import effects
@@ -106,14 +92,14 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
         first = table.filter(pc.is_valid(table["error"])).slice(0, 1)["error"][0].as_py()
         text = f"{points.failed} points failed, the first: {first}"
         found.append(Notice("failed-points", text))
-    thin = int((np.isnan(points.exponent["pre"]) | np.isnan(points.exponent["post"])).sum())
+    thin = int((~points.fitted).sum())
     if thin:
         text = (
             f"{thin} of {len(points.keys)} points have no fit before or after grokking: too few of "
             "their runs grok, or all at once"
         )
         found.append(Notice("thin-window", text))
-    if len(points.cut) and (points.cut > effects.MUCH_CUT).any():
+    if points.much_cut.any():
         found.append(Notice("truncated", effects.told_cut(points).rstrip(".")))
     _, there, asked = effects.crossed(points, ~points.grokked)
     if there:

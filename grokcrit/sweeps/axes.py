@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from grokcrit.errors import PlanError
-from grokcrit.options import CascadeOptions, ModaddOptions, TrainOptions
+from grokcrit.options import CascadeOptions, ModaddOptions, TrainOptions, suggestion
 from grokcrit.stages.avalanche import AvalancheOptions
 from grokcrit.tables import LARGEST
 
@@ -169,7 +168,6 @@ def fields_of(table: str) -> dict[str, Kinds]:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Suggest the nearest of the known names, and list them all."""
-    names: Sequence[str] = list(known)
-    found = difflib.get_close_matches(name, names, 1, 0.5)
-    return f"; did you mean {found[0]!r}?" if found else f" (known: {', '.join(names)})"
+    """Suggest the nearest of the known names, or list them all where none is near."""
+    names = list(known)
+    return suggestion(name, names) or f" (known: {', '.join(names)})"

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from grokcrit.errors import GrokcritError, OptionError, RunError, TableError
-from grokcrit.sweeps.store import Store
-from grokcrit.sweeps.task import Outcome, Task, compute, note
+from grokcrit.errors import GrokcritError, OptionError, TableError, reason
+from grokcrit.files import temporary_name
+from grokcrit.sweeps.task import Outcome, Task, compute, lost
 
 LOCAL_CLUSTER = "local-cluster"
 # Tasks known to the scheduler for each thread of a worker: a million at once would fill it.
@@ -145,8 +144,7 @@ def on_dask(
             try:
                 yield future.result()
             except dask.KilledWorker:
-                store = Store(Path(task.folder))
-                yield [note(store, point, RunError(LOST)) for point in task.points]
+                yield lost(task, LOST)
             except dask.CancelledError:
                 raise GrokcritError(
                     f"the scheduler {scheduler!r} was lost; what is done is kept, and the same "
@@ -173,11 +171,11 @@ def await_workers(client: Any, scheduler: str) -> None:
 @contextmanager
 def token_in(folder: Path) -> Iterator[str]:
     """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
-    path = folder / "parts" / f".grokcrit-{uuid4().hex[:16]}.tmp"
+    path = folder / "parts" / temporary_name()
     try:
         path.touch()
     except OSError as error:
-        raise TableError(f"cannot write into {folder}: {error.strerror}") from None
+        raise TableError(f"cannot write into {folder}: {reason(error)}") from None
     try:
         yield path.name
     finally:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from grokcrit import tables
 from grokcrit.errors import GrokcritError, RunError
-from grokcrit.stages.train import n_params, train
+from grokcrit.stages.train import n_params
 from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import measured
+from grokcrit.sweeps.task import trained_for
 
 # Parameters times epochs of a piece: a tenth of a second of XOR.
 PIECE = 2_000_000
@@ -46,8 +47,7 @@ def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
     with the seeds along the line through the two measurements. Compilation is left out, and so is
     what a graph costs that is not on disk yet. A point that fails is passed over.
     """
-    groups = [[p for p in points if p.key in wanted] for points in plan.trainings]
-    groups = [points for points in groups if points]
+    groups = plan.by_training(wanted)
     if not groups:
         return Forecast(0, 0, 0, 0.0, 0)
     first = next((p for p in (g[0] for g in groups) if runs(p, cache)), None)
@@ -92,9 +92,8 @@ def clock(point: Point, seeds: int, cache: bool) -> Clocked:
     """Compute a piece of a point and take the time."""
     training = piece(point.training, seeds)
     small = dataclasses.replace(point, training=training)
-    options = {f.name: getattr(training, f.name) for f in dataclasses.fields(training)}
     started = time.perf_counter()
-    trained = train(threads=1, cache=cache, **options)
+    trained = trained_for(training, cache)
     between = time.perf_counter()
     table = measured(small, trained, cache=cache)
     ended = time.perf_counter()

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
-from grokcrit.errors import RunError
 from grokcrit.processes import Pool
-from grokcrit.sweeps.store import Store
-from grokcrit.sweeps.task import Outcome, Task, compute, note
+from grokcrit.sweeps.task import Outcome, Task, compute, lost
 
 # Tasks under way for each worker: when one ends, the next is there.
 AHEAD = 2
@@ -33,8 +30,7 @@ def locally(tasks: Sequence[Task], workers: int) -> Iterator[list[Outcome]]:
     while waiting:
         for suspect in (yield from pooled(waiting, workers, workers * AHEAD)):
             for task in (yield from pooled([suspect], 1, 1)):
-                store = Store(Path(task.folder))
-                yield [note(store, point, RunError(KILLED)) for point in task.points]
+                yield lost(task, KILLED)
 
 
 def pooled(

@@ -9,15 +9,14 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from grokcrit import provenance
-from grokcrit.errors import OptionError, PlanError, TableError
-from grokcrit.graphs import check_graph
+from grokcrit.errors import OptionError, PlanError, TableError, reason
 from grokcrit.options import (
     CascadeOptions,
     EstimateOptions,
@@ -27,7 +26,7 @@ from grokcrit.options import (
 )
 from grokcrit.rng import stream
 from grokcrit.stages.avalanche import AvalancheOptions
-from grokcrit.stages.train import check_sizes, n_params
+from grokcrit.stages.train import check_graphs, check_sizes
 from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, kinds_of, near, typed
 from grokcrit.vocabulary import MINIMUM_SIZES
 
@@ -60,17 +59,21 @@ class Point:
     estimates: SweepEstimates
 
     @cached_property
+    def cascade(self) -> CascadeOptions:
+        """The cascade as it is measured: what is not given is as in training."""
+        return self.probed.probes(self.training.case_options)[0].cascade
+
+    @cached_property
     def configuration(self) -> dict[str, Any]:
-        """Every option with its default resolved; of the cascade, what is not given is as trained.
+        """Every option with its default resolved.
 
         The widths of a run change no other run, but they change the fit.
         """
         sizes = {"hidden": self.training.hidden, "seeds": self.training.seeds}
         own = ("surrogate", "replicates", "grok_accuracy", "seed")
-        cascade = self.probed.probes(self.training.case_options)[0].cascade
         return {
             "train": self.training.case_options | sizes,
-            "avalanche": dataclasses.asdict(cascade)
+            "avalanche": dataclasses.asdict(self.cascade)
             | {name: getattr(self.probed, name) for name in own},
             "fss": dataclasses.asdict(self.estimates),
         }
@@ -97,12 +100,12 @@ class Plan:
     points: list[Point]
     configuration: dict[str, Any]
 
-    @property
-    def trainings(self) -> list[list[Point]]:
-        """The points of each training."""
+    def by_training(self, wanted: Container[str]) -> list[list[Point]]:
+        """Return the points with the wanted keys, those of a training together."""
         found: dict[Training, list[Point]] = {}
         for point in self.points:
-            found.setdefault(point.training, []).append(point)
+            if point.key in wanted:
+                found.setdefault(point.training, []).append(point)
         return list(found.values())
 
 
@@ -128,8 +131,7 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
         document = tomllib.loads(Path(path).read_bytes().decode())
         return Reader(document, seed).plan()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise TableError(f"cannot read {path}: {reason}") from None
+        raise TableError(f"cannot read {path}: {reason(error)}") from None
     except ValueError as error:  # of TOML, of UTF-8, of a number of thousands of digits
         raise PlanError(f"{path} is not TOML: {error}") from None
     except RecursionError:
@@ -162,8 +164,8 @@ class Reader:
         for name in (*SWEPT, "fss"):
             self.tables[name].setdefault("seed", seed)
         self.sampled = "sample" in document
-        # Each training and each cascade is checked once.
-        self.made: dict[str, Any] = {}
+        # Each training, each cascade and each graph is checked once.
+        self.made: dict[tuple[str, Hashable], Any] = {}
 
     def plan(self) -> Plan:
         """Make the points.
@@ -226,28 +228,29 @@ class Reader:
                 raise PlanError(f"[fss] {name} is no option of a sweep{near(name, known)}")
             single = tuple in known[name] and isinstance(value, str)
             given[name] = typed(f"[fss] {name}", [value] if single else value, known[name])
-        return checked("fss", lambda: SweepEstimates(**given))
+        return self.once("fss", repr(given), lambda: SweepEstimates(**given))
 
     def point(self, values: Values, estimates: SweepEstimates) -> Point:
         """Make the options of a point."""
         parts: dict[str, dict[str, Any]] = {table: {} for table in SWEPT}
         for (table, key), value in values.items():
             parts[table][key] = value
-        training = self.once("train", training_of, parts["train"])
-        probed = self.once("avalanche", probed_of, parts["avalanche"])
+        trained, measured = parts["train"], parts["avalanche"]
+        training = self.once("train", repr(trained), lambda: training_of(**trained))
+        probed = self.once("avalanche", repr(measured), lambda: probed_of(**measured))
         point = Point(training, probed, estimates)
-        cascade = probed.probes(training.case_options)[0].cascade
-        graphs = f"graphs {training.hidden} {training.case_options} {cascade}"
-        if graphs not in self.made:
-            self.made[graphs] = checked("avalanche", lambda: check_graphs(training, cascade))
+        graphs = training, point.cascade.topology, point.cascade.degree
+        self.once("avalanche", graphs, lambda: check_graphs(training, point.cascade))
         return point
 
-    def once(self, table: str, make: Callable[..., T], given: dict[str, Any]) -> T:
-        """Make options where they are not made already."""
-        name = f"{table} {given}"
-        if name not in self.made:
-            self.made[name] = checked(table, lambda: make(**given))
-        made: T = self.made[name]
+    def once(self, table: str, key: Hashable, make: Callable[[], T]) -> T:
+        """Make options where they are not made already; say in which table they are wrong."""
+        if (table, key) not in self.made:
+            try:
+                self.made[table, key] = make()
+            except OptionError as error:
+                raise PlanError(f"[{table}] {error.name} {error.problem}") from None
+        made: T = self.made[table, key]
         return made
 
 
@@ -307,23 +310,9 @@ def training_of(**given: Any) -> Training:
     return made
 
 
-def check_graphs(training: Training, cascade: CascadeOptions) -> None:
-    """Raise OptionError where the sizes of a training cannot have the graph of the cascades."""
-    for width in training.hidden:
-        check_graph(cascade.topology, n_params(width, training), cascade.degree)
-
-
 def probed_of(**given: Any) -> AvalancheOptions:
     """Make the options of the cascades; raise PlanError where the data are not among them."""
     made = AvalancheOptions(**{"surrogate": ("none", "gaussian")} | given)
     if "none" not in made.surrogate:
         raise PlanError("[avalanche] surrogate must include 'none', the data")
     return made
-
-
-def checked(table: str, make: Callable[[], T]) -> T:
-    """Make options; say of those that are wrong in which table they are."""
-    try:
-        return make()
-    except OptionError as error:
-        raise PlanError(f"[{table}] {error.name} {error.problem}") from None

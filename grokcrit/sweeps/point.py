@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics.crossings import Rise, rise_above
+from grokcrit.diagnostics.crossings import rise_above
 from grokcrit.diagnostics.family import Family, course, families, phases
 from grokcrit.diagnostics.findings import Row, missing
+from grokcrit.diagnostics.nulls import WINDOWS
 from grokcrit.options import CascadeOptions
 from grokcrit.resampling import Estimate
 from grokcrit.scaling import Ensemble, Ints
@@ -22,7 +23,6 @@ from grokcrit.sweeps.plan import Point, SweepEstimates
 from grokcrit.tables import Inputs
 from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
 
-WINDOWS = (*PHASES, DIFFERENCE)
 SHARED = tuple(f.name for f in dataclasses.fields(CascadeOptions))
 
 
@@ -136,10 +136,9 @@ def ends(
 def crossing(family: Family, observable: str, draws: list[Ints], confidence: float) -> Row:
     """Say when D(t) rises for good above the Gaussian null, and whether it does so clearly."""
     what = (observable, "mean", "epoch", draws)
-    own = course([family.data], *what)
-    rise: Rise = rise_above(own, course(family.nulls["gaussian"], *what), confidence)
-    known = not np.isnan(own.estimate.interval(confidence)[0]).all()
-    return {"crossing": rise.time, "crossing_clear": rise.clear if known else None}
+    courses = course([family.data], *what), course(family.nulls["gaussian"], *what)
+    rise = rise_above(*courses, confidence)
+    return {"crossing": rise.time, "crossing_clear": rise.clear if rise.judged else None}
 
 
 def facts_of(data: Ensemble) -> Row:

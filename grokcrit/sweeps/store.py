@@ -12,7 +12,6 @@ the only record that its point is done: there is nothing else that could disagre
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from grokcrit import provenance, tables
-from grokcrit.errors import TableError
-from grokcrit.files import TEMPORARY
-from grokcrit.graph_cache import STALE
+from grokcrit.errors import TableError, reason
+from grokcrit.files import remove_stale
 from grokcrit.schemas import SWEEP
 from grokcrit.sweeps.plan import Plan
 
@@ -68,10 +66,10 @@ class Store:
             try:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                reason = os.strerror(error.errno) if error.errno else str(error)
-                raise TableError(f"cannot make the folder {self.folder}: {reason}") from None
+                raise TableError(f"cannot make the folder {self.folder}: {reason(error)}") from None
 
-        tidy(self.folder / "parts")
+        with suppress(OSError):
+            remove_stale(self.folder / "parts")
 
     def done(self, key: str) -> bool:
         """Whether the part of a point is there and is what was written.
@@ -99,8 +97,7 @@ class Store:
             if self.part(key).exists():
                 os.replace(self.part(key), place)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise TableError(f"cannot move {self.part(key)} aside: {reason}") from None
+            raise TableError(f"cannot move {self.part(key)} aside: {reason(error)}") from None
         return place
 
     def keep(self, key: str, table: pa.Table) -> None:
@@ -122,9 +119,10 @@ class Store:
             A part is missing or damaged.
         """
         record = provenance.record(
-            SWEEP.name, plan.configuration | {"code": provenance.code_version()}, root_seed=0
+            SWEEP.name,
+            plan.configuration | {"code": provenance.code_version()},
+            root_seed=plan.points[0].training.seed,
         )
-        record["root_seed"] = plan.points[0].training.seed
         chosen = [
             self.failure(point.key) if point.key in failed else self.part(point.key)
             for point in plan.points
@@ -152,22 +150,13 @@ def check_part(path: Path, key: str) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise TableError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from None
+        raise TableError(f"cannot read {path}: {reason(error)}") from None
     try:
         record = tables.verified(path) or {}
     except TableError as error:
         raise DamagedError(str(error)) from None
     if record.get("configuration", {}).get("point") != key:
         raise DamagedError(f"{path} holds another point than its name says")
-
-
-def tidy(folder: Path) -> None:
-    """Remove files half-written by processes that died, where they could not be without a name."""
-    with suppress(OSError):
-        for path in folder.iterdir():
-            age = time.time() - path.stat().st_mtime
-            if TEMPORARY.fullmatch(path.name) and age > STALE:
-                path.unlink(missing_ok=True)
 
 
 def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:

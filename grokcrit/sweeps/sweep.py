@@ -23,14 +23,14 @@ class State:
     done, missing
         Keys of points.
     damaged
-        Of the missing ones: those whose part is not what was written, and what is wrong with it.
+        Of the missing ones: those whose part is not what was written.
     failed
         Of the missing ones: those that failed the last time.
     """
 
     done: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
-    damaged: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
 
 
@@ -135,8 +135,9 @@ def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> Stat
     for point in plan.points:
         try:
             there = store.done(point.key)
-        except DamagedError as error:
-            there, state.damaged[point.key] = False, str(error)
+        except DamagedError:
+            there = False
+            state.damaged.append(point.key)
         (state.done if there else state.missing).add(point.key)
         if progress and there:
             progress(len(state.done), len(plan.points))

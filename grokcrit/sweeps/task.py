@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from grokcrit import provenance
-from grokcrit.errors import GrokcritError
+from grokcrit.errors import GrokcritError, RunError
 from grokcrit.parallel import StoppedError
 from grokcrit.stages.train import train
-from grokcrit.sweeps.plan import Plan, Point
+from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import failed, measured
 from grokcrit.sweeps.store import DamagedError, Store
 
@@ -47,8 +47,7 @@ class Outcome:
 
 def tasks_of(plan: Plan, wanted: set[str], folder: Path, workers: int, cache: bool) -> list[Task]:
     """Divide the points that are to be computed, those of a training together where that fits."""
-    groups = [[p for p in points if p.key in wanted] for points in plan.trainings]
-    groups = [points for points in groups if points]
+    groups = plan.by_training(wanted)
     pieces = 1 if workers == 1 else math.ceil(TASKS * workers / max(len(groups), 1))
     code, place = provenance.code_version(), str(folder.resolve())
     return [
@@ -89,7 +88,7 @@ def compute(task: Task) -> list[Outcome]:
     if not missing:
         return found
     try:
-        trained = trained_for(missing[0], task.cache)
+        trained = trained_for(missing[0].training, task.cache)
     except Exception as error:
         return found + [note(store, point, error) for point in missing]
     return found + [one(store, point, trained, task.cache) for point in missing]
@@ -103,10 +102,9 @@ def there(store: Store, key: str) -> bool:
         return False
 
 
-def trained_for(point: Point, cache: bool) -> pa.Table:
+def trained_for(training: Training, cache: bool) -> pa.Table:
     """Train, in one thread: the tasks are what runs side by side."""
-    fields = dataclasses.fields(point.training)
-    options = {field.name: getattr(point.training, field.name) for field in fields}
+    options = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
     return train(threads=1, cache=cache, **options)
 
 
@@ -118,6 +116,12 @@ def one(store: Store, point: Point, trained: pa.Table, cache: bool) -> Outcome:
         return note(store, point, error)
     store.keep(point.key, table)
     return Outcome(point.key)
+
+
+def lost(task: Task, reason: str) -> list[Outcome]:
+    """Record that a whole task failed with the process or the workers that ran it."""
+    store = Store(Path(task.folder))
+    return [note(store, point, RunError(reason)) for point in task.points]
 
 
 def note(store: Store, point: Point, error: Exception) -> Outcome:

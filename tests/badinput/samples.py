@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import grokcrit
 from grokcrit import tables
 from grokcrit.schemas import TABLES
+from tests.sweeps.made import swept
 
 FEW = {"resamples": 20}
 SWEEP = """
@@ -47,16 +46,8 @@ MAKERS: dict[str, Callable[[dict[str, pa.Table]], pa.Table]] = {
         threads=1,
         **FEW,
     ),
-    "sweep": lambda _: swept(),
+    "sweep": lambda _: swept(SWEEP),
 }
-
-
-def swept() -> pa.Table:
-    """A sweep over two options."""
-    with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder) / "sweep.toml"
-        plan.write_text(SWEEP)
-        return pq.read_table(grokcrit.sweep(plan, Path(folder) / "out", threads=1).table)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from grokcrit import graph_cache, graphs
+from grokcrit import files, graph_cache, graphs
 from grokcrit.graph_cache import Recent
 
 
@@ -119,7 +119,7 @@ def test_files_of_processes_that_died_are_removed_in_time(kept):
     for path in (old, young, foreign):
         path.write_bytes(b"half")
     for path in (old, foreign):
-        os.utime(path, (time.time() - 2 * graph_cache.STALE,) * 2)
+        os.utime(path, (time.time() - 2 * files.STALE,) * 2)
     fresh(*ASKED)
     assert not old.exists()
     assert young.exists()

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import matplotlib as mpl
 import naive
@@ -23,6 +21,7 @@ from grokcrit.plot import sizes, style
 from grokcrit.plot.sources import Request, Sources, rows
 from grokcrit.schemas import AVALANCHE
 from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
+from tests.sweeps.made import swept
 
 ALL = (*FIGURES, *COMPARISONS, *PANELS)
 STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "sweep")
@@ -36,19 +35,16 @@ def stages(**options):
     fitted = grokcrit.fss(cascaded, resamples=50, observable="size")
     resampled = grokcrit.bootstrap(cascaded, resamples=50, observable="size")
     asked = grokcrit.diagnose([cascaded, trained], **QUICK)
-    made = (trained, cascaded, fitted, resampled, asked, swept(**options))
+    made = (trained, cascaded, fitted, resampled, asked, sweep_of(**options))
     return dict(zip(STAGES, made, strict=True))
 
 
-def swept(hidden, seeds, epochs):
+def sweep_of(hidden, seeds, epochs):
     """The table of a sweep over learning rates and rules."""
-    with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder, "sweep.toml")
-        plan.write_text(
-            f"[train]\nhidden = [{list(hidden)}]\nseeds = {seeds}\nepochs = {epochs}\n"
-            "lr = [0.5, 1.0]\n[avalanche]\nrule = ['diffuse', 'reset']\n[fss]\nresamples = 50\n"
-        )
-        return pq.read_table(grokcrit.sweep(plan, Path(folder, "out"), threads=1).table)
+    return swept(
+        f"[train]\nhidden = [{list(hidden)}]\nseeds = {seeds}\nepochs = {epochs}\n"
+        "lr = [0.5, 1.0]\n[avalanche]\nrule = ['diffuse', 'reset']\n[fss]\nresamples = 50\n"
+    )
 
 
 def given(tables, name):

@@ -19,6 +19,7 @@ import grokcrit
 from grokcrit.errors import OptionError, TableError
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, FSS, TABLES, TRAIN
 from grokcrit.tables import Inputs, check_output, split, write
+from tests.sweeps.made import swept
 
 
 def blocks_of(table):
@@ -62,16 +63,9 @@ resamples = 20
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("swept")
-    (folder / "sweep.toml").write_text(SWEEP)
-    return pq.read_table(grokcrit.sweep(folder / "sweep.toml", folder / "out", threads=1).table)
-
-
-@pytest.fixture(scope="session")
-def every_table(trained, avalanches, swept):
+def every_table(trained, avalanches):
     return {
-        "sweep": swept,
+        "sweep": swept(SWEEP),
         "train": trained,
         "avalanche": avalanches,
         "fss": grokcrit.fss(avalanches, resamples=20, observable=("size", "branching")),
