@@ -21,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,8 @@ from grokcrit.errors import GrokcritError
 from grokcrit.schemas import TABLES
 from tests.badinput.samples import samples, save
 
-# Seconds a mutant may take, and bytes by which it may enlarge its reader.
+# Seconds a mutant may take, bytes by which it may enlarge its reader, and the addresses given out
+# beyond those that the reader holds before.
 PATIENCE = 20
 GROWTH = 2**28
 ADDRESSES = 2**32
@@ -300,9 +301,10 @@ def worker(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("error")
     judge = judging()
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + ADDRESSES, held + ADDRESSES))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with os.fdopen(pipe, "w") as out:
+    with os.fdopen(pipe, "w", closefd=False) as out:
         for number in numbers:
             part, _, content = mutant(file, seed, number)
             copy.write_bytes(content)
@@ -316,11 +318,10 @@ def worker(
             print(outcome, grown, sep="\t", file=out, flush=True)
             if grown > GROWTH:  # a new worker measures anew
                 break
-    os._exit(0)
 
 
-def in_a_child(work: Callable[[int], None]) -> Iterator[str]:
-    """Yield the lines that a forked child writes, then how it ended."""
+def in_a_child(work: Callable[[int], None]) -> tuple[list[str], int]:
+    """Run ``work`` in a forked child: the lines that it wrote into its pipe, and how it ended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -329,12 +330,13 @@ def in_a_child(work: Callable[[int], None]) -> Iterator[str]:
             work(writing)
         except BaseException as error:  # noqa: BLE001
             os.write(writing, f"\n! {type(error).__name__}: {error}\n".encode())
-        os._exit(1)
+            os._exit(1)
+        finally:  # never back into the code of the parent
+            os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as lines:
-        yield from lines
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    yield f"ended {status}"
+    with os.fdopen(reading) as told:
+        lines = [line.strip() for line in told]
+    return [line for line in lines if line], os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def search(
@@ -383,24 +385,24 @@ def scan(
         def work(pipe: int, numbers: range = numbers) -> None:
             worker(file, numbers, seed, copy, pipe, judging)
 
-        for line in in_a_child(work):
+        lines, status = in_a_child(work)
+        for line in lines:
             if line.startswith("! "):
                 raise RuntimeError(line)
-            if not line.startswith("ended"):
-                head, _, rest = line.partition("\t")
-                number, part = head.split(" ")
-                begun = int(number), part
-                if rest:
-                    outcome, grown = rest.rsplit("\t", 1)
-                    found.add(*begun, outcome)
-                    found.grown = max(found.grown, int(grown))
-                    numbers, begun = range(begun[0] + 1, numbers.stop), None
-                continue
-            if begun is not None:  # it died of this one
-                status = int(line.split()[1])
-                hung = status == -signal.SIGALRM
-                found.add(*begun, "hang" if hung else f"crash: {status}")
-                numbers = range(begun[0] + 1, numbers.stop)
+            head, _, rest = line.partition("\t")
+            number, part = head.split(" ")
+            begun = int(number), part
+            if rest:
+                outcome, grown = rest.rsplit("\t", 1)
+                found.add(*begun, outcome)
+                found.grown = max(found.grown, int(grown))
+                numbers, begun = range(begun[0] + 1, numbers.stop), None
+        if begun is not None:  # it died of this one
+            hung = status == -signal.SIGALRM
+            found.add(*begun, "hang" if hung else f"crash: {status}")
+            numbers = range(begun[0] + 1, numbers.stop)
+        elif status:
+            raise RuntimeError(f"the reader died between two mutants: {status}")
     found.seconds = time.perf_counter() - began
     return found
 

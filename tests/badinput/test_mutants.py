@@ -1,5 +1,6 @@
 """Damaged bytes: refused, or read as the very table that was written."""
 
+import mmap
 import os
 import time
 
@@ -51,7 +52,7 @@ def test_a_mutant_is_made_again_by_its_number(tmp_path):
 
 
 def test_what_kills_or_stops_a_reader_is_counted(monkeypatch):
-    """The search must see what it looks for."""
+    """The search must see what it looks for, and many addresses held before it change nothing."""
     deeds = {
         1: os.abort,
         2: lambda: time.sleep(60),
@@ -76,7 +77,9 @@ def test_what_kills_or_stops_a_reader_is_counted(monkeypatch):
     monkeypatch.setattr(mutate, "Judge", Fake)
     monkeypatch.setattr(mutate, "PATIENCE", 3)
     monkeypatch.setattr(mutate, "mutant", lambda _file, _seed, k: ("pages", "none", b"%d" % k))
-    found = mutate.search("fss", 8)
+    unused = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, "prot": mmap.PROT_READ}
+    with mmap.mmap(-1, mutate.ADDRESSES, **unused):
+        found = mutate.search("fss", 8)
     assert found.outcomes == {
         "identical": 4,
         "crash": 1,
@@ -85,3 +88,10 @@ def test_what_kills_or_stops_a_reader_is_counted(monkeypatch):
         "exception": 1,
     }
     assert sorted(n for numbers in found.bad.values() for n in numbers) == [1, 2, 3, 4]
+
+
+def test_a_reader_that_cannot_start_is_an_error_of_the_search(monkeypatch):
+    """Its child says why and ends: it must not run on as a second copy of the tests."""
+    monkeypatch.setattr(mutate, "Judge", None)
+    with pytest.raises(RuntimeError, match="TypeError: 'NoneType' object is not callable"):
+        mutate.search("fss", 8)
