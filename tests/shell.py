@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests import warm
+
 ENVIRONMENT = {
     **{k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NUMBA_DISABLE_JIT")},
     "COLUMNS": "100",
@@ -18,16 +20,23 @@ COMMAND = [sys.executable, "-m", "grokcrit"]
 def grokcrit(
     *arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, expect an exit code, and never a traceback."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env={**ENVIRONMENT, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    """Run a command, expect an exit code, and never a traceback.
+
+    An environment of its own may change what is imported: such a command starts from nothing.
+    """
+    words = [str(each) for each in arguments]
+    if env is None:
+        done = warm.run(words, cwd, ENVIRONMENT)
+    else:
+        done = subprocess.run(
+            [*COMMAND, *words],
+            cwd=cwd,
+            env={**ENVIRONMENT, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=warm.PATIENCE,
+        )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done
