@@ -187,10 +187,11 @@ class TrainOptions(RunOptions):
     gini_of: str = "output"
 
     def __post_init__(self) -> None:
-        """Check every range."""
+        """Write sigma in one way; check every range."""
         super().__post_init__()
         check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
-        init_scale(self.init)
+        name, sigma = init_scale(self.init)
+        settle(self, init=name if name != "normal" else f"normal:{sigma!r}".removesuffix(".0"))
         check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
 
 

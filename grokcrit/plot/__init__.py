@@ -55,7 +55,8 @@ def figure(
     aligned
         ``dimension``, ``controls``, ``gini``: against the time since each run's grokking epoch.
     where
-        Case columns and the value each must have, where the tables hold several cases.
+        Case columns and the value each must have, where the tables hold several cases; of a sweep,
+        any option.
 
     Returns
     -------

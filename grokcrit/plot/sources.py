@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,23 @@ import pyarrow.compute as pc
 from grokcrit import provenance, vocabulary
 from grokcrit.errors import OptionError, TableError
 from grokcrit.options import check_choice, check_integer
-from grokcrit.schemas import CASE, CASE_COLUMNS, PROBE, TABLES
+from grokcrit.schemas import (
+    CASE,
+    CASE_COLUMNS,
+    PROBE,
+    SWEPT_AVALANCHE,
+    SWEPT_TRAINING,
+    TABLES,
+)
 from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
 
 # Surrogates are drawn beside the data, not instead of them: they do not tell cases apart.
-CHOOSABLE = {c.name: c.type for c in CASE + PROBE if c.name not in ("surrogate", "replicate")}
+# In a sweep every option does.
+CHOOSABLE = {
+    c.name: c.type
+    for c in (*CASE, *PROBE, *SWEPT_TRAINING, *SWEPT_AVALANCHE)
+    if c.name not in ("surrogate", "replicate") and not pa.types.is_list(c.type)
+}
 
 
 class EmptyPanelError(TableError):
@@ -77,17 +89,19 @@ class Sources:
         Raises
         ------
         OptionError
-            Several cases are there and nothing says which one is meant, or none is as asked for.
+            Several cases are there and nothing says which one is meant, or none is as asked for;
+            no table has a column that is asked for.
         TableError
             The data, surrogate ``none``, are not there; the tables are not of one case.
         """
+        check_columns(self._where, stages)
         # A train table knows least about its case: the others, read first, narrow it down.
         settled: dict[str, Any] = {}
         for stage in sorted(stages, key=lambda stage: stage == "train"):
             inputs = Inputs(self._parts[stage], TABLES[stage].without(HEAVY))
             self._records[stage] = inputs.records
             if stage == "sweep":  # its cases are the choices that are to be compared
-                self._tables[stage] = rows(inputs.read(), **self._where)
+                self._tables[stage] = chosen_points(inputs.read(), self._where)
                 continue
             self._tables[stage], found = one_case(inputs.read(), stage, self._where, settled)
             settled |= found
@@ -145,6 +159,28 @@ def typed(name: str, value: Any) -> Any:
     except pa.ArrowException:
         kind = "a whole number" if pa.types.is_integer(CHOOSABLE[name]) else "a number"
         raise OptionError("where", f"{name} must be {kind}, got {value!r}") from None
+
+
+def check_columns(where: Mapping[str, Any], stages: Collection[str]) -> None:
+    """Raise OptionError where a column that must have a value is in no table of these stages."""
+    for name in where:
+        if not any(name in (column.name for column in TABLES[stage].columns) for stage in stages):
+            held = " and ".join(sorted(stages))
+            raise OptionError("where", f"{name} is no column of the {held} table")
+
+
+def chosen_points(table: pa.Table, where: dict[str, Any]) -> pa.Table:
+    """Return the rows of the points of a sweep whose options are as asked for."""
+    known = {name: value for name, value in where.items() if name in table.column_names}
+    chosen = rows(table, **known)
+    if table.num_rows and not chosen.num_rows:
+        held = table.group_by(list(known)).aggregate([]).to_pylist()
+        raise OptionError(
+            "where",
+            f"{described([known], list(known))} is not in the sweep table, which holds "
+            f"{described(held, list(known))}",
+        )
+    return chosen
 
 
 def one_case(
@@ -210,8 +246,10 @@ def columns_apart(cases: list[dict[str, Any]], names: Sequence[str]) -> list[str
 
 def described(cases: list[dict[str, Any]], names: Sequence[str]) -> str:
     """Name the values of some columns of cases: ``topology ba, ring; alpha 0.3``."""
-    held = {name: sorted({case[name] for case in cases}) for name in names}
-    return "; ".join(f"{name} {', '.join(map(str, found))}" for name, found in held.items())
+    held = {name: {case[name] for case in cases} - {None} for name in names}
+    return "; ".join(
+        f"{name} {', '.join(map(str, sorted(found))) or 'null'}" for name, found in held.items()
+    )
 
 
 def rows(table: pa.Table, **equal: Any) -> pa.Table:

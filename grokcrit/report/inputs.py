@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from grokcrit import provenance
 from grokcrit.errors import OptionError, TableError
 from grokcrit.options import check_choice
-from grokcrit.plot.sources import CHOOSABLE, typed
+from grokcrit.plot.sources import CHOOSABLE, check_columns, typed
 from grokcrit.schemas import TABLES
 from grokcrit.summaries.summary import Row
 from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
@@ -139,6 +139,7 @@ def gather(
 
 def check(made: Material, wanted: Row) -> None:
     """Refuse a case that is not there, and parts of a stage that hold the same row."""
+    check_columns(wanted, {*made.tables, *(["diagnostics"] if made.diagnostics else [])})
     for stage, parts in made.tables.items():
         if wanted and not any(part.num_rows for part in parts):
             asked = ", ".join(f"{name}={value}" for name, value in wanted.items())

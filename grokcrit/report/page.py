@@ -88,7 +88,8 @@ def report(
     scale
         Of a reproduction; None to read it from claims.md.
     where
-        Case columns and the value each must have, where the tables hold several cases.
+        Case columns and the value each must have, where the tables hold several cases; of a sweep,
+        any option.
     progress
         Called with (figures done, in all).
 

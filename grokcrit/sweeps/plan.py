@@ -140,6 +140,11 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
         raise PlanError(f"{path}: {error}") from None
 
 
+def option_of(key: str) -> str:
+    """Return the option that a key means, as the command line would: ``--width`` is ``--hidden``."""
+    return "hidden" if key == "width" else key.replace("-", "_")
+
+
 class Reader:
     """Turns the document of a sweep file into a plan."""
 
@@ -156,11 +161,12 @@ class Reader:
                 raise PlanError(f"{name} must be a table, [{name}]")
         self.tables: dict[str, dict[str, Any]] = {}
         for name in known:
-            given = document.get(name, {})
-            self.tables[name] = {key.replace("-", "_"): value for key, value in given.items()}
-            if len(self.tables[name]) < len(given):
-                twice = next(key for key in given if key.replace("-", "_") in given and "-" in key)
-                raise PlanError(f"[{name}] {twice} is there twice, with - and with _")
+            self.tables[name] = {}
+            for written, value in document.get(name, {}).items():
+                key = option_of(written)
+                if key in self.tables[name]:
+                    raise PlanError(f"[{name}] {key} is there twice, the second time as {written}")
+                self.tables[name][key] = value
         for name in (*SWEPT, "fss"):
             self.tables[name].setdefault("seed", seed)
         self.sampled = "sample" in document

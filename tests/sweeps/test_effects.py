@@ -9,7 +9,7 @@ from scipy import stats
 
 from grokcrit import plot
 from grokcrit.diagnostics import effects
-from grokcrit.errors import TableError
+from grokcrit.errors import OptionError, TableError
 from grokcrit.schemas import SWEEP
 from grokcrit.summaries import sweep_summary
 
@@ -158,6 +158,15 @@ def test_crossings_are_counted_with_and_without_clearness():
     (lr,) = (f for f in found.factors if f.name == "lr")
     counted = [effects.crossed(found, lr.level_of == k) for k in range(3)]
     assert counted == [(0, 0, 4), (0, 4, 4), (4, 4, 4)]
+
+
+def test_a_figure_shows_the_points_whose_options_are_asked_for():
+    table = made(lambda o: o["lr"])
+    figure = plot.figure("crossings", table, where={"activation": "relu", "lr": "0.5"})
+    after = [y for line in figure.axes[0].lines for y in line.get_ydata() if len(line.get_xdata())]
+    assert sorted(set(after)) == pytest.approx([-0.4, 0, 1])
+    with pytest.raises(OptionError, match=r"lr 0\.3 is not in the sweep .* holds lr 0\.1, 0\.5, 1"):
+        plot.figure("crossings", table, where={"lr": 0.3})
 
 
 def test_crossings_at_points_where_nothing_groks_are_a_warning():

@@ -75,6 +75,10 @@ def test_hyphens_and_underscores_name_the_same_option(write):
     assert points(write("[train]\nsnapshot-every = 5\n"), ("train", "snapshot_every")) == [(5,)]
 
 
+def test_width_is_another_name_of_hidden_as_on_the_command_line(write):
+    assert points(write("[train]\nwidth = [[4, 6, 8]]\n"), ("train", "hidden")) == [((4, 6, 8),)]
+
+
 def test_the_seed_of_the_command_line_is_that_of_what_the_file_gives_none_for(write):
     path = write("[avalanche]\nseed = 3\n")
     names = ("train", "seed"), ("avalanche", "seed"), ("fss", "seed")
@@ -184,7 +188,15 @@ def test_the_key_of_a_point_changes_with_the_code(write, monkeypatch):
         ("[train]\nepochs = { from = 60.7, to = 63.2 }\n", "must be a whole number"),
         ("[train]\nepochs = { from = 60, to = 61, points = 5 }\n", "must be a whole number"),
         ("[train]\nlr = 1" + "0" * 5000 + "\n", "is not TOML"),
-        ("[train]\nsnapshot-every = 5\nsnapshot_every = 10\n", "snapshot-every is there twice"),
+        (
+            "[train]\nsnapshot-every = 5\nsnapshot_every = 10\n",
+            "[train] snapshot_every is there twice, the second time as snapshot_every",
+        ),
+        (
+            "[train]\nhidden = [[4, 6, 8]]\nwidth = [[4, 6, 9]]\n",
+            "[train] hidden is there twice, the second time as width",
+        ),
+        ('[train]\ninit = ["normal:0.5", "normal:0.50"]\n', "the same point is there twice"),
         ("[train]\ndegree = 1000\nhidden = [[4, 6, 8]]\n", "[train] degree must lie in 1 to N"),
         ("[avalanche]\ndegree = [6, 400]\n", "[avalanche] degree must lie in 1 to N - 1 = 80"),
         ("[train]\nhidden = [[4, 6, 2000000000]]\n", "[train] snapshot_every keeps more than"),

@@ -220,6 +220,22 @@ def test_an_initialisation_is_split_into_name_and_sigma():
     assert init_scale("he") == ("he", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("normal", "normal:1"),
+        ("normal:1.0", "normal:1"),
+        ("normal:0.50", "normal:0.5"),
+        ("normal:1e-1", "normal:0.1"),
+        ("normal:25", "normal:25"),
+        ("he", "he"),
+    ],
+)
+def test_an_initialisation_is_written_in_one_way(given, written):
+    assert TrainOptions(init=given).init == written
+    assert TrainOptions(init=written).init == written
+
+
 def test_the_product_of_the_lists_is_computed_over_what_training_used():
     trained = TrainOptions(alpha=0.7, topology="ring", parameter_order="shuffled").case_options
     chosen = AvalancheOptions(

@@ -531,6 +531,7 @@ def test_where_chooses_a_case_and_takes_text_for_numbers(two_cases, tables):
         ({"topology": "star"}, "topology star is not in the fss table, which holds topology ba"),
         ({"alpha": "much"}, "alpha must be a number, got 'much'"),
         ({"topologie": "ba"}, "did you mean 'topology'"),
+        ({"activation": "relu"}, "activation is no column of the fss table"),
     ],
 )
 def test_a_case_that_is_not_there_is_refused(two_cases, where, sentence):

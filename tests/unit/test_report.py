@@ -264,6 +264,8 @@ def test_several_cases_have_no_verdict_until_one_is_chosen(made, tmp_path, quick
     assert one.answers[0] == alone.answers[0]
     with pytest.raises(OptionError, match=r"alpha=0\.4 is not in the bootstrap table"):
         report(boot, tmp_path / "r.html", where={"alpha": 0.4})
+    with pytest.raises(OptionError, match="lr is no column of the bootstrap table"):
+        report(boot, tmp_path / "r.html", where={"lr": 0.4})
 
 
 def test_tables_of_a_folder_that_cannot_be_told_apart_are_named(made, tmp_path):
