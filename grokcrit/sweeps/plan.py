@@ -141,7 +141,7 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
 
 
 def option_of(key: str) -> str:
-    """Return the option that a key means, as the command line would: ``--width`` is ``--hidden``."""
+    """Return the option that a key means; ``width`` is ``hidden``, as on the command line."""
     return "hidden" if key == "width" else key.replace("-", "_")
 
 
