@@ -32,8 +32,8 @@ from grokcrit.errors import GrokcritError
 from grokcrit.schemas import TABLES
 from tests.badinput.samples import samples, save
 
-# Seconds a mutant may take, bytes by which it may enlarge its reader, and the addresses given out
-# beyond those that the reader holds before.
+# Seconds a mutant may take in each that reads it, bytes by which it may enlarge its reader, and the
+# addresses given out beyond those that the reader holds before.
 PATIENCE = 20
 GROWTH = 2**28
 ADDRESSES = 2**32
@@ -362,12 +362,22 @@ def search(
         source.write_bytes(file.whole)
 
         def judging() -> Callable[[Path], str]:
-            later = None
-            if through:
-                from tests.badinput.stages import run_all as later
-            return Judge(stage, source, later).outcome
+            return Judge(stage, source, all_readers() if through else None).outcome
 
         return scan(file, Path(place) / "x.parquet", judging, range(first, first + mutants), seed)
+
+
+def all_readers() -> Callable[[str, Path], None]:
+    """Return what runs every command and figure that takes a table, each with its own patience."""
+    from tests.badinput.stages import readers, run
+
+    def later(stage: str, path: Path) -> None:
+        with tempfile.TemporaryDirectory() as out:
+            for reader in readers(stage):
+                signal.alarm(PATIENCE)
+                run(reader, stage, path, Path(out))
+
+    return later
 
 
 def scan(

@@ -6,9 +6,7 @@ import contextlib
 import functools
 import io
 import json
-import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -100,13 +98,3 @@ def run(reader: str, stage: str, path: Path, out: Path) -> tuple[int, str]:
 
 def _no_number(name: str) -> None:
     raise UntoldError(f"{name} in a summary")
-
-
-def run_all(stage: str, path: Path, only: Sequence[str] | None = None) -> None:
-    """Run all readers of a table, or some; raise UntoldError at the first that fails."""
-    out = Path(tempfile.mkdtemp(prefix="grokcrit-out-"))
-    try:
-        for reader in only or readers(stage):
-            run(reader, stage, path, out)
-    finally:
-        shutil.rmtree(out)
