@@ -52,7 +52,9 @@ def plot(
         int | None,
         typer.Option("--hidden", "--width", help="Example run.  [default: the middle width]"),
     ] = None,
-    run: Annotated[int, typer.Option(help="Seed of the example run.")] = 0,
+    run: Annotated[
+        int | None, typer.Option(help="Seed of the example run.  [default: the first]")
+    ] = None,
     aligned: Annotated[
         bool, typer.Option("--aligned", help="Against the time since each run's grokking epoch.")
     ] = False,

@@ -34,7 +34,7 @@ def figure(
     observable: str = "size",
     statistic: str = "mean",
     width: int | None = None,
-    run: int = 0,
+    run: int | None = None,
     aligned: bool = False,
     where: Mapping[str, Any] | None = None,
 ) -> Figure:
@@ -51,7 +51,8 @@ def figure(
     statistic
         Whose exponent is shown where a panel does not fix it.
     width, run
-        Width and seed of the example run of ``trajectory``; the middle width where none is given.
+        Width and seed of the example run of ``trajectory``; the middle width and its first seed
+        where none is given.
     aligned
         ``dimension``, ``controls``, ``gini``: against the time since each run's grokking epoch.
     where

@@ -81,7 +81,9 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
     for k in range(1, len(lines)):
         if names[k] != names[k - 1]:
             ax.axhline(len(lines) - k - 0.5, color=style.INK, linewidth=0.4)
-    ax.set_yticks(range(len(lines)), [f"{f.name}  {level}" for f, level, _ in reversed(lines)])
+    told = [style.shortened(f"{f.name}  {level}") for f, level, _ in reversed(lines)]
+    ax.set_yticks(range(len(lines)), told)
+    style.at_least(ax, told, 0.125)
     ax.tick_params(axis="y", which="both", left=False, right=False)
     null = effects.middle(points.null["post"])
     if null is not None:
@@ -94,7 +96,7 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
     if points.asked.any():
         style.note(ax, 1.01, -0.02, "cross (clearly)", ha="left", va="top")
-    style.legend_above(ax, 2, title="large: mean of the points, small: each point")
+    style.legend_above(ax, 2, title="large: mean, small: each point")
     return ax
 
 
@@ -135,7 +137,8 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
         + [effects.noise(points, window, confidence)]
         for window in BARS
     }
-    labels = [*names, *shown, "only together, all", "noise of runs"]
+    labels = [*map(style.shortened, [*names, *shown]), "only together, all", "noise of runs"]
+    style.at_least(ax, labels, 0.17)
     place = np.arange(len(labels))[::-1]
     for window, (shift, colour, label) in BARS.items():
         ax.barh(

@@ -77,7 +77,7 @@ def example_run(table: pa.Table, request: Request) -> pa.Table:
         known = ", ".join(map(str, widths))
         raise OptionError("width", f"must be one of {known}, as in the train table, got {width}")
     seeds = sorted(pc.unique(chosen["seed"]).to_pylist())
-    chosen = rows(chosen, seed=request.run)
+    chosen = rows(chosen, seed=seeds[0] if request.run is None else request.run)
     if not chosen.num_rows:
         known = ", ".join(map(str, seeds))
         raise OptionError(

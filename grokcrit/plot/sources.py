@@ -44,7 +44,7 @@ class Request:
     observable: str = "size"
     statistic: str = "mean"
     width: int | None = None
-    run: int = 0
+    run: int | None = None
     aligned: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,7 +54,8 @@ class Request:
         check_choice("statistic", self.statistic, vocabulary.STATISTICS)
         if self.width is not None:
             check_integer("width", self.width, 1)
-        check_integer("run", self.run, 0)
+        if self.run is not None:
+            check_integer("run", self.run, 0)
         for name in self.where:
             check_choice("where", name, tuple(CHOOSABLE))
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -20,6 +21,10 @@ from grokcrit.scaling import Reals
 # Widths of one and of two columns, inches.
 COLUMN = 3.375
 PAGE = 7.0
+# Named lines, inches: a letter of a name; data and legend beside them; legend and axis.
+LETTER, BESIDE, ABOVE_AND_BELOW = 0.056, 2.35, 1.2
+# Letters of the longest name that is written out.
+LONGEST = 60
 
 # P. Tol's "bright" palette. No panel sets red against green.
 BLUE, CYAN, YELLOW = "#4477AA", "#66CCEE", "#CCBB44"
@@ -137,6 +142,25 @@ def legend_above(ax: Axes, columns: int, **kwargs: Any) -> Legend:
     return ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, alignment="left", **kwargs
     )
+
+
+def at_least(ax: Axes, names: Sequence[str], line: float) -> None:
+    """Enlarge the figure where an axes of named lines, each so many inches high, has no room."""
+    figure, place = ax.figure, ax.get_subplotspec()
+    assert isinstance(figure, Figure)
+    assert place is not None
+    grid = place.get_gridspec()
+    wide, high = figure.get_size_inches()
+    needed = max(map(len, names)) * LETTER + BESIDE, len(names) * line + ABOVE_AND_BELOW
+    figure.set_size_inches(
+        max(wide, needed[0] * grid.ncols / len(place.colspan)),
+        max(high, needed[1] * grid.nrows / len(place.rowspan)),
+    )
+
+
+def shortened(name: str) -> str:
+    """Leave out the middle of a name too long to stand beside anything."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 + 1 :]}"
 
 
 def plain_log_ticks(axis: Axis) -> None:

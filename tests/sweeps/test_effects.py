@@ -160,6 +160,31 @@ def test_crossings_are_counted_with_and_without_clearness():
     assert counted == [(0, 0, 4), (0, 4, 4), (4, 4, 4)]
 
 
+# Many lines, and names of sixty letters and more.
+MANY = {name: list(range(6)) for name in ("epochs", "degree", "graph_seed", "seeds", "prime")}
+LONG = [
+    {"lr": lr, "avalanche_seed": 2**62 + k, "train_seed": 2**61 + k, "rule": rule}
+    for k, lr in enumerate([0.5, 1.0])
+    for rule in ("diffuse", "reset")
+]
+DRAWN = np.random.default_rng(0).integers(6, size=(60, len(MANY))).tolist()
+
+
+@pytest.mark.parametrize("name", ["effects", "variance", "sweep"])
+@pytest.mark.parametrize("grid", [[dict(zip(MANY, row, strict=True)) for row in DRAWN], LONG])
+def test_a_figure_has_room_for_every_name_and_line(name, grid):
+    figure = plot.figure(name, made(lambda o: 1 + o.get("lr", 0.01 * o.get("degree", 0)), grid))
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        assert figure.bbox.padded(1).containsx(ax.get_legend().get_window_extent().x1)
+        assert ax.get_position().width > 0.2 * len(figure.axes) ** -0.5
+        boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+        assert figure.bbox.padded(1).containsx(min(box.x0 for box in boxes))
+        boxes = sorted((box for box in boxes if box.width), key=lambda box: box.y0)
+        for lower, upper in itertools.pairwise(boxes):
+            assert lower.y1 <= upper.y0 + 1
+
+
 def test_a_figure_shows_the_points_whose_options_are_asked_for():
     table = made(lambda o: o["lr"])
     figure = plot.figure("crossings", table, where={"activation": "relu", "lr": "0.5"})

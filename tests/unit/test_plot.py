@@ -397,6 +397,11 @@ def test_the_trajectory_is_that_of_the_middle_width_where_none_is_asked_for(tabl
     assert "$h$ = 32, $N$ = 129, seed 0" in words(stage.figure("trajectory", tables["train"]))
 
 
+def test_the_trajectory_is_that_of_the_first_seed_there_is_where_none_is_asked_for(tables):
+    later = changed(tables["train"], "seed", tables["train"]["seed"].to_numpy() + 3)
+    assert "seed 3" in words(stage.figure("trajectory", later))
+
+
 def test_the_trajectory_shows_test_accuracy_where_it_differs(tables):
     other = tables["train"]["train_accuracy"].to_numpy() / 2
     figure = stage.figure("trajectory", changed(tables["train"], "test_accuracy", other))
