@@ -190,8 +190,7 @@ class TrainOptions(RunOptions):
         """Write sigma in one way; check every range."""
         super().__post_init__()
         check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
-        name, sigma = init_scale(self.init)
-        settle(self, init=name if name != "normal" else f"normal:{sigma!r}".removesuffix(".0"))
+        settle(self, init=written_init(self.init))
         check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
 
 
@@ -295,6 +294,12 @@ class EstimateOptions:
         check_integer("resamples", self.resamples, 1)
         check_number("confidence", self.confidence, 0 < self.confidence < 1, "between 0 and 1")
         check_integer("seed", self.seed, 0, 2**63 - 1)
+
+
+def written_init(init: str) -> str:
+    """Write an initialisation in the one way in which tables hold it: ``normal:0.5``."""
+    name, sigma = init_scale(init)
+    return name if name != "normal" else f"normal:{sigma!r}".removesuffix(".0")
 
 
 def init_scale(init: str) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -33,12 +34,29 @@ def _begin(alive: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _start_tracker() -> None:
+    """Start Python's tracker of semaphores, deaf to a hangup as it is to Ctrl-C.
+
+    It is in our process group: where a terminal closes it would die before us, and a new one print
+    a traceback for each semaphore of which it knows nothing.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        resource_tracker.ensure_running()
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Pool:
     """Processes that begin afresh (spawn), and end at once when the pool is closed or we die."""
 
     def __init__(self, workers: int) -> None:
         """Make the pool; processes start as tasks come."""
         context = multiprocessing.get_context("spawn")
+        _start_tracker()
         alive, self._held = context.Pipe(duplex=False)
         # In a list, to be let go: with the pool go its semaphores, which else are reported as
         # leaked where the program ends abruptly, as it does on Ctrl-C.

@@ -24,9 +24,12 @@ def conditions(values: list[str] | None) -> dict[str, str]:
     """Read ``column=value`` conditions."""
     chosen = {}
     for value in values or ():
-        name, equals, wanted = value.partition("=")
+        name, equals, wanted = (part.strip() for part in value.partition("="))
+        name = name.replace("-", "_")
         if not (name and equals and wanted):
             raise OptionError("where", f"must be column=value, got {value!r}")
+        if name in chosen:
+            raise OptionError("where", f"says twice what {name} must be")
         chosen[name] = wanted
     return chosen
 

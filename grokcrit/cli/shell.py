@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000
+# What stands between two cells of a table.
+BESIDE_CELLS = 3
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary, warning or progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -182,19 +184,28 @@ class Shell:
         rows = [
             [cell(v, summary.formats.get(k, ".3f")) for k, v in r.items()] for r in summary.rows
         ]
-        # On a narrow terminal cells fold at blanks, then lines run over; no word is cut in two.
-        needed = 2
-        for place, (name, numeric) in enumerate(summary.columns):
-            words = [
-                word for text in (name, *(row[place] for row in rows)) for word in text.split()
-            ]
-            longest = max(map(len, words))
-            table.add_column(name, justify="right" if numeric else "left", min_width=longest)
-            needed += longest + 3
+        names = [name for name, _ in summary.columns]
+        widths = column_widths([names, *rows], console.width)
+        for (name, numeric), width in zip(summary.columns, widths, strict=True):
+            table.add_column(name, justify="right" if numeric else "left", width=width)
         for row in rows:
             table.add_row(*row)
-        console.width = max(console.width, needed)
+        console.width = max(console.width, sum(widths) + BESIDE_CELLS * len(widths) + 2)
         console.print(table)
+
+
+def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Fit the columns of a table into a terminal.
+
+    On a narrow one cells fold at blanks, the widest first; then lines run over. No word is cut.
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, cells)) for cells in columns]
+    least = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]
+    while sum(widths) + BESIDE_CELLS * len(widths) + 2 > width and widths != least:
+        spare = [wide - needed for wide, needed in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
 
 
 def run_stage(

@@ -89,6 +89,6 @@ def sweep(
     if found.failed:
         key, reason = next(iter(found.failed.items()))
         raise GrokcritError(
-            f"{len(found.failed)} of {found.points} points failed, the first ({key}): {reason}; "
+            f"of {found.points} points {len(found.failed)} failed, the first ({key}): {reason}; "
             f"the column error of {found.table} has them all, and the same command tries them again"
         )

@@ -209,7 +209,10 @@ def factor_of(name: str, values: Sequence[Any]) -> Factor:
         levels = [f"{min(group):.3g} to {max(group):.3g}" for group in groups]
         return Factor(name, levels, level_of)
     place = {value: k for k, value in enumerate(distinct)}
-    return Factor(name, [told(v) for v in distinct], np.array([place[v] for v in values]))
+    levels = [told(v) for v in distinct]
+    if len(set(levels)) < len(levels):  # lists that begin and end alike
+        levels = [",".join(map(str, v)) if isinstance(v, tuple) else told(v) for v in distinct]
+    return Factor(name, levels, np.array([place[v] for v in values]))
 
 
 def ordering(value: Any) -> tuple[bool, Any]:
@@ -249,7 +252,7 @@ def by_chance(factor: Factor, response: Reals) -> float:
     """Share that an option without effect has on average: (levels - 1) / (points - 1)."""
     there = ~np.isnan(response)
     levels = len(np.unique(factor.level_of[there]))
-    return (levels - 1) / (there.sum() - 1) if there.sum() > 1 else math.nan
+    return (levels - 1) / (there.sum() - 1) if levels > 1 else math.nan
 
 
 def p_of_share(points: Points, factor: Factor, window: str) -> float:

@@ -15,6 +15,7 @@ from grokcrit.diagnostics import effects
 from grokcrit.diagnostics.effects import Points
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.scaling import Reals
 from grokcrit.vocabulary import DIFFERENCE
 
 # Windows, each a little above or below its line.
@@ -34,6 +35,14 @@ CUT: dict[str, Any] = {
     "color": style.INK,
     "markersize": 2.5,
     "markeredgewidth": 0.5,
+}
+# The null of a level, before and after: a stroke at the height of its points.
+NULLS: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "|",
+    "color": style.NULL,
+    "markersize": 9,
+    "markeredgewidth": 1.4,
 }
 HATCHES = {"pre": None, "post": "////", DIFFERENCE: "...."}
 
@@ -85,24 +94,32 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.set_yticks(range(len(lines)), told)
     style.at_least(ax, told, 0.125)
     ax.tick_params(axis="y", which="both", left=False, right=False)
-    null = effects.middle(points.null["post"])
-    if null is not None:
-        ax.axvline(null, label="Gaussian null", **style.GAUSSIAN)
+    if not all(np.isnan(points.null[window]).all() for window in SHOWN):
+        ax.plot([], [], label="its Gaussian null", **NULLS)
     for window, (label, _) in SHOWN.items():
         ax.plot([], [], label=label, **{**style.PHASES[window], "linestyle": "none"})
-    mark_cut(ax, points)
+    mark_cut(ax, points, *(points.exponent[window] for window in SHOWN))
     of = style.exponent_label(request.statistic, request.observable)
     ax.margins(x=0.04)
     ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
     if points.asked.any():
-        style.note(ax, 1.01, -0.02, "cross (clearly)", ha="left", va="top")
-    style.legend_above(ax, 2, title="large: mean, small: each point")
+        ax.annotate(
+            "cross (clearly)",
+            (1, 0),
+            (4, -13),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=7,
+            va="top",
+        )
+    failed = f"; {points.failed} failed" if points.failed else ""
+    style.legend_above(ax, 2, title=f"large: mean, small: each point{failed}")
     return ax
 
 
-def mark_cut(ax: Axes, points: Points) -> None:
-    """Name the mark of points with many avalanches cut off, where there are some."""
-    if points.much_cut.any():
+def mark_cut(ax: Axes, points: Points, *drawn: Reals) -> None:
+    """Name the mark of points with many avalanches cut off, where some are drawn."""
+    if any((points.much_cut & ~np.isnan(values)).any() for values in drawn):
         ax.plot([], [], label=f"over {effects.MUCH_CUT:.0%} cut off", **CUT)
 
 
@@ -117,6 +134,9 @@ def draw_level(
     ax.plot(values, beside, **looks | small)
     cut = points.much_cut[chosen]
     ax.plot(values[cut], beside[cut], **CUT)
+    null = effects.middle(points.null[window][chosen])
+    if null is not None:
+        ax.plot([null], [y], **NULLS)
     mean = effects.middle(values)
     if mean is not None:
         ax.plot([mean], [y], **looks | {"markersize": 4.5, "markeredgecolor": "white"})
@@ -209,7 +229,7 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
         )
     cut = there & points.much_cut
     ax.plot(before[cut], after[cut], **CUT)
-    mark_cut(ax, points)
+    mark_cut(ax, points, after - before)
     # Most points lie near the null, a few far from it.
     for scale, axis, values in (
         (ax.set_xscale, ax.xaxis, before),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from grokcrit import provenance, vocabulary
 from grokcrit.errors import OptionError, TableError
-from grokcrit.options import check_choice, check_integer
+from grokcrit.options import check_choice, check_integer, written_init
 from grokcrit.schemas import (
     CASE,
     CASE_COLUMNS,
@@ -29,8 +29,9 @@ from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
 CHOOSABLE = {
     c.name: c.type
     for c in (*CASE, *PROBE, *SWEPT_TRAINING, *SWEPT_AVALANCHE)
-    if c.name not in ("surrogate", "replicate") and not pa.types.is_list(c.type)
+    if c.name not in ("surrogate", "replicate")
 }
+OF_CASES = {c.name for c in CASE + PROBE}
 
 
 class EmptyPanelError(TableError):
@@ -154,19 +155,31 @@ class Sources:
 
 
 def typed(name: str, value: Any) -> Any:
-    """Give a value the type of its case column: the command line has but text."""
+    """Give a value the type of its column: the command line has but text, ``null`` for none."""
+    kind = CHOOSABLE[name]
+    if value == "null":
+        return None
     try:
-        return pa.scalar(value).cast(CHOOSABLE[name]).as_py()
-    except pa.ArrowException:
-        kind = "a whole number" if pa.types.is_integer(CHOOSABLE[name]) else "a number"
-        raise OptionError("where", f"{name} must be {kind}, got {value!r}") from None
+        if name == "init":
+            return written_init(str(value))
+        if pa.types.is_list(kind) and isinstance(value, str):
+            return [int(each) for each in value.strip("[]").split(",")]
+        return pa.scalar(value).cast(kind).as_py()
+    except OptionError as error:
+        raise OptionError("where", f"init {error.problem}") from None
+    except (pa.ArrowException, ValueError):
+        words = "whole numbers" if pa.types.is_list(kind) else "a number"
+        words = "a whole number" if pa.types.is_integer(kind) else words
+        raise OptionError("where", f"{name} must be {words}, got {value!r}") from None
 
 
 def check_columns(where: Mapping[str, Any], stages: Collection[str]) -> None:
     """Raise OptionError where a column that must have a value is in no table of these stages."""
     for name in where:
-        if not any(name in (column.name for column in TABLES[stage].columns) for stage in stages):
-            held = " and ".join(sorted(stages))
+        lacking = [s for s in stages if name not in (column.name for column in TABLES[s].columns)]
+        # A train table knows least about its case; what only sweeps know chooses nothing elsewhere.
+        if len(lacking) == len(stages) or (lacking and name not in OF_CASES):
+            held = " and ".join(sorted(lacking))
             raise OptionError("where", f"{name} is no column of the {held} table")
 
 
@@ -175,7 +188,7 @@ def chosen_points(table: pa.Table, where: dict[str, Any]) -> pa.Table:
     known = {name: value for name, value in where.items() if name in table.column_names}
     chosen = rows(table, **known)
     if table.num_rows and not chosen.num_rows:
-        held = table.group_by(list(known)).aggregate([]).to_pylist()
+        held = table.select(list(known)).to_pylist()
         raise OptionError(
             "where",
             f"{described([known], list(known))} is not in the sweep table, which holds "
@@ -247,19 +260,40 @@ def columns_apart(cases: list[dict[str, Any]], names: Sequence[str]) -> list[str
 
 def described(cases: list[dict[str, Any]], names: Sequence[str]) -> str:
     """Name the values of some columns of cases: ``topology ba, ring; alpha 0.3``."""
-    held = {name: {case[name] for case in cases} - {None} for name in names}
+    held = {name: {plain(case[name]) for case in cases} for name in names}
     return "; ".join(
-        f"{name} {', '.join(map(str, sorted(found))) or 'null'}" for name, found in held.items()
+        f"{name} {', '.join(['null'] * (None in found) + sorted_words(found))}"
+        for name, found in held.items()
     )
+
+
+def plain(value: Any) -> Any:
+    """Turn a list into what can be in a set."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def sorted_words(found: set[Any]) -> list[str]:
+    """Write values as ``--where`` takes them, in order."""
+    known = sorted(value for value in found if value is not None)
+    return [",".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in known]
 
 
 def rows(table: pa.Table, **equal: Any) -> pa.Table:
     """Return the rows in which columns have the given values."""
     keep = None
     for name, value in equal.items():
-        same = pc.equal(table[name], pa.scalar(value, table.schema.field(name).type))
+        same = equal_to(table[name], value)
         keep = same if keep is None else pc.and_(keep, same)
     return table if keep is None else table.filter(keep)
+
+
+def equal_to(column: pa.ChunkedArray, value: Any) -> Any:
+    """Say of every row whether a column has a value: a list as a whole, None for null."""
+    if value is None:
+        return pc.is_null(column)
+    if pa.types.is_list(column.type):
+        return pa.chunked_array([[each == value for each in column.to_pylist()]], pa.bool_())
+    return pc.equal(column, pa.scalar(value, column.type))
 
 
 def values(table: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from grokcrit import provenance
 from grokcrit.errors import OptionError, TableError
 from grokcrit.options import check_choice
-from grokcrit.plot.sources import CHOOSABLE, check_columns, typed
+from grokcrit.plot.sources import CHOOSABLE, check_columns, equal_to, typed
 from grokcrit.schemas import TABLES
 from grokcrit.summaries.summary import Row
 from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
@@ -171,7 +171,7 @@ def take(made: Material, stage: str, given: TableLike, wanted: Row) -> None:
     for name, value in wanted.items():
         if name in table.column_names:
             column = table[name]
-            table = table.filter(pc.or_kleene(pc.equal(column, value), pc.is_null(column)))
+            table = table.filter(pc.or_kleene(equal_to(column, value), pc.is_null(column)))
     if isinstance(given, pa.Table):
         name = f"{stage}, in memory"
         made.files.append(File(name, stage, record))

@@ -90,7 +90,8 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
     found = []
     if points.failed:
         first = table.filter(pc.is_valid(table["error"])).slice(0, 1)["error"][0].as_py()
-        text = f"{points.failed} points failed, the first: {first}"
+        count = "1 point" if points.failed == 1 else f"{points.failed} points"
+        text = f"{count} failed, the first: {first}"
         found.append(Notice("failed-points", text))
     thin = int((~points.fitted).sum())
     if thin:

@@ -42,12 +42,15 @@ def forecast_summary(expected: Forecast, state: State, workers: int) -> Summary:
         "processes": workers,
         "bytes": expected.bytes,
     }
-    told: Row = {
-        **{name: str(facts[name]) for name in list(facts)[:7]},
-        "time": f"about {duration(expected.seconds / workers)} with {workers} "
-        f"process{'es' * (workers > 1)}, as measured on a piece of it",
-        "disk": f"about {expected.bytes / 1e6:.2g} MB",
-    }
+    time = disk = "not known: every training that was tried failed"
+    if expected.seconds is not None and expected.bytes is not None:
+        many = f"{workers} process{'es' * (workers > 1)}"
+        took = duration(expected.seconds / workers)
+        time = f"about {took} with {many}, as measured on a piece of it"
+        disk = f"about {expected.bytes / 1e6:.2g} MB"
+    if not expected.points:
+        time = disk = "none"
+    told: Row = {**{name: str(facts[name]) for name in list(facts)[:7]}, "time": time, "disk": disk}
     rows = [{"what": name, "amount": value} for name, value in told.items()]
     return Summary("what a sweep would do; nothing was run", rows, details=[facts])
 

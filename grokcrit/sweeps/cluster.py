@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
 import logging
 import signal
 import threading
@@ -71,15 +73,50 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
                 )
             yield stack.enter_context(dask.Client(cluster))
             return
-        file = Path(scheduler).is_file()
-        where = {"scheduler_file": scheduler} if file else {"address": scheduler}
+        address = address_of(scheduler)
         try:
-            client = stack.enter_context(dask.Client(**where, timeout=CONNECTING))
-        except (OSError, ValueError, TypeError) as error:
+            asyncio.run(greet(address))
+            client = stack.enter_context(dask.Client(address, timeout=CONNECTING))
+        except (OSError, ValueError) as error:  # a TimeoutError among them
+            why = " ".join(str(error).split()) or f"nothing came within {CONNECTING} s"
+            raise OptionError("scheduler", f"{scheduler!r} does not answer: {why}") from None
+        except Exception:  # of reading whatever else speaks there
             raise OptionError(
-                "scheduler", f"{scheduler!r} does not answer: {' '.join(str(error).split())}"
+                "scheduler", f"{scheduler!r} answers, but is no scheduler of Dask"
             ) from None
         yield client
+
+
+def address_of(scheduler: str) -> str:
+    """Return the address that a scheduler's file holds, or the address that was given.
+
+    Raises
+    ------
+    OptionError
+        The file is of something else.
+    """
+    if not Path(scheduler).is_file():
+        return scheduler
+    try:
+        address = json.loads(Path(scheduler).read_bytes())["address"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        address = None
+    if not isinstance(address, str):
+        raise OptionError("scheduler", f"{scheduler!r} is not a file that a Dask scheduler writes")
+    return address
+
+
+async def greet(address: str) -> None:
+    """Wait for a scheduler's first answer: Dask's own timeout does not bound what it reads.
+
+    Raises
+    ------
+    TimeoutError
+        Nothing came in time.
+    """
+    async with asyncio.timeout(CONNECTING):
+        async with distributed().rpc(address, timeout=CONNECTING) as scheduler:
+            await scheduler.identity()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit import tables
-from grokcrit.errors import GrokcritError, RunError
+from grokcrit.errors import GrokcritError
 from grokcrit.stages.train import n_params
 from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import measured
@@ -28,16 +28,16 @@ class Forecast:
     points, trainings, runs
         To be computed; trainings that points share count once, and so do their runs.
     seconds
-        On one core; as many cores take so much less.
+        On one core; as many cores take so much less. None where every training tried failed.
     bytes
-        Of the parts.
+        Of the parts; None where every training tried failed.
     """
 
     points: int
     trainings: int
     runs: int
-    seconds: float
-    bytes: int
+    seconds: float | None
+    bytes: int | None
 
 
 def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
@@ -50,9 +50,16 @@ def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
     groups = plan.by_training(wanted)
     if not groups:
         return Forecast(0, 0, 0, 0.0, 0)
+    found = Forecast(
+        points=sum(map(len, groups)),
+        trainings=len(groups),
+        runs=sum(g[0].training.seeds * len(g[0].training.hidden) for g in groups),
+        seconds=None,
+        bytes=None,
+    )
     first = next((p for p in (g[0] for g in groups) if runs(p, cache)), None)
     if first is None:
-        raise RunError("no point of the sweep could be tried: every training tried failed")
+        return found
     one, two = (clock(first, seeds, cache) for seeds in (1, 2))
     base = updates(piece(first.training, 1))
     seconds = 0.0
@@ -61,13 +68,7 @@ def forecast(plan: Plan, wanted: set[str], *, cache: bool = True) -> Forecast:
         more, scale = training.seeds - 1, updates(training) / base
         seconds += scale * (one.training + more * max(0.0, two.training - one.training))
         seconds += scale * len(points) * (one.point + more * max(0.0, two.point - one.point))
-    return Forecast(
-        points=sum(map(len, groups)),
-        trainings=len(groups),
-        runs=sum(g[0].training.seeds * len(g[0].training.hidden) for g in groups),
-        seconds=seconds,
-        bytes=one.bytes * sum(map(len, groups)),
-    )
+    return dataclasses.replace(found, seconds=seconds, bytes=one.bytes * found.points)
 
 
 def runs(point: Point, cache: bool) -> bool:

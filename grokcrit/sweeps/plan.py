@@ -128,7 +128,7 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
         Something in it is wrong: which table and key, and what is known there.
     """
     try:
-        document = tomllib.loads(Path(path).read_bytes().decode())
+        document = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
         return Reader(document, seed).plan()
     except OSError as error:
         raise TableError(f"cannot read {path}: {reason(error)}") from None

@@ -144,8 +144,8 @@ def check_part(path: Path, key: str) -> None:
     DamagedError
         It is not what was written.
     """
-    if path.is_dir():
-        raise DamagedError(f"{path} is a folder")
+    if not path.is_file():  # a pipe would be waited for
+        raise DamagedError(f"{path} is no file")
     try:
         with path.open("rb"):
             pass

@@ -1,9 +1,12 @@
 """Sweeps on Dask: the same table, also where workers are killed in the middle."""
 
+import contextlib
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -109,3 +112,35 @@ def test_a_scheduler_that_does_not_answer_is_named_in_one_sentence(folder):
         options = ("--scheduler", address)
         done = grokcrit("sweep", "sweep.toml", "-o", "no", *options, cwd=folder, code=2)
         assert f"--scheduler '{address}' does not answer" in sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "words"),
+    [(b"", "does not answer: nothing came"), (b"SSH-2.0-server\r\n", "is no scheduler of Dask")],
+)
+def test_a_port_where_something_else_listens_is_named_and_not_waited_for(folder, greeting, words):
+    held = []
+
+    def greet():
+        with contextlib.suppress(OSError):  # closed at the end
+            while True:
+                held.append(listening.accept()[0])
+                held[-1].sendall(greeting)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        options = ("--scheduler", address)
+        done = grokcrit("sweep", "sweep.toml", "-o", "no", *options, cwd=folder, code=2)
+        assert words in sentence(done)
+        listening.shutdown(socket.SHUT_RDWR)
+    for each in held:
+        each.close()
+
+
+@pytest.mark.parametrize("content", ["no JSON", "3", '{"address": 3}', "{}"])
+def test_a_file_that_no_scheduler_wrote_is_named(folder, content):
+    (folder / "scheduler.json").write_text(content)
+    options = ("--scheduler", "scheduler.json")
+    done = grokcrit("sweep", "sweep.toml", "-o", "no", *options, cwd=folder, code=2)
+    assert "is not a file that a Dask scheduler writes" in sentence(done)

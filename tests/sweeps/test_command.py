@@ -54,14 +54,44 @@ def test_a_dry_run_passes_over_points_that_fail_and_minds_the_folder(tmp_path):
     assert "cannot make the folder taken: Not a directory" in sentence(done)
 
 
+def test_a_dry_run_where_every_training_fails_says_what_it_knows(tmp_path):
+    text = SMALL.replace("[0.5, 1.0]", "1e149\nactivation = 'relu'")
+    (tmp_path / "sweep.toml").write_text(text)
+    told = grokcrit("sweep", "sweep.toml", "--dry-run", cwd=tmp_path).stdout
+    assert "points to compute       2" in told
+    assert "not known: every training that was tried failed" in told
+    facts = json.loads(grokcrit("sweep", "sweep.toml", "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert facts["rows"][0]["bytes"] is None
+
+
 def test_points_that_fail_are_told_in_one_sentence_with_exit_code_1(tmp_path):
     text = SMALL.replace("[0.5, 1.0]", "[0.5, 1e149]\nactivation = 'relu'")
     (tmp_path / "sweep.toml").write_text(text)
     done = grokcrit("sweep", "sweep.toml", "--quiet", "--threads", "1", cwd=tmp_path, code=1)
-    assert "2 of 4 points failed" in sentence(done)
+    assert "of 4 points 2 failed" in sentence(done)
     assert "diverged" in done.stderr
     errors = pq.read_table(tmp_path / "sweep/sweep.parquet")["error"]
     assert errors.null_count == len(errors) - 2
+
+
+def test_a_condition_that_is_there_twice_or_chooses_half_of_the_tables_is_refused(folder):
+    for command in (["plot", "sweep"], ["report"]):
+        options = ["--where", "lr=0.5", "--where", "lr=1"]
+        done = grokcrit(*command, "sweep", *options, cwd=folder, code=2)
+        assert "--where says twice what lr must be" in sentence(done)
+    grokcrit("train", "--hidden", "4,6,9", "--seeds", "2", "--epochs", "20", cwd=folder)
+    options = ["train.parquet", "--where", "lr=0.5", "-o", "half.html"]
+    done = grokcrit("report", "sweep", *options, cwd=folder, code=2)
+    assert "--where lr is no column of the train table" in sentence(done)
+    assert not (folder / "half.html").exists()
+
+
+@pytest.mark.parametrize(
+    "condition", ["lr= 0.5", "train-alpha=0.3", "init=uniform", "hidden=4,6,9", "prime=null"]
+)
+def test_a_condition_is_written_as_in_a_sweep_file(folder, condition):
+    options = ["--where", condition, "-o", "x.svg"]
+    grokcrit("plot", "effects", "sweep", *options, cwd=folder)
 
 
 def test_a_file_that_is_wrong_is_exit_code_2_and_makes_no_folder(tmp_path):

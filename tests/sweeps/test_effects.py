@@ -160,6 +160,43 @@ def test_crossings_are_counted_with_and_without_clearness():
     assert counted == [(0, 0, 4), (0, 4, 4), (4, 4, 4)]
 
 
+def test_lists_that_begin_and_end_alike_have_names_of_their_own():
+    grid = [{"hidden": [4, middle, 9]} for middle in (5, 6, 7)]
+    (factor,) = points(made(lambda o: o["hidden"][1] / 10, grid)).factors
+    assert factor.levels == ["4,5,9", "4,6,9", "4,7,9"]
+    figure = plot.figure("crossings", made(lambda o: 1.0, grid), where={"hidden": "4,6,9"})
+    assert figure is not None
+
+
+def test_the_null_of_a_figure_is_that_of_each_level_and_phase():
+    table = made(lambda o: 1.0)
+    nulls = [
+        {"diffuse": 0.7, "reset": 0.9}[row["rule"]] + (row["window"] == "post") * 0.05
+        if row["surrogate"] == "gaussian"
+        else row["exponent"]
+        for row in table.to_pylist()
+    ]
+    place = table.schema.get_field_index("exponent")
+    table = table.set_column(place, table.schema.field(place), pa.array(nulls))
+    ax = plot.figure("effects", table).axes[0]
+    strokes = {
+        (round(line.get_ydata()[0]), round(line.get_xdata()[0], 6))
+        for line in ax.lines
+        if line.get_marker() == "|" and len(line.get_xdata())
+    }
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    for name, before in (("rule  diffuse", 0.7), ("rule  reset", 0.9), ("lr  0.5", 0.8)):
+        found = {x for y, x in strokes if y == names.index(name)}
+        assert found == {round(before, 6), round(before + 0.05, 6)}
+
+
+def test_a_share_by_chance_needs_two_levels_with_a_number():
+    table = made(lambda o: 1.1 if o["lr"] == 0.5 else float("nan"))
+    found = points(table)
+    lr = next(f for f in found.factors if f.name == "lr")
+    assert np.isnan(effects.by_chance(lr, found.exponent["post"]))
+
+
 # Many lines, and names of sixty letters and more.
 MANY = {name: list(range(6)) for name in ("epochs", "degree", "graph_seed", "seeds", "prime")}
 LONG = [
@@ -209,7 +246,7 @@ def test_points_that_failed_are_counted_and_left_out():
     found = points(pa.concat_tables([table, broken]))
     assert (found.failed, len(found.keys)) == (1, 12)
     summary = sweep_summary(pa.concat_tables([table, broken]), 0.95)
-    assert "1 points failed, the first: it broke" in [w.text for w in summary.warnings]
+    assert "1 point failed, the first: it broke" in [w.text for w in summary.warnings]
 
 
 def test_a_sweep_of_nothing_but_failures_has_an_account():

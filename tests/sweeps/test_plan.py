@@ -75,6 +75,12 @@ def test_hyphens_and_underscores_name_the_same_option(write):
     assert points(write("[train]\nsnapshot-every = 5\n"), ("train", "snapshot_every")) == [(5,)]
 
 
+def test_a_file_may_begin_with_the_mark_of_its_encoding(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_bytes(b"\xef\xbb\xbf[train]\nlr = 0.25\n")
+    assert points(path, ("train", "lr")) == [(0.25,)]
+
+
 def test_width_is_another_name_of_hidden_as_on_the_command_line(write):
     assert points(write("[train]\nwidth = [[4, 6, 8]]\n"), ("train", "hidden")) == [((4, 6, 8),)]
 
