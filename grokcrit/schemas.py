@@ -326,9 +326,10 @@ TRAINED = "train_"
 
 
 def _option(name: str, kind: pa.DataType, meaning: str) -> Column:
-    # What failed is recorded, too: any number that an option may be.
+    # What failed is recorded, too: any number that an option may be. None is below 0.
     most = sys.float_info.max if pa.types.is_floating(kind) else 2**63 - 1
-    return Column(name, kind, meaning, nullable=True, maximum=most)
+    least = 0 if pa.types.is_floating(kind) or pa.types.is_integer(kind) else None
+    return Column(name, kind, meaning, nullable=True, minimum=least, maximum=most)
 
 
 SWEPT_TRAINING = (
@@ -398,6 +399,7 @@ SWEEP = Schema(
             "`mean`, surrogate `none`: epoch from which D(t) stays above the Gaussian null, "
             "interpolated; null: it does not cross",
             True,
+            0,
         ),
         Column(
             "crossing_clear",
