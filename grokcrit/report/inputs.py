@@ -68,6 +68,8 @@ class Material:
         What was read.
     others : list of str
         Tables in the folder that are of other experiments.
+    where : dict
+        Columns and the value that the rows kept have.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Material:
     scale: str | None = None
     files: list[File] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    where: Row = field(default_factory=dict)
 
     def whole(self, stage: str) -> pa.Table | None:
         """Return the parts of a stage as one table; None where there are none."""
@@ -119,7 +122,7 @@ def gather(
         check_choice("where", name, tuple(CHOOSABLE))
     wanted = {name: typed(name, value) for name, value in (where or {}).items()}
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
-    made = Material()
+    made = Material(where=wanted)
     for each in several:
         if isinstance(each, pa.Table) or not Path(each).is_dir():
             for stage, parts in by_stage(each).items():

@@ -241,6 +241,9 @@ def verdict_section(made: Material, short: Report) -> str:
     if made.scale == "smoke":
         words = "This is the smoke scale: tiny sizes and few runs. Its numbers mean nothing."
         parts.append(html.tag("p", html.tag("strong", html.text(words)), class_="notice"))
+    if made.where:
+        words = f"Only what has {shown_conditions(made.where)} is on this page."
+        parts.append(html.tag("p", html.tag("strong", html.text(words)), class_="notice"))
     if short.answers:
         parts.append(
             html.paragraph(
@@ -261,6 +264,11 @@ def verdict_section(made: Material, short: Report) -> str:
     if short.missing:
         parts += [html.tag("h3", "What is missing"), html.listed(short.missing)]
     return html.section("verdict", "Verdict", *parts)
+
+
+def shown_conditions(where: Mapping[str, Any]) -> str:
+    """Name the values that were asked for."""
+    return ", ".join(f"{name} = {'null' if v is None else v}" for name, v in where.items())
 
 
 def levels(made: Material) -> str:
