@@ -102,6 +102,7 @@ def test_a_wrong_option_of_robustness_is_named(folder, tmp_path, options, words)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_gini_study_is_two_commands(tmp_path):
     widths = ["--hidden", "4,8,12", "--seeds", "20", "--epochs", "60"]
     grokcrit("train", *widths, "--no-gradients", cwd=tmp_path)

@@ -25,7 +25,7 @@ observable = "size"
 resamples = 10
 """
 # More of it, so that it is killed while it computes and not only while it starts.
-LONGER = PLAN.replace("[0.5, 1.0]", "{ from = 0.1, to = 2.0, step = 0.1 }").replace(
+LONGER = PLAN.replace("[0.5, 1.0]", "{ from = 0.2, to = 2.0, step = 0.2 }").replace(
     "epochs = 20", "epochs = 400"
 )
 SWEEP = Command(("sweep", "sweep.toml", "--threads", "1"), "sweep/sweep.parquet")
@@ -145,7 +145,7 @@ def test_a_sweep_killed_again_and_again_goes_on_each_time(tmp_path, kills):
             stray.unlink()
         if (folder / "sweep/parts").exists():
             check(folder, undisturbed)
-        if len(list((folder / "sweep/parts").glob("*"))) == 20:
+        if len(list((folder / "sweep/parts").glob("*"))) == 10:
             shutil.rmtree(folder / "sweep")
     assert died >= kills // 3
     assert start(folder).wait() == 0
