@@ -190,8 +190,13 @@ class Shell:
             table.add_column(name, justify="right" if numeric else "left", width=width)
         for row in rows:
             table.add_row(*row)
-        console.width = max(console.width, sum(widths) + BESIDE_CELLS * len(widths) + 2)
+        console.width = max(console.width, table_width(widths))
         console.print(table)
+
+
+def table_width(widths: Sequence[int]) -> int:
+    """Return how wide a table is whose columns have these widths."""
+    return sum(widths) + BESIDE_CELLS * len(widths) + 2
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -202,7 +207,7 @@ def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, cells)) for cells in columns]
     least = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]
-    while sum(widths) + BESIDE_CELLS * len(widths) + 2 > width and widths != least:
+    while table_width(widths) > width and widths != least:
         spare = [wide - needed for wide, needed in zip(widths, least, strict=True)]
         widths[spare.index(max(spare))] -= 1
     return widths

@@ -120,32 +120,31 @@ def gather(
     """
     for name in where or {}:
         check_choice("where", name, tuple(CHOOSABLE))
-    wanted = {name: typed(name, value) for name, value in (where or {}).items()}
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
-    made = Material(where=wanted)
+    made = Material(where={name: typed(name, value) for name, value in (where or {}).items()})
     for each in several:
         if isinstance(each, pa.Table) or not Path(each).is_dir():
             for stage, parts in by_stage(each).items():
-                take(made, stage, parts[0], wanted)
+                take(made, stage, parts[0])
             continue
         for stage, parts in by_stage(each).items():
             chosen, others = choose(Path(each), stage, [Path(str(part)) for part in parts])
             made.others += [path.name for path in others]
             for path in chosen:
-                take(made, stage, path, wanted)
+                take(made, stage, path)
         take_claims(made, Path(each))
     if not made.files:
         raise TableError("there is nothing to report: name a folder or tables of grokcrit")
-    check(made, wanted)
+    check(made)
     return made
 
 
-def check(made: Material, wanted: Row) -> None:
+def check(made: Material) -> None:
     """Refuse a case that is not there, and parts of a stage that hold the same row."""
-    check_columns(wanted, {*made.tables, *(["diagnostics"] if made.diagnostics else [])})
+    check_columns(made.where, {*made.tables, *(["diagnostics"] if made.diagnostics else [])})
     for stage, parts in made.tables.items():
-        if wanted and not any(part.num_rows for part in parts):
-            asked = ", ".join(f"{name}={value}" for name, value in wanted.items())
+        if made.where and not any(part.num_rows for part in parts):
+            asked = ", ".join(f"{name}={value}" for name, value in made.where.items())
             raise OptionError("where", f"{asked} is not in the {stage} table")
         if len(parts) > 1:
             Inputs(parts, TABLES[stage].without(HEAVY)).read()  # refuses the same row twice
@@ -165,13 +164,13 @@ def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], lis
     return parts, []
 
 
-def take(made: Material, stage: str, given: TableLike, wanted: Row) -> None:
+def take(made: Material, stage: str, given: TableLike) -> None:
     """Read one table whole, checksums verified, without gradients; note where it comes from."""
     schema = TABLES[stage].without(HEAVY)
     inputs = Inputs(given, schema)
     record = inputs.records[0] if inputs.records else None
     table = inputs.read().replace_schema_metadata(provenance.encode(record) if record else None)
-    for name, value in wanted.items():
+    for name, value in made.where.items():
         if name in table.column_names:
             column = table[name]
             table = table.filter(pc.or_kleene(equal_to(column, value), pc.is_null(column)))
