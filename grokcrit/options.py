@@ -103,6 +103,7 @@ class CascadeOptions:
     rule: str = "diffuse"
     max_steps: int = 20
     parameter_order: str = "as-is"
+    threshold_of: str = "all"
 
     def __post_init__(self) -> None:
         """Check every range, and give every number its type: 90 and 90.0 are one configuration."""
@@ -116,7 +117,21 @@ class CascadeOptions:
         check_choice("rule", self.rule, vocabulary.RULES)
         check_integer("max_steps", self.max_steps, 1)
         check_choice("parameter_order", self.parameter_order, vocabulary.PARAMETER_ORDERS)
+        check_choice("threshold_of", self.threshold_of, vocabulary.THRESHOLDS_OF)
         settle(self, alpha=float(self.alpha), quantile=float(self.quantile))
+
+
+# Options that tables of earlier versions do not have, with the value that those were made with.
+ADDED = {"threshold_of": "all"}
+
+
+def recorded(options: Any) -> dict[str, Any]:
+    """Return options as a case's record holds them.
+
+    An added option is there only where it is not at its default. So a case keeps its name, and
+    tables of earlier versions can be joined with new ones.
+    """
+    return {k: v for k, v in dataclasses.asdict(options).items() if ADDED.get(k) != v}
 
 
 @dataclass(frozen=True)
@@ -165,9 +180,8 @@ class RunOptions(CascadeOptions):
 
         Which gradients are kept is not: how often is, as it decides what is fitted.
         """
-        chosen = dataclasses.asdict(self)
         apart = ("hidden", "seeds", "label", "gradients")
-        return {k: v for k, v in chosen.items() if k not in apart}
+        return {k: v for k, v in recorded(self).items() if k not in apart}
 
     @property
     def case(self) -> str:
@@ -283,6 +297,7 @@ class EstimateOptions:
     observable: tuple[str, ...] = vocabulary.SHOWN
     resamples: int = 10_000
     confidence: float = 0.95
+    keep_zero_threshold: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -66,6 +66,7 @@ def cascade(
     quantile: float = 90.0,
     rule: str = "diffuse",
     max_steps: int = 20,
+    threshold_of: str = "all",
     overwrite: bool = False,
 ) -> CascadeResult:
     """Push a gradient through the TDU-OFC cascade (METHOD, section 2; arXiv 2604.04655).
@@ -89,6 +90,9 @@ def cascade(
         ``diffuse``: a toppling node keeps (1 - alpha) g_i; ``reset``: it keeps nothing.
     max_steps
         Steps after which the cascade is cut off.
+    threshold_of
+        ``all``: theta is the percentile of all entries; ``nonzero``: of those that are not exactly
+        0. Where more than ``quantile`` per cent are 0, theta is otherwise 0 and no cascade ends.
     overwrite
         Whether to redistribute the gradient in its own memory, which spares a copy: it must be a
         contiguous, writable array of float32 or float64. Without, it is never changed.
@@ -104,9 +108,9 @@ def cascade(
     if not isinstance(graph, Graph):
         raise OptionError("graph", f"must come from grokcrit.graph, got {graph!r}")
     try:
-        options = _options(alpha, quantile, rule, max_steps)
+        options = _options(alpha, quantile, rule, max_steps, threshold_of)
     except TypeError:  # a list cannot be looked up; the check says which it is
-        options = _options.__wrapped__(alpha, quantile, rule, max_steps)
+        options = _options.__wrapped__(alpha, quantile, rule, max_steps, threshold_of)
     source, values = source_and_values(gradient, graph.n, overwrite)
     network = graph.network
     wanted = options, graph.n, values.dtype, network.most
@@ -133,9 +137,17 @@ def cascade(
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def _options(alpha: float, quantile: float, rule: str, max_steps: int) -> CascadeOptions:
+def _options(
+    alpha: float, quantile: float, rule: str, max_steps: int, threshold_of: str
+) -> CascadeOptions:
     """Check the options; those checked before are not checked again."""
-    return CascadeOptions(alpha=alpha, quantile=quantile, rule=rule, max_steps=max_steps)
+    return CascadeOptions(
+        alpha=alpha,
+        quantile=quantile,
+        rule=rule,
+        max_steps=max_steps,
+        threshold_of=threshold_of,
+    )
 
 
 def _prepared(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit import provenance
-from grokcrit.options import CascadeOptions
+from grokcrit.options import CascadeOptions, recorded
 from grokcrit.schemas import TRAIN
 
 
@@ -58,7 +58,7 @@ def record_of(
     seed
         Root seed.
     """
-    options = {**configuration, **asdict(cascade or CascadeOptions())}
+    options = {**configuration, **recorded(cascade or CascadeOptions())}
     return provenance.record(
         TRAIN.name, options, root_seed=seed, cases={case: options}, widths=widths
     )

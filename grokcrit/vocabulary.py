@@ -28,6 +28,8 @@ TOPOLOGIES = (
 THE_FIVE = ("ring", "lattice", "small-world", "erdos-renyi", "ba")
 SURROGATES = ("none", "gaussian", "permute", "permute-layers", "sign-flip", "gaussianize")
 RULES = ("diffuse", "reset")
+# Entries whose percentile is the threshold.
+THRESHOLDS_OF = ("all", "nonzero")
 PROBES = ("inline", "shadow")
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 INITS = ("uniform", "xavier", "he", "normal")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from grokcrit.vocabulary import RULES, TOPOLOGIES
+from grokcrit.vocabulary import RULES, THRESHOLDS_OF, TOPOLOGIES
 
 TOPOLOGY_HELP = f"Diffusion graph: {', '.join(TOPOLOGIES)}."
 RULE_HELP = "What a toppling node keeps: diffuse (1 - alpha of its value) or reset (nothing)."
+
+THRESHOLD_HELP = f"Entries whose percentile is the threshold: {', '.join(THRESHOLDS_OF)}."
 
 
 def complete_topology(start: str) -> list[str]:
@@ -30,6 +32,7 @@ GraphSeed = Annotated[int, typer.Option(help="Seed of the graph.")]
 Alpha = Annotated[float, typer.Option(help="Diffusion strength, above 0 and at most 1.")]
 Quantile = Annotated[float, typer.Option(help="Percentile of abs(g) that is the threshold.")]
 Rule = Annotated[str, typer.Option(help=RULE_HELP, autocompletion=complete_rule)]
+ThresholdOf = Annotated[str, typer.Option(help=THRESHOLD_HELP)]
 MaxSteps = Annotated[int, typer.Option(help="Steps after which a cascade is cut off.")]
 
 INHERITED = "  [default: as trained]"
@@ -52,6 +55,7 @@ Rules = Annotated[
     list[str] | None,
     typer.Option(metavar="<str>", help=RULE_HELP + LISTED, autocompletion=complete_rule),
 ]
+ThresholdOfOverride = Annotated[str | None, typer.Option(help=THRESHOLD_HELP + INHERITED)]
 MaxStepsOverride = Annotated[
     int | None, typer.Option(help="Steps after which a cascade is cut off." + INHERITED)
 ]

@@ -115,6 +115,7 @@ def train(
     alpha: probing.Alpha = DEFAULTS.alpha,
     quantile: probing.Quantile = DEFAULTS.quantile,
     rule: probing.Rule = DEFAULTS.rule,
+    threshold_of: probing.ThresholdOf = DEFAULTS.threshold_of,
     max_steps: probing.MaxSteps = DEFAULTS.max_steps,
     gradients: Annotated[
         bool,

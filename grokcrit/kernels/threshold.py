@@ -19,7 +19,25 @@ GOLDEN = 0.6180339887498949
 
 
 @jit
-def bracket(source: Array, rule: Rule, sample: Array) -> tuple[Any, Any]:
+def place_of(source: Array, rule: Rule) -> tuple[Int, float]:
+    """Return the rank and the weight of the threshold among the values of abs(source).
+
+    The percentile of the values that are not 0 lies as many ranks higher as there are zeros.
+    """
+    if not rule.nonzero:
+        return np.int64(rule.rank), rule.weight
+    n, count = len(source), 0
+    for i in range(n):
+        count += source[i] != 0
+    if count == 0:
+        return np.int64(n - 1), 0.0
+    position = (count - 1) * rule.share
+    rank = int(position)
+    return np.int64(n - count + rank), position - rank
+
+
+@jit
+def bracket(source: Array, rank: Int, sample: Array) -> tuple[Any, Any]:
     """Guess two magnitudes between which the threshold lies, from a sample of the values.
 
     A guess costs time when it is wrong and changes nothing else. The sample is spread evenly by
@@ -29,8 +47,8 @@ def bracket(source: Array, rule: Rule, sample: Array) -> tuple[Any, Any]:
     ----------
     source
         n values.
-    rule
-        Settings.
+    rank
+        Order statistic below the threshold.
     sample
         Scratch of at least n^(2/3) / 2 values: few enough to select from at no cost, enough for a
         bracket of n^(2/3) or so.
@@ -45,7 +63,7 @@ def bracket(source: Array, rule: Rule, sample: Array) -> tuple[Any, Any]:
         place += GOLDEN
         if place >= 1:
             place -= 1
-    share = rule.rank / n
+    share = rank / n
     middle, spread = share * count, MARGIN * math.sqrt(share * (1 - share) * count) + 1
     low, high = math.floor(middle - spread), math.ceil(middle + spread)
     below, above = sample.dtype.type(-1), sample.dtype.type(np.inf)
@@ -81,7 +99,8 @@ def first_frontier(
 ) -> tuple[Any, Int, bool]:
     """Copy ``source`` to ``gradient``; return theta, and collect who may be above it.
 
-    Theta is the quantile of abs(source) that ``rule`` names, equal to numpy.percentile to the bit.
+    Theta is the quantile of abs(source), or of its entries that are not 0, that ``rule`` names,
+    equal to numpy.percentile to the bit.
     One pass copies and collects the values above a guess from below; the exact threshold is
     selected from those of them that are not above a guess from above either.
 
@@ -103,14 +122,15 @@ def first_frontier(
         Theta; how many nodes stand in ``work.frontier``, ascending, everyone above theta among
         them; whether all values are finite (if not, theta means nothing).
     """
-    n, wanted = len(source), len(source) - rule.rank
+    place, weight = place_of(source, rule)
+    n, wanted = len(source), len(source) - place
     none, all_above = gradient.dtype.type(-1), gradient.dtype.type(np.inf)
     low, high = gradient.dtype.type(hint), all_above
     if hint < 0:
-        low, high = bracket(source, rule, work.sent)
+        low, high = bracket(source, place, work.sent)
     count, finite = collect(source, gradient, low, work.frontier, work.sent)
     if count < wanted and hint >= 0 and finite:
-        low, high = bracket(gradient, rule, work.sent)
+        low, high = bracket(gradient, place, work.sent)
         count, finite = collect(gradient, gradient, low, work.frontier, work.sent)
     if count < wanted and finite:
         low, high = none, all_above
@@ -118,12 +138,12 @@ def first_frontier(
     if not finite:
         return low, 0, False
     # Of the values collected, theta lies between these two of rank and rank + 1.
-    rank = rule.rank - (n - count)
+    rank = place - (n - count)
     inside = keep_up_to(work.sent[:count], high)
     if inside < min(rank + 2, count):
         count, finite = collect(gradient, gradient, low, work.frontier, work.sent)
         inside = count
-    return quantile(work.sent[:inside], rank, rule.weight), count, True
+    return quantile(work.sent[:inside], rank, weight), count, True
 
 
 @jit

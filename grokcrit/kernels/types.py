@@ -31,6 +31,8 @@ class Rule(NamedTuple):
     max_steps: int
     rank: int  # the threshold lies between this order statistic of abs(g) and the next
     weight: float  # of the next, in double precision
+    nonzero: bool  # whether rank and weight are to be settled anew, among the entries not 0
+    share: float  # percentile / 100
 
 
 class Work(NamedTuple):
@@ -129,11 +131,16 @@ class Settings(Protocol):
     def max_steps(self) -> int:
         """Steps allowed."""
 
+    @property
+    def threshold_of(self) -> str:
+        """``all`` or ``nonzero``: entries whose percentile is the threshold."""
+
 
 def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:
     """Settle the numbers of a cascade over ``n`` nodes in the gradient's own precision."""
     scalar: Any = np.dtype(dtype).type
-    position = (n - 1) * (settings.quantile / 100)
+    share = settings.quantile / 100
+    position = (n - 1) * share
     rank = min(int(position), n - 1)
     return Rule(
         scalar(settings.alpha),
@@ -142,4 +149,6 @@ def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:
         settings.max_steps,
         rank,
         float(position - rank),
+        settings.threshold_of == "nonzero",
+        share,
     )

@@ -65,6 +65,7 @@ class Run:
             quantile=settings.quantile,
             rule=settings.rule,
             max_steps=settings.max_steps,
+            threshold_of=settings.threshold_of,
         )
 
     def epoch(self) -> None:

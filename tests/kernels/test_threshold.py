@@ -128,9 +128,8 @@ def test_the_source_is_read_once_but_for_the_sample():
     rule = kt.rule(n, np.float64, CascadeOptions())
     work = kt.work(n, np.float64, 5)
     plain = getattr(first_frontier, "py_func", first_frontier)
-    pieces = [
-        k for k in ("bracket", "collect", "keep_up_to") if hasattr(plain.__globals__[k], "py_func")
-    ]
+    names = ("place_of", "bracket", "collect", "keep_up_to")
+    pieces = [k for k in names if hasattr(plain.__globals__[k], "py_func")]
     compiled = {k: plain.__globals__[k] for k in pieces}
     try:
         for k in pieces:
