@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from grokcrit import degenerate
+from grokcrit.degenerate import Findings, Tensor
 from grokcrit.errors import TableError
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
@@ -43,6 +45,7 @@ class Counted:
     truncated: npt.NDArray[np.bool_]  # (m,)
     transported: npt.NDArray[np.float64]  # (m,)
     activity: npt.NDArray[np.int64]  # the topplings of each step, one snapshot after the other
+    findings: Findings | None  # what is degenerate among the gradients; None for surrogates
 
 
 def name_of(run: pa.Table, row: int) -> str:
@@ -93,7 +96,11 @@ def surrogates_of(
 
 
 def count(
-    snapshots: npt.NDArray[np.floating], run: pa.Table, probe: Probe, network: kt.Network
+    snapshots: npt.NDArray[np.floating],
+    run: pa.Table,
+    probe: Probe,
+    network: kt.Network,
+    tensors: list[Tensor],
 ) -> Counted:
     """Cascade every row.
 
@@ -120,9 +127,11 @@ def count(
     if not finite:
         check_finite(snapshots, run)
     within = np.arange(settings.max_steps) < counts[:, 2:3]
-    return Counted(
-        run.select(COPIED), probe, theta, counts, truncated, transported, activity[within]
-    )
+    found = None
+    if probe.surrogate == "none":
+        found = degenerate.findings(snapshots, theta, counts[:, 0], tensors)
+    rows = run.select(COPIED)
+    return Counted(rows, probe, theta, counts, truncated, transported, activity[within], found)
 
 
 def table_of(found: Sequence[Counted]) -> pa.Table:
@@ -158,5 +167,6 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
             offsets, np.concatenate([each.activity for each in found])
         ),
         "transported": pa.array(moved, mask=~(moved <= LARGEST)),  # past what can be read: null
+        "zero_threshold": degenerate.zero_threshold(theta, counts[:, 0]),
     }
     return pa.table({name: columns[name] for name in AVALANCHE.arrow.names}).cast(AVALANCHE.arrow)

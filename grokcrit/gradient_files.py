@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from grokcrit import degenerate
 from grokcrit.counting import COPIED, Counted, Probe, surrogates_of
 from grokcrit.errors import OptionError, TableError
 from grokcrit.graphs import graph_of
@@ -108,20 +109,25 @@ def file_avalanches(
                 quantile=settings.quantile,
                 rule=settings.rule,
                 max_steps=settings.max_steps,
+                threshold_of=settings.threshold_of,
                 overwrite=probe.surrogate != "none",
             )
         except TableError as error:
             raise TableError(f"{file.path}: {error}") from None
         counts = [result.size, result.area, result.duration, result.peak]
+        theta, odd = np.array([result.threshold]), None
+        if probe.surrogate == "none":
+            odd = degenerate.findings(mapped(file.path)[None], theta, [result.size], [])
         found.append(
             Counted(
                 row,
                 probe,
-                np.array([result.threshold]),
+                theta,
                 np.array([counts]),
                 np.array([result.truncated]),
                 np.array([result.transported]),
                 result.activity,
+                odd,
             )
         )
         del result, source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from grokcrit.degenerate import KEY, zero_threshold
 from grokcrit.errors import FitError, TableError
+from grokcrit.options import ADDED
 from grokcrit.parallel import Progress, Stop, in_order
 from grokcrit.schemas import AVALANCHE, CASE_COLUMNS
 from grokcrit.tables import Inputs, split
@@ -42,6 +44,9 @@ class Ensemble:
         Of each avalanche: index of its run, its epoch, whether it was cut off.
     table : pyarrow.Table
         The rows, sorted by size, seed, epoch.
+    left_out : int
+        Avalanches that are not among them because a threshold of 0 was theirs, or that of another
+        null model of their snapshot.
     """
 
     case: dict[str, Any]
@@ -53,6 +58,7 @@ class Ensemble:
     epoch: Ints
     truncated: npt.NDArray[np.bool_]
     table: pa.Table
+    left_out: int = 0
 
     @property
     def runs(self) -> int:
@@ -92,29 +98,36 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
 
 def over_cases(
     function: Callable[[Ensemble, Stop], R],
-    inputs: Inputs,
+    cases: Sequence[Ensemble],
     *,
     threads: int | None,
     progress: Progress | None,
 ) -> Iterator[R]:
-    """Yield ``function(ensemble, stop)`` for each case of avalanche tables, cases over threads."""
+    """Yield ``function(ensemble, stop)`` for each case, cases over threads."""
     return in_order(
         function,
-        ensembles_of(inputs),
+        cases,
         cost=lambda ensemble: ensemble.runs,
         threads=threads,
         progress=progress,
     )
 
 
-def ensembles_of(inputs: Inputs) -> list[Ensemble]:
+def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
     """Read avalanche tables and split them into their cases.
+
+    Parameters
+    ----------
+    inputs
+        Schema ``avalanche/1``.
+    keep_zero_threshold
+        Whether avalanches of threshold 0 are kept.
 
     Raises
     ------
     TableError
-        The tables were made with different root seeds, step limits or parameter orders, which no
-        column tells apart: they would be pooled in silence.
+        The tables were made with different root seeds, step limits, parameter orders or
+        ``threshold_of``. No column tells these apart, so they would be pooled in silence.
     FitError
         No case has three sizes.
     """
@@ -122,20 +135,21 @@ def ensembles_of(inputs: Inputs) -> list[Ensemble]:
     for record in inputs.records:
         configuration = record.get("configuration", {})
         for case in record.get("cases", {}):
-            for name in ("seed", "max_steps", "parameter_order"):
+            for name in ("seed", "max_steps", "parameter_order", "threshold_of"):
                 value = configuration.get(name)
                 value = value.get(case) if isinstance(value, dict) else value
+                value = ADDED.get(name) if value is None else value
                 other = known.setdefault((case, name), value)
                 if other != value:
                     raise TableError(
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    return ensembles(inputs.read())
+    return ensembles(inputs.read(), keep_zero_threshold)
 
 
-def ensembles(table: pa.Table) -> list[Ensemble]:
-    """Split an avalanche table into its cases.
+def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
+    """Split an avalanche table into its cases; see ``ensembles_of``.
 
     Raises
     ------
@@ -143,7 +157,8 @@ def ensembles(table: pa.Table) -> list[Ensemble]:
         No case has three sizes.
     """
     ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
-    found = [ensemble(rows) for rows in split(ordered, CASE_COLUMNS)]
+    marked = ordered if keep_zero_threshold else with_usable(ordered)
+    found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
     most = max(found, key=lambda e: len(e.sizes)).sizes
     if len(most) < MINIMUM_SIZES:
         raise FitError(
@@ -153,23 +168,60 @@ def ensembles(table: pa.Table) -> list[Ensemble]:
     return found
 
 
+def left_out(cases: Sequence[Ensemble]) -> dict[str, Any]:
+    """Return how many avalanches of the data were left out, for a record; nothing if none was."""
+    data = [each for each in cases if each.case["surrogate"] == "none"]
+    count = sum(each.left_out for each in data)
+    total = count + sum(len(each.epoch) for each in data)
+    return {KEY: {"zero_threshold": count, "gradients": total}} if count else {}
+
+
+def with_usable(table: pa.Table) -> pa.Table:
+    """Mark the rows that fits may use in a column ``usable``, if there are others.
+
+    A threshold of 0 makes a whole snapshot unusable, in every null model: what is compared is then
+    still of the same snapshots.
+    """
+    zero = zero_threshold(column(table, "threshold"), column(table, "size"))
+    if not zero.any():
+        return table
+    shared = [name for name in AVALANCHE.key if name not in ("surrogate", "replicate")]
+    rows = table.select(shared).append_column("row", pa.array(np.arange(table.num_rows)))
+    bad = rows.filter(pa.array(zero)).group_by(shared).aggregate([])
+    unusable = column(rows.join(bad, shared, join_type="left semi"), "row")
+    usable = np.ones(table.num_rows, bool)
+    usable[unusable] = False
+    return table.append_column("usable", pa.array(usable))
+
+
 def ensemble(rows: pa.Table) -> Ensemble:
-    """Make the ensemble of one case, from its rows sorted by width, seed, epoch."""
+    """Return the ensemble of one case, from its rows sorted by width, seed, epoch.
+
+    Rows that a column ``usable`` rules out are left out of it. Their sizes and runs remain, without
+    data.
+    """
+    case = {name: rows[name][0].as_py() for name in CASE_COLUMNS}
     runs = split(rows, ("width", "seed"))
     lengths = [run.num_rows for run in runs]
     n_params = np.array([run["n_params"][0].as_py() for run in runs], np.int64)
     sizes, size_of = np.unique(n_params, return_inverse=True)
     grok = [run["grok_epoch"][0].as_py() for run in runs]
+    run, left_out = np.repeat(np.arange(len(runs)), lengths), 0
+    if "usable" in rows.column_names:
+        usable = column(rows, "usable")
+        run, left_out = run[usable], int((~usable).sum())
+        rows = rows.filter(rows["usable"]).drop_columns("usable").combine_chunks()
     return Ensemble(
-        case={name: rows[name][0].as_py() for name in CASE_COLUMNS},
+        case=case,
         sizes=sizes,
         size_of=size_of,
         seed=np.array([run["seed"][0].as_py() for run in runs], np.int64),
         grok=np.array([np.nan if g is None else g for g in grok], np.float64),
-        run=np.repeat(np.arange(len(runs)), lengths),
+        run=run,
         epoch=column(rows, "epoch").astype(np.int64),
         truncated=rows["truncated"].to_numpy(),
         table=rows,
+        left_out=left_out,
     )
 
 

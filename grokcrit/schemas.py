@@ -201,6 +201,13 @@ AVALANCHE = Schema(
             0,
             optional=True,
         ),
+        Column(
+            "zero_threshold",
+            pa.bool_(),
+            "theta is 0 and something toppled: left out of fits unless `--keep-zero-threshold`",
+            True,
+            optional=True,
+        ),
     ),
     (*CASE_COLUMNS, "width", "seed", "epoch"),
     ("n_params", "grok_epoch"),
@@ -357,12 +364,14 @@ SWEPT_TRAINING = (
     _option("train_rule", pa.string(), "`diffuse` or `reset`, in training"),
     _option("train_max_steps", pa.int32(), "most steps of a cascade in training"),
     _option("train_parameter_order", pa.string(), "parameters on the graph in training"),
+    _option("train_threshold_of", pa.string(), "`all` or `nonzero` entries, in training"),
     _option("train_seed", pa.int64(), "root seed of the training"),
 )
 SWEPT_AVALANCHE = (
     *(_nullable(c) for c in PROBE if c.name not in ("surrogate", "replicate")),
     _option("max_steps", pa.int32(), "most steps of a cascade"),
     _option("parameter_order", pa.string(), "parameters on the graph"),
+    _option("threshold_of", pa.string(), "entries whose percentile is theta: `all` or `nonzero`"),
     _option("replicates", pa.int32(), "draws of each random surrogate, averaged"),
     _option("grok_accuracy", pa.float64(), "test accuracy that counts as grokked; null: task's"),
     _option("avalanche_seed", pa.int64(), "root seed of the surrogates"),

@@ -31,6 +31,7 @@ def avalanche(
     graph_seed: probing.GraphSeeds = None,
     alpha: probing.Alphas = None,
     quantile: probing.Quantiles = None,
+    threshold_of: probing.ThresholdOfOverride = None,
     rule: probing.Rules = None,
     max_steps: probing.MaxStepsOverride = None,
     parameter_order: Annotated[
@@ -86,6 +87,7 @@ def avalanche(
         rule=sh.words(rule),
         max_steps=max_steps,
         parameter_order=parameter_order,
+        threshold_of=threshold_of,
         surrogate=sh.words(surrogate),
         replicates=replicates,
         grok_accuracy=grok_accuracy,

@@ -22,6 +22,7 @@ def bootstrap(
     observable: sh.Observable = None,
     resamples: sh.Resamples = 10000,
     confidence: sh.Confidence = 0.95,
+    keep_zero_threshold: sh.KeepZeroThreshold = False,
     seed: sh.Seed = 0,
     out: Annotated[
         Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
@@ -51,5 +52,6 @@ def bootstrap(
         **sh.given(observable=sh.words(observable)),
         resamples=resamples,
         confidence=confidence,
+        keep_zero_threshold=keep_zero_threshold,
         seed=seed,
     )

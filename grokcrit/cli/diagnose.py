@@ -48,6 +48,7 @@ def diagnose(
     observable: sh.Observable = None,
     resamples: sh.Resamples = 2000,
     confidence: sh.Confidence = 0.95,
+    keep_zero_threshold: sh.KeepZeroThreshold = False,
     seed: sh.Seed = 0,
     out: Annotated[
         Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
@@ -84,6 +85,7 @@ def diagnose(
         gof=gof,
         resamples=resamples,
         confidence=confidence,
+        keep_zero_threshold=keep_zero_threshold,
         seed=seed,
         **options,
     )

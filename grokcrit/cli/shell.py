@@ -43,6 +43,12 @@ Silence = Annotated[
 ]
 Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the runs.")]
 Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
+KeepZeroThreshold = Annotated[
+    bool,
+    typer.Option(
+        "--keep-zero-threshold", help="Keep avalanches whose threshold is 0, which mean nothing."
+    ),
+]
 Observable = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,7 +7,16 @@ import numpy as np
 from grokcrit import scaling
 from grokcrit.diagnostics.family import Family
 from grokcrit.diagnostics.findings import Row, finding
+from grokcrit.scaling import Ensemble
 from grokcrit.vocabulary import PHASES
+
+
+def zero_threshold(data: Ensemble) -> list[Row]:
+    """Count the avalanches left out for a threshold of 0, of all; no row if there is none."""
+    if not data.left_out:
+        return []
+    total = data.left_out + len(data.epoch)
+    return [finding("zero-threshold", float(data.left_out), n=total, method="avalanches left out")]
 
 
 def counts(family: Family) -> list[Row]:
@@ -19,6 +28,7 @@ def counts(family: Family) -> list[Row]:
         finding("quiet", float(quiet.sum()), n=len(quiet), method="avalanches"),
         finding("never-grokked", float(np.isnan(data.grok).sum()), n=data.runs, method="runs"),
     ]
+    rows += zero_threshold(data)
     for window in (*PHASES, "epoch", "aligned"):
         bins = scaling.windows(data, window)
         inside = np.array(

@@ -67,7 +67,8 @@ class Law:
 
 def ensemble(sources: Sources, surrogate: str) -> Ensemble:
     """Return the avalanches of the data or of a surrogate that the table holds."""
-    found = rows(sources.table("avalanche"), surrogate=surrogate, replicate=0)
+    usable = fits.with_usable(sources.table("avalanche"))
+    found = rows(usable, surrogate=surrogate, replicate=0)
     order = [(name, "ascending") for name in ("width", "seed", "epoch")]
     return fits.ensemble(found.sort_by(order).combine_chunks())
 

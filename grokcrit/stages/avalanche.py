@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import provenance
+from grokcrit import degenerate, provenance
 from grokcrit.counting import (
     COPIED,
     Counted,
@@ -27,6 +27,7 @@ from grokcrit.counting import (
     table_of,
     worthless,
 )
+from grokcrit.degenerate import Tensor
 from grokcrit.errors import OptionError, TableError
 from grokcrit.gradient_files import CASE as FILES
 from grokcrit.gradient_files import GradientFile, file_avalanches, gradient_files, is_gradient_file
@@ -39,6 +40,7 @@ from grokcrit.options import (
     check_integer,
     check_number,
     listed,
+    recorded,
     settle,
 )
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order
@@ -68,6 +70,7 @@ class AvalancheOptions:
     rule: tuple[str, ...] | None = None
     max_steps: int | None = None
     parameter_order: str | None = None
+    threshold_of: str | None = None
     surrogate: tuple[str, ...] = ("none",)
     replicates: int = 1
     grok_accuracy: float | None = None
@@ -96,7 +99,7 @@ class AvalancheOptions:
         """Multiply out the lists, over what the training used where nothing was given."""
         fields = [f.name for f in dataclasses.fields(CascadeOptions)]
         base = {name: trained[name] for name in fields if name in trained}
-        for name in ("degree", "max_steps", "parameter_order"):
+        for name in ("degree", "max_steps", "parameter_order", "threshold_of"):
             if getattr(self, name) is not None:
                 base[name] = getattr(self, name)
         axes = {name: getattr(self, name) for name in LISTED if getattr(self, name) is not None}
@@ -157,7 +160,7 @@ def avalanche(
     # Before the cascades: where there is no accuracy, nothing is computed.
     first = first_epochs(inputs.blocks if inputs else [], chosen.grok_accuracy)
     records = inputs.records if inputs else []
-    own = {FILES: dataclasses.asdict(CascadeOptions())} if files else {}
+    own = {FILES: recorded(CascadeOptions())} if files else {}
     cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
     widths = inputs.widths if inputs else {}
     # Which file is which seed: nothing else tells.
@@ -193,6 +196,8 @@ def avalanche(
     joint = table_of(found)
     if first is not None:
         joint = with_grok_epochs(joint, first)
+    if odd := degenerate.joined(each.findings for each in found if each.findings):
+        record[degenerate.KEY] = odd
     check_unique(joint, AVALANCHE, "train")
     check_runs(joint, AVALANCHE, "train")
     ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
@@ -262,8 +267,9 @@ def block_avalanches(
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
             probes = chosen.probes(options_of(run, cases, block.where))
-            known = any(probe.surrogate == "permute-layers" for probe in probes)
-            tensors = tensors_of(run, widths, block.where) if known else [0]
+            tensors = tensors_of(run, widths)
+            if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
+                raise unknown_tensors(run, block.where)
             found += run_avalanches(run, probes, tensors, chosen, networks, stop)
     return found
 
@@ -287,15 +293,18 @@ def network_of(options: CascadeOptions, n: int, *, cache: bool) -> kt.Network:
     return graph_of(options, n, cache=cache).network
 
 
-def tensors_of(run: pa.Table, widths: dict[str, Any], where: str) -> list[int]:
-    """Return where each tensor of a run's gradient starts, from the tables' records."""
-    width = str(run["width"][0])
-    if width not in widths:
-        raise TableError(
-            f"{where}: its record does not know the tensors of width {width}, which "
-            "--surrogate permute-layers needs; make the table again with 'grokcrit train'"
-        )
-    return [tensor["offset"] for tensor in widths[width]]
+def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors of a run's gradient, from the tables' records; none if unknown."""
+    known = widths.get(str(run["width"][0]), [])
+    return [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
+
+
+def unknown_tensors(run: pa.Table, where: str) -> TableError:
+    """Say that the surrogate permute-layers lacks the tensors of a width."""
+    return TableError(
+        f"{where}: its record does not know the tensors of width {run['width'][0]}, which "
+        "--surrogate permute-layers needs; make the table again with 'grokcrit train'"
+    )
 
 
 def options_of(run: pa.Table, cases: dict[str, Any], where: str) -> dict[str, Any]:
@@ -344,7 +353,7 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
 def run_avalanches(
     run: pa.Table,
     probes: list[Probe],
-    tensors: list[int],
+    tensors: list[Tensor],
     chosen: AvalancheOptions,
     networks: Networks,
     stop: Stop,
@@ -354,10 +363,11 @@ def run_avalanches(
     if any(probe.surrogate != "none" for probe in probes):
         check_finite(gradients, run)
     n = gradients.shape[1]
+    starts = [each.offset for each in tensors] or [0]
     found = []
     for probe in probes:
         if stop.is_set():
             raise StoppedError
-        snapshots = surrogates_of(gradients, run, probe, tensors, chosen.seed)
-        found.append(count(snapshots, run, probe, networks(probe.cascade, n)))
+        snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
+        found.append(count(snapshots, run, probe, networks(probe.cascade, n), tensors))
     return found

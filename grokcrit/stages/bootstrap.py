@@ -89,13 +89,15 @@ def bootstrap(
     """
     chosen = EstimateOptions(**options)
     inputs = Inputs(tables, AVALANCHE)
+    cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold)
     record = provenance.record(
         BOOTSTRAP.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
+    record |= scaling.left_out(cases)
     samples = list(
         scaling.over_cases(
             lambda each, stop: case_samples(each, chosen, stop),
-            inputs,
+            cases,
             threads=threads,
             progress=progress,
         )

@@ -120,7 +120,7 @@ def diagnose(
     if "avalanche" in parts and set(chosen.only) != {"gini"}:
         inputs = Inputs(parts["avalanche"], AVALANCHE)
         records += inputs.records
-        known = families(scaling.ensembles_of(inputs))
+        known = families(scaling.ensembles_of(inputs, chosen.keep_zero_threshold))
         for family in known:
             tasks += family_tasks(family, chosen)
         if "separation" in chosen.only:

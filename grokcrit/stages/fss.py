@@ -59,11 +59,13 @@ def fss(
     """
     chosen = FssOptions(**options)
     inputs = Inputs(tables, AVALANCHE)
+    cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold)
     record = provenance.record(
         FSS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
+    record |= scaling.left_out(cases)
     parts = scaling.over_cases(
-        lambda each, stop: case_fits(each, chosen, stop), inputs, threads=threads, progress=progress
+        lambda each, stop: case_fits(each, chosen, stop), cases, threads=threads, progress=progress
     )
     return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
 

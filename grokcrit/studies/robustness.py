@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit import provenance, resampling, scaling
+from grokcrit.diagnostics.counts import zero_threshold
 from grokcrit.diagnostics.crossings import rise_above
 from grokcrit.diagnostics.family import Course, Family, course, families, phases
 from grokcrit.diagnostics.findings import Row, finding, labelled, of_bins, to_table
@@ -164,6 +165,7 @@ def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
                 )
             cut = float(family.data.truncated.sum())
             found.append(finding("truncated", cut, n=len(family.data.epoch), method="avalanches"))
+            found += zero_threshold(family.data)
             found += labelled(values(null, chosen.confidence), surrogate="gaussian")
             rows += labelled(found, observable=observable, statistic=statistic)
     return [{**family.data.case, **row} for row in rows]

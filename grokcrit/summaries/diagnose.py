@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grokcrit.summaries.degenerate import left_out
 from grokcrit.summaries.robustness import robustness_summary
 from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
 from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
@@ -333,6 +334,8 @@ def cautions(rows: list[Row]) -> list[Notice]:
         (int(counts[name,]["value"] or 0), counts[name,]["n"])
         for name in ("truncated", "quiet", "never-grokked")
     )
+    for row in of(rows, "zero-threshold"):
+        warnings += left_out(int(row["value"]), row["n"])
     warnings += truncation(*cut) + quietness(*quiet)
     if never[0]:
         warnings.append(Notice("never-grokked", f"{never[0]} of {never[1]} runs never grok"))

@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.summaries.degenerate import left_out
 from grokcrit.summaries.stages import truncation
 from grokcrit.summaries.summary import Notice, Row, Summary
 from grokcrit.vocabulary import DIFFERENCE, OBSERVABLES, PHASES
@@ -120,6 +121,10 @@ def spread_section(rows: list[Row], several: bool) -> Summary:
 
 
 def warnings(rows: list[Row]) -> list[Notice]:
-    """Warn of avalanches that were cut off."""
+    """Warn of avalanches that were cut off, or left out."""
     cut = [r for r in rows if r["quantity"] == "truncated" and r["observable"] == "size"]
-    return truncation(int(sum(r["value"] or 0 for r in cut)), sum(r["n"] or 0 for r in cut))
+    zero = [r for r in rows if r["quantity"] == "zero-threshold" and r["observable"] == "size"]
+    lost = int(sum(r["value"] for r in zero)), sum(r["n"] for r in zero)
+    return left_out(*lost) + truncation(
+        int(sum(r["value"] or 0 for r in cut)), sum(r["n"] or 0 for r in cut)
+    )

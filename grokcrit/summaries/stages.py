@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from grokcrit.degenerate import zero_threshold
 from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.summaries import degenerate
 from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
 from grokcrit.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
 
@@ -36,7 +38,10 @@ class RunLog:
             note["rows"] = block.num_rows
             note["snapshots"] = block.num_rows - block["gradient"].null_count
             note["cascades"] = block.num_rows - block["size"].null_count
-            note["truncated"] = pc.sum(block["truncated"]).as_py() or 0
+            zero = pc.and_(pc.equal(block["threshold"], 0), pc.greater(block["size"], 0))
+            note["zero"] = pc.sum(zero).as_py() or 0
+            cut = pc.and_not(block["truncated"], zero)
+            note["truncated"] = pc.sum(cut).as_py() or 0
             self.runs.append(note)
             yield block
 
@@ -69,9 +74,9 @@ def train_summary(runs: list[Row]) -> Summary:
                 "the window 'ungrokked'",
             )
         )
-    warnings += truncation(
-        sum(run["truncated"] for run in runs), sum(run["cascades"] for run in runs)
-    )
+    cascades = sum(run["cascades"] for run in runs)
+    warnings += degenerate.trained_on_zeros(sum(run["zero"] for run in runs), cascades)
+    warnings += truncation(sum(run["truncated"] for run in runs), cascades)
     total = sum(row["snapshots"] for row in rows)
     title = f"{len(runs)} runs, {sum(run['rows'] for run in runs)} rows, {total} snapshots"
     return Summary(title, rows, warnings, {"grok_epoch median": ".4g"})
@@ -101,10 +106,15 @@ def quietness(quiet: int, total: int) -> list[Notice]:
 
 def avalanche_summary(table: pa.Table) -> Summary:
     """Account of an avalanche table: sizes of each case."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     share = pc.divide(pc.cast(table["size"], "double"), table["n_params"])
     wide = table.append_column("share", share).append_column("quiet", pc.equal(table["size"], 0))
+    zero = zero_threshold(table["threshold"], table["size"])
+    # More steps cannot end a cascade at a threshold of 0.
+    wide = wide.append_column("zero", pa.array(zero))
+    wide = wide.append_column("cut", pc.and_not(table["truncated"], wide["zero"]))
     grouped = wide.group_by(list(CASE_COLUMNS), use_threads=False).aggregate(
         [
             ("size", "count"),
@@ -112,6 +122,8 @@ def avalanche_summary(table: pa.Table) -> Summary:
             ("duration", "mean"),
             ("duration", "max"),
             ("truncated", "sum"),
+            ("cut", "sum"),
+            ("zero", "sum"),
             ("quiet", "sum"),
         ]
     )
@@ -130,10 +142,13 @@ def avalanche_summary(table: pa.Table) -> Summary:
         for case in cases
     ]
     total = table.num_rows
+    data = [c for c in cases if is_data(c)] or cases
+    counts = (sum(c[name] for c in data) for name in ("zero_sum", "size_count"))
     return Summary(
         f"{total} avalanches in {len(cases)} case{'s' if len(cases) > 1 else ''}",
         rows,
-        truncation(sum(c["truncated_sum"] for c in cases), total)
+        degenerate.cascaded(table, *counts)
+        + truncation(sum(c["cut_sum"] for c in cases), total)
         + quietness(sum(c["quiet_sum"] for c in cases), total),
     )
 
@@ -197,7 +212,8 @@ def fss_summary(table: pa.Table) -> Summary:
                 "avalanches": f["n_avalanches"],
             }
         )
-    return Summary("statistic ~ N^exponent", rows, fss_warnings(data, nulls) + lacking_bins(table))
+    warnings = degenerate.left_out_of(table) + fss_warnings(data, nulls) + lacking_bins(table)
+    return Summary("statistic ~ N^exponent", rows, warnings)
 
 
 def lacking_bins(table: pa.Table) -> list[Notice]:
@@ -230,7 +246,13 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
         warnings.append(no_null())
     elif not all(same_runs(f, nulls[shared(f)]) for f in fits if shared(f) in nulls):
         warnings.append(other_runs())
-    whole = [f for f in fits if f["window"] == "aggregate" and f["statistic"] == "mean"]
+    # Every avalanche once: the fits of another observable are of the same.
+    whole = [
+        f
+        for f in fits
+        if (f["window"], f["statistic"]) == ("aggregate", "mean")
+        and f["observable"] == fits[0]["observable"]
+    ]
     warnings += thin_windows(fits)
     lost = sum(f["n_sizes_excluded"] for f in fits if f["exponent"] is not None)
     if lost:
@@ -329,7 +351,7 @@ def bootstrap_summary(table: pa.Table) -> Summary:
                 "p": against and against["p"],
             }
         )
-    warnings = []
+    warnings = degenerate.left_out_of(table)
     if not any(r["part"] for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings.append(other_runs() if has_null else no_null())

@@ -14,7 +14,7 @@ from grokcrit.diagnostics.crossings import rise_above
 from grokcrit.diagnostics.family import Family, course, families, phases
 from grokcrit.diagnostics.findings import Row, missing
 from grokcrit.diagnostics.nulls import WINDOWS
-from grokcrit.options import CascadeOptions
+from grokcrit.options import ADDED, CascadeOptions
 from grokcrit.resampling import Estimate
 from grokcrit.scaling import Ensemble, Ints
 from grokcrit.schemas import AVALANCHE, SWEEP, TRAINED
@@ -48,10 +48,10 @@ def measured(point: Point, trained: pa.Table, *, cache: bool) -> pa.Table:
     accuracy = own["grok_accuracy"]
     found = avalanche(trained, threads=1, cache=cache, grok_accuracy=accuracy, **probe)
     inputs = Inputs(found, AVALANCHE)
-    (family,) = families(scaling.ensembles_of(inputs))
+    (family,) = families(scaling.ensembles_of(inputs, point.estimates.keep_zero_threshold))
     rows = estimates(family, point.estimates)
     facts = facts_of(family.data)
-    facts["warnings"] = warnings(facts, rows)
+    facts["warnings"] = warnings(facts, rows, family.data.left_out)
     return to_table(point, [facts | row for row in rows], inputs.records)
 
 
@@ -80,7 +80,7 @@ def to_table(point: Point, rows: list[Row], inputs: list[provenance.Record]) -> 
 
 def columns_of(point: Point) -> Row:
     """Return the options of a point as the table names them."""
-    trained = dict(point.configuration["train"])
+    trained = ADDED | dict(point.configuration["train"])
     measured = dict(point.configuration["avalanche"])
     row: Row = {"case": point.training.case, "field": "gradient"}
     row |= {f"{TRAINED}{name}": trained.pop(name) for name in (*SHARED, "seed")}
@@ -152,11 +152,11 @@ def facts_of(data: Ensemble) -> Row:
         "grok_epoch_max": int(grok.max()) if len(grok) else None,
         "n_avalanches": data.table.num_rows,
         "n_truncated": int(data.truncated.sum()),
-        "n_quiet": pc.sum(pc.equal(data.table["size"], 0)).as_py(),
+        "n_quiet": pc.sum(pc.equal(data.table["size"], 0)).as_py() or 0,
     }
 
 
-def warnings(facts: Row, rows: list[Row]) -> list[str]:
+def warnings(facts: Row, rows: list[Row], left_out: int) -> list[str]:
     """Return the ids of what a reader must beware of, as the stages warn of it."""
     thin = any(row["window"] in PHASES and np.isnan(row["exponent"]) for row in rows)
     alone = all(np.isnan(row["ci_low"]) for row in rows)
@@ -166,6 +166,7 @@ def warnings(facts: Row, rows: list[Row]) -> list[str]:
         "no-interval": alone,
         "truncated": facts["n_truncated"] > 0,
         "quiet": facts["n_quiet"] > 0,
+        "zero-threshold": left_out > 0,
         "no-null": not any(row["surrogate"] == "gaussian" for row in rows),
     }
     return [name for name, there in seen.items() if there]
