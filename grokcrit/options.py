@@ -11,7 +11,6 @@ import numbers
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from grokcrit import vocabulary
@@ -74,12 +73,6 @@ def settle(options: Any, **values: Any) -> None:
     for field in dataclasses.fields(options):
         value = values.get(field.name, getattr(options, field.name))
         object.__setattr__(options, field.name, plain(value))
-
-
-def chosen_by_name(name: str, include: Sequence[str] | None, exclude: Sequence[str]) -> bool:
-    """Whether shell patterns choose a name; None includes all."""
-    included = include is None or any(fnmatchcase(name, glob) for glob in include)
-    return included and not any(fnmatchcase(name, glob) for glob in exclude)
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:

@@ -6,17 +6,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from grokcrit.errors import OptionError, TableError
-from grokcrit.options import INT32_MAX, check_choice, check_integer, chosen_by_name, listed, settle
+from grokcrit.options import INT32_MAX, check_choice, check_integer, listed, settle
 from grokcrit.saved_names import FileName, matcher, read_name, whole
-from grokcrit.saved_tensors import FLAT, Saved, Tensor, opened
+from grokcrit.saved_shards import network, networks
+from grokcrit.saved_tensors import Saved, Tensor
+from grokcrit.saved_torch import FLAT
 from grokcrit.tables import repeated
+from grokcrit.tensor_names import chosen, is_buffer, quoted, weight_of
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
+# Entries that are compared first, and at once, where a tensor is looked at for change.
+FEW, PIECE = 64, 2**22
 # A family's networks of one size: they have the same tensors.
 Kind: TypeAlias = tuple[str, int]
 
@@ -29,6 +36,9 @@ class IngestOptions:
     field: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    keep_buffers: bool = False
+    strip: tuple[str, ...] = ()
+    key: str | None = None
     sample: int | float | str | None = None
     pattern: str | None = None
     family: str | None = None
@@ -54,7 +64,7 @@ class IngestOptions:
             for name in ("family", "size", "step", "run_seed"):
                 if name.removeprefix("run_") in in_pattern and getattr(self, name) is not None:
                     raise OptionError(name, f"is in --pattern {self.pattern!r} too; give it once")
-        for name in ("family", "label"):
+        for name in ("family", "label", "key"):
             if getattr(self, name) is not None and not getattr(self, name).strip():
                 raise OptionError(name, "must not be empty")
         check_integer("seed", self.seed, 0, 2**63 - 1)
@@ -64,12 +74,9 @@ class IngestOptions:
             field=kind,
             include=listed(self.include),
             exclude=listed(self.exclude),
+            strip=listed(self.strip),
             sample=None if self.sample is None else sample_of(self.sample),
         )
-
-    def wants(self, name: str) -> bool:
-        """Whether a tensor of that name is asked for."""
-        return chosen_by_name(name, self.include or None, self.exclude)
 
 
 def number(name: str, value: int | str, low: int) -> int:
@@ -148,7 +155,10 @@ class Series:
     snapshots: list[Snapshot] = field(default_factory=list)
     layouts: dict[Kind, Layout] = field(default_factory=dict)
     double: bool = False
-    left_out: dict[str, str] = field(default_factory=dict)  # tensor, and its type
+    left_out: dict[str, str] = field(default_factory=dict)  # whole numbers: tensor, and its type
+    buffers: list[str] = field(default_factory=list)  # known by their names
+    unchanging: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     disordered: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -163,14 +173,15 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     """
     if not paths:
         raise OptionError("FILES", "needs at least one file")
-    pattern = None if options.pattern is None else matcher(options.pattern)
-    found, places = Series(), Counter[tuple[str, int, int]]()
     for path, twice in zip(paths, repeated(paths), strict=True):
         if twice:
             raise TableError(f"{path} is given twice; give each file once")
+    pattern = None if options.pattern is None else matcher(options.pattern)
+    found, places = Series(), Counter[tuple[str, int, int]]()
+    for path in networks(paths):
         name = FileName() if pattern is None else read_name(path, pattern, str(options.pattern))
-        with opened(path) as saved:
-            layout = layout_of(saved, options, found.left_out)
+        with network(path, options.key, options.strip) as saved:
+            layout = layout_of(saved, options, found)
         family = name.family or options.family or FAMILY
         size = name.size or options.size or size_of(layout, family, found, options.checkpoints)
         run = family, int(size), first_given(name.seed, options.run_seed, 0)
@@ -183,6 +194,10 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     placed = options.step is None and (pattern is None or "step" not in pattern.groupindex)
     check_steps(found, placed)
     if options.checkpoints:
+        check_pairs(found.snapshots)
+        if not options.keep_buffers:
+            counted = options.size is None and (pattern is None or "size" not in pattern.groupindex)
+            leave_out_unchanging(found, options, counted)
         found.snapshots = list(differences(found.snapshots))
     return found
 
@@ -228,53 +243,138 @@ def natural(path: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
-def layout_of(saved: Saved, options: IngestOptions, left_out: dict[str, str]) -> Layout:
-    """Choose the tensors of a file that make its vector; note integers among those left out."""
-    chosen = {}
-    for name, tensor in saved.tensors.items():
-        if not options.wants(name):
-            continue
-        if tensor.floating:
-            chosen[name] = tensor
-        elif tensor.whole and name != FLAT:
-            left_out.setdefault(name, tensor.kind)
+def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
+    """Choose the tensors of a file that make its vector; note those left out."""
+    names = {name: saved.names.get(name, name) for name in saved.tensors}
+    kept = {}
+    for name in chosen(names, options.include or None, options.exclude):
+        tensor = saved.tensors[name]
+        if tensor.whole and name != FLAT:
+            found.left_out.setdefault(name, tensor.kind)
+        elif not options.keep_buffers and is_buffer(name, tensor.entries):
+            note(found.buffers, name)
+        elif not tensor.entries:
+            note(found.empty, name)
+        elif tensor.floating:
+            kept[name] = tensor
         else:
             raise TableError(
                 f"{saved.path}: tensor '{name}' holds {tensor.kind}, which is not read; convert "
-                f"it, or leave it out with --exclude '{name}'"
+                f"it, or leave it out with --exclude {quoted(name)}"
             )
-    layout = Layout(saved.path, chosen)
-    if not layout.entries:
-        names = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
+    if not kept:
+        listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
         raise TableError(
-            f"{saved.path}: no floating tensor is left to take (its tensors: {names}); mind "
+            f"{saved.path}: no floating tensor is left to take (its tensors: {listed}); check "
             "--include and --exclude"
         )
-    return layout
+    return Layout(saved.path, kept)
+
+
+def note(names: list[str], name: str) -> None:
+    """Add a name to a list unless it is there."""
+    if name not in names:
+        names.append(name)
+
+
+def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
+    """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
+
+    Parameters
+    ----------
+    found
+        Its layouts are replaced; nothing is left out where nothing changes.
+    options
+        How files are opened.
+    counted
+        Whether the size of a network is its number of parameters, which is then another.
+    """
+    for family in dict.fromkeys(name for name, _ in found.layouts):
+        layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
+        still = unchanging(found, layouts, options)
+        for kind, layout in layouts.items():
+            kept = {name: t for name, t in layout.tensors.items() if name not in still}
+            if not kept:
+                continue
+            for name in layout.tensors:
+                if name in still:
+                    note(found.unchanging, name)
+            smaller = replace(layout, tensors=kept)
+            size = smaller.entries if counted else kind[1]
+            del found.layouts[kind]
+            found.layouts[family, size] = smaller
+            found.snapshots = [
+                replace(each, size=size) if each.kind == kind else each for each in found.snapshots
+            ]
+
+
+def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOptions) -> set[str]:
+    """Return the tensors of a family's networks that have the same entries all through each run.
+
+    A bias stays with its weight: its gradient can be 0 throughout, as before a BatchNorm, and it
+    is a parameter all the same.
+    """
+    every = {name for layout in layouts.values() for name in layout.tensors}
+    still, runs = set(every), dict[tuple[str, int, int], list[str]]()
+    for each in found.snapshots:
+        if each.kind in layouts:
+            runs.setdefault(each.run, []).append(each.path)
+    for run, paths in runs.items():
+        # The last first: it settles nearly all tensors.
+        for path in [paths[-1], *paths[1:-1]]:
+            mine = [name for name in layouts[run[:2]].tensors if name in still]
+            still -= set(changed(paths[0], path, mine, options))
+    moving = every - still
+    return {name for name in still if weight_of(name) not in moving}
+
+
+def changed(one: str, other: str, names: list[str], options: IngestOptions) -> list[str]:
+    """Return which tensors differ between two files."""
+    if not names:
+        return []
+    with (
+        network(one, options.key, options.strip) as first,
+        network(other, options.key, options.strip) as second,
+    ):
+        return [name for name in names if not same_values(first, second, name)]
+
+
+def same_values(first: Saved, second: Saved, name: str) -> bool:
+    """Return whether a tensor has the same entries in two files, read piece by piece."""
+    entries = first.tensors[name].entries
+    # A few entries from all over it settle nearly all tensors that change.
+    few = np.unique(np.linspace(0, entries - 1, FEW).astype(np.int64))
+    starts = range(0, entries, PIECE)
+    rest = (np.arange(start, min(start + PIECE, entries)) for start in starts)
+    return all(
+        np.array_equal(first.stored(name, places), second.stored(name, places), equal_nan=True)
+        for places in chain([few], rest)
+    )
 
 
 def check_same(layout: Layout, first: Layout) -> None:
     """Raise TableError at the first tensor that a file lacks, adds or has in another shape."""
+
+    def advice(name: str) -> str:
+        return f"leave it out with --exclude {quoted(name)}, or name another size by --pattern"
+
     for name, tensor in first.tensors.items():
         other = layout.tensors.get(name)
         if other is None:
             raise TableError(
                 f"{layout.path} lacks the tensor '{name}' (shape {list(tensor.shape)}) of "
-                f"{first.path}, which is of the same size; leave it out with --exclude '{name}', "
-                "or name another size by --pattern"
+                f"{first.path}, which is of the same size; {advice(name)}"
             )
         if other.shape != tensor.shape:
             raise TableError(
                 f"{layout.path}: tensor '{name}' has shape {list(other.shape)}, in {first.path}, "
-                f"which is of the same size, {list(tensor.shape)}; leave it out with --exclude "
-                f"'{name}', or name another size by --pattern"
+                f"which is of the same size, {list(tensor.shape)}; {advice(name)}"
             )
     for name, tensor in layout.tensors.items():
         if name not in first.tensors:
             raise TableError(
                 f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}) that "
-                f"{first.path}, which is of the same size, has not; leave it out with --exclude "
-                f"'{name}', or name another size by --pattern"
+                f"{first.path}, which is of the same size, has not; {advice(name)}"
             )
 
 
@@ -287,8 +387,8 @@ def check_no_other_size(layout: Layout, known: dict[Kind, Layout], family: str) 
             check_same(layout, first)
 
 
-def differences(snapshots: list[Snapshot]) -> Iterator[Snapshot]:
-    """Pair each checkpoint of a run with the one before it; sorted by run and step."""
+def check_pairs(snapshots: list[Snapshot]) -> None:
+    """Raise TableError at a checkpoint that is the only one of its run."""
     runs = Counter(each.run for each in snapshots)
     for each in snapshots:
         if runs[each.run] == 1:
@@ -296,6 +396,10 @@ def differences(snapshots: list[Snapshot]) -> Iterator[Snapshot]:
                 f"{each.path} is the only checkpoint of size {each.size}, seed {each.seed}; a "
                 "difference takes two"
             )
+
+
+def differences(snapshots: list[Snapshot]) -> Iterator[Snapshot]:
+    """Pair each checkpoint of a run with the one before it; sorted by run and step."""
     for a, b in pairwise(snapshots):
         if a.run == b.run:
             yield replace(b, earlier=a.path)

@@ -5,31 +5,27 @@ from __future__ import annotations
 import json
 import pickle
 import re
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit import saved_torch
 from grokcrit.errors import GrokcritError, TableError
+from grokcrit.saved_torch import EXTRA, FLAT
+from grokcrit.tensor_names import quoted
 
 Values: TypeAlias = npt.NDArray[np.floating]
 Places: TypeAlias = npt.NDArray[np.int64]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 WHOLE = re.compile(r"u?int\d+|bool")
-# The name of a vector that was saved without one.
-FLAT = "vector"
-# Where a .pt file keeps its state dict, when it is not the whole of it; in this order.
-NESTS = ("model", "state_dict", "model_state_dict", "module")
-# The torch whose weights_only is trusted, and the words for who lacks it.
-TORCH = (2, 10)
-EXTRA = "pip install 'grokcrit[torch]'"
 # Bytes read at once around the entries of a sample: few calls where it is dense, little read where
 # it is not. A mapped file costs a page fault an entry, which is fifty times as slow.
 BLOCK = 2**16
@@ -68,11 +64,20 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Saved:
-    """An open file: its tensors by name, in the order of the file, and how to read one."""
+    """An open network: its tensors by name, in the order of the file, and how to read one.
+
+    ``names`` are the names in the file, where the tensors have others here.
+    """
 
     path: str
     tensors: dict[str, Tensor]
     _fetch: Callable[[str, Places | None], npt.NDArray[Any]]
+    names: dict[str, str] = field(default_factory=dict)
+
+    def renamed(self, names: dict[str, str]) -> Saved:
+        """Return the same network with other names: new name to name."""
+        tensors = {new: self.tensors[name] for new, name in names.items()}
+        return replace(self, tensors=tensors, names=names)
 
     def values(self, name: str, places: Places | None = None) -> Values:
         """Read a floating tensor, or some of its entries; half precision becomes float32.
@@ -89,9 +94,7 @@ class Saved:
         TableError
             It is damaged, or one of the entries read is not finite.
         """
-        with damage_of(self.path, f", tensor '{name}',"):
-            raw = self._fetch(name, places)
-        kind = self.tensors[name].kind
+        raw, kind = self.stored(name, places), self.tensors[name].kind
         found: Values
         if kind == "bfloat16":  # the upper half of a float32
             found = (np.asarray(raw, np.uint32) << 16).view(np.float32)
@@ -103,14 +106,39 @@ class Saved:
             entry = k if places is None else int(places[k])
             raise TableError(
                 f"{self.path}: tensor '{name}' holds {found[k]} at entry {entry}; it must be "
-                "finite: leave the file out, or the tensor with --exclude"
+                f"finite: leave the file out, or the tensor with --exclude {quoted(name)}"
             )
         return found
 
+    def stored(self, name: str, places: Places | None = None) -> npt.NDArray[Any]:
+        """Read a tensor, or some of its entries, as the file has them; bfloat16 as 16-bit integers.
+
+        Raises
+        ------
+        TableError
+            It is damaged.
+        """
+        with damage_of(self.path, f", tensor '{name}',"):
+            return self._fetch(self.names.get(name, name), places)
+
+
+def ending_of(path: str) -> str | None:
+    """Return the ending that says how a file is read; None where none does."""
+    name = Path(path).name.lower()
+    return next((ending for ending in READERS if name.endswith(ending)), None)
+
 
 @contextmanager
-def opened(path: str) -> Iterator[Saved]:
+def opened(path: str, key: str | None = None) -> Iterator[Saved]:
     """Open a file of tensors, of the kind that its name's ending says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        Where in a PyTorch file the network lies: names of nested dicts, joined by dots. None: on
+        top, or under one of the usual names.
 
     Yields
     ------
@@ -122,9 +150,14 @@ def opened(path: str) -> Iterator[Saved]:
     TableError
         It is missing, damaged or empty, of no known kind, or would have to run code.
     """
-    reader = READERS.get(Path(path).suffix.lower())
-    if reader is None:
+    ending = ending_of(path)
+    if ending is None:
         raise TableError(f"{path} ends in none of {', '.join(READERS)}, so it is not read")
+    reader = READERS[ending]
+    if reader is read_torch:
+        reader = partial(read_torch, key=key)
+    elif key is not None:
+        raise TableError(f"{path} holds no nested dicts, which --key chooses among; leave it out")
     with ExitStack() as stack:
         with damage_of(path):
             if Path(path).exists() and not Path(path).is_file():
@@ -155,7 +188,7 @@ def damaged(path: str, where: str, error: Exception) -> TableError:
     # torch advises to run the code of such a file, numpy to unpickle it: that is never repeated.
     reason = " ".join(str(error).split())
     shown = "" if isinstance(error, pickle.UnpicklingError) or "pickle" in reason else reason[:160]
-    kind = Path(path).suffix.lower()
+    kind = ending_of(path) or Path(path).suffix
     return TableError(
         f"{path}{where} is not a readable {kind} file of tensors, or is damaged"
         + (f": {shown.rstrip('.')}" if shown else "")
@@ -260,89 +293,21 @@ def read_safetensors(path: str, _stack: ExitStack) -> Saved:
     return Saved(path, tensors, fetch)
 
 
-def read_torch(path: str, _stack: ExitStack) -> Saved:
-    """Map a PyTorch file; whatever in it is not a tensor or plain data is refused, not run."""
-    torch = torch_for(path)
-    try:
-        # Files from before torch 1.6 are no archives, and cannot be mapped.
-        mapped = zipfile.is_zipfile(path)
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        culprit = re.search(r"GLOBAL (\S+)", str(error))
-        if culprit is None:
-            raise
-        raise TableError(
-            f"{path} holds more than tensors ({culprit[1]}), and none of its code is run; save "
-            "model.state_dict() alone, best as .safetensors"
-        ) from None
-    state = state_of(held, torch.Tensor, path)
+def read_torch(path: str, _stack: ExitStack, key: str | None = None) -> Saved:
+    """Open a PyTorch file, mapped into memory; no code in it is run."""
+    state = saved_torch.state(path, key)
+    tensors = {name: Tensor(tuple(t.shape), saved_torch.kind(t)) for name, t in state.items()}
 
     def fetch(name: str, places: Places | None) -> npt.NDArray[Any]:
-        flat = state[name].detach().reshape(-1)
-        if flat.dtype == torch.bfloat16:
-            flat = flat.view(torch.uint16)
-        values: npt.NDArray[Any] = flat.numpy()
+        values = saved_torch.values(state[name])
         return values if places is None else values[places]
 
-    tensors = {name: Tensor(tuple(t.shape), torch_kind(torch, t)) for name, t in state.items()}
     return Saved(path, tensors, fetch)
-
-
-def torch_for(path: str) -> Any:
-    """Load PyTorch, or say how to get it."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise TableError(f"{path}: reading it takes PyTorch; {EXTRA}") from None
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < TORCH:
-        raise TableError(
-            f"{path}: reading it takes torch {'.'.join(map(str, TORCH))} or later, this is "
-            f"{torch.__version__}; {EXTRA}"
-        )
-    # Said of files that plain pickle wrote, which are then refused in a sentence of our own.
-    warnings.filterwarnings("ignore", "Detected pickle protocol")
-    return torch
-
-
-def torch_kind(torch: Any, tensor: Any) -> str:
-    """Name a tensor's type as numpy does; its layout, where that keeps it from being read."""
-    if tensor.layout != torch.strided:
-        return str(tensor.layout).removeprefix("torch.")
-    if tensor.is_meta:
-        return "nothing (device meta)"
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def state_of(held: Any, tensor: type, path: str) -> dict[str, Any]:
-    """Find the tensors in what a .pt file holds.
-
-    Raises
-    ------
-    TableError
-        There are none where one would look; says what there is.
-    """
-    if isinstance(held, tensor):
-        if held.dim() == 1:  # type: ignore[attr-defined]
-            return {FLAT: held}
-        what = f"a tensor of shape {list(held.shape)}"  # type: ignore[attr-defined]
-    elif isinstance(held, Mapping):
-        inside = [held[name] for name in NESTS if isinstance(held.get(name), Mapping)]
-        for each in (*inside, held):
-            found = {str(k): v for k, v in each.items() if isinstance(v, tensor)}
-            if found:
-                return found
-        what = "a dict of " + (", ".join(f"'{k}'" for k in list(held)[:8]) or "nothing")
-    else:
-        what = f"a {type(held).__name__}"
-    raise TableError(
-        f"{path} holds {what}; it must hold one flat vector, or a dict of named tensors, which may "
-        f"lie under {', '.join(NESTS)}"
-    )
 
 
 READERS: dict[str, Callable[[str, ExitStack], Saved]] = {
     ".npy": read_npy,
     ".npz": read_npz,
     ".safetensors": read_safetensors,
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), read_torch),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".pt.tar", ".pth.tar"), read_torch),
 }

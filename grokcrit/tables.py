@@ -177,10 +177,19 @@ def parts_of(path: Path) -> list[Path]:
 
 
 def repeated(paths: Sequence[str | os.PathLike[str]]) -> list[bool]:
-    """Say of each path whether it has been there before, under any name."""
-    real = [os.path.realpath(path) for path in paths]
+    """Return of each path whether it has been there before, however it was written."""
+    real = [place_of(path) for path in paths]
     first = {path: k for k, path in reversed(list(enumerate(real)))}
     return [first[path] != k for k, path in enumerate(real)]
+
+
+def place_of(path: str | os.PathLike[str]) -> str:
+    """Return where a file lies, folders followed but not the file itself if it is a link.
+
+    Links to one blob, as the cache of Hugging Face keeps them, are several files: the same weights
+    at different steps.
+    """
+    return str(Path(path).parent.resolve() / Path(path).name)
 
 
 def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLike]]:

@@ -16,7 +16,8 @@ def ingest(
         typer.Argument(
             metavar="FILES...",
             readable=False,
-            help=".npy, .npz, .safetensors, .pt (.pth, .bin, .ckpt): a snapshot each.",
+            help=".npy, .npz, .safetensors, .pt (.pth, .bin, .ckpt, .pth.tar): a snapshot each; "
+            "shards, or their .index.json, are one network.",
         ),
     ],
     checkpoints: Annotated[
@@ -47,6 +48,28 @@ def ingest(
     exclude: Annotated[
         list[str] | None,
         typer.Option(metavar="<glob>", help="Leave tensors of such names out (repeatable)."),
+    ] = None,
+    keep_buffers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-buffers",
+            help="Keep buffers and tensors that never change; they then count in N.",
+        ),
+    ] = False,
+    strip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<prefix>",
+            help="Take a prefix off the names of tensors (repeatable); those of torch.compile, "
+            "FSDP and DataParallel are always taken off.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Where in a PyTorch file the network lies, such as net or models.encoder.  "
+            "[default: on top, or under model, state_dict, ...]"
+        ),
     ] = None,
     sample: Annotated[
         str | None,
@@ -93,8 +116,8 @@ def ingest(
     from grokcrit.summaries import ingest_summary
 
     names = IngestOptions.__dataclass_fields__
-    chosen = {name: given[name] for name in names if name not in ("include", "exclude")}
-    options = IngestOptions(include=tuple(include or ()), exclude=tuple(exclude or ()), **chosen)
+    lists = {name: tuple(given[name] or ()) for name in ("include", "exclude", "strip")}
+    options = IngestOptions(**{name: given[name] for name in names} | lists)
     tables.check_output(out, files)
     workers = thread_count(threads)
     plan = stage.plan(files, options)

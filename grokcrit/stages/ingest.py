@@ -18,9 +18,11 @@ from grokcrit.errors import OptionError, TableError
 from grokcrit.parallel import Progress, Stop, StoppedError, in_order, thread_count
 from grokcrit.rng import stream
 from grokcrit.saved_series import IngestOptions, Kind, Layout, Series, Snapshot, series_of
-from grokcrit.saved_tensors import Values, opened
+from grokcrit.saved_shards import network
+from grokcrit.saved_tensors import Values
 from grokcrit.schemas import TRAIN
 from grokcrit.tables import GROUP_BYTES
+from grokcrit.tensor_names import quoted
 from grokcrit.train_rows import RunName, record_of, rows_of, tensors_of
 
 # A vector is one value of a Parquet page, which holds less than 2^31 bytes: 2^28 entries of single
@@ -256,8 +258,11 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
     """
     layout, places = made.series.layouts[snapshot.kind], made.places[snapshot.kind]
     with ExitStack() as stack:
-        later = stack.enter_context(opened(snapshot.path))
-        earlier = stack.enter_context(opened(snapshot.earlier)) if snapshot.earlier else None
+        where = made.options.key, made.options.strip
+        later = stack.enter_context(network(snapshot.path, *where))
+        earlier = None
+        if snapshot.earlier:
+            earlier = stack.enter_context(network(snapshot.earlier, *where))
         offset = filled = 0
         for name, tensor in layout.tensors.items():
             if stop.is_set():
@@ -278,6 +283,7 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
                 if not np.isfinite(part).all():
                     raise TableError(
                         f"{snapshot.path} minus {snapshot.earlier}: tensor '{name}' overflows "
-                        f"{vector.dtype}; leave it out with --exclude '{name}'"
+                        f"{vector.dtype}; leave it out with --exclude "
+                        f"{quoted(name)}"
                     )
             filled += count

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grokcrit.summaries.summary import Notice, Row, Summary
+from grokcrit.tensor_names import some
 from grokcrit.vocabulary import MINIMUM_SIZES
 
 if TYPE_CHECKING:
@@ -41,10 +42,27 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
     found = []
     left_out = plan.series.left_out
     if left_out:
-        named = ", ".join(f"{name} ({kind})" for name, kind in list(left_out.items())[:4])
-        more = f" and {len(left_out) - 4} more" if len(left_out) > 4 else ""
+        named = some([f"{name} ({kind})" for name, kind in left_out.items()])
+        found.append(Notice("not-floating", f"tensors of whole numbers are left out: {named}"))
+    if plan.series.buffers:
         found.append(
-            Notice("not-floating", f"tensors of whole numbers are left out: {named}{more}")
+            Notice(
+                "buffers",
+                f"buffers are left out, so they do not count in N: {some(plan.series.buffers)}; "
+                "keep them with --keep-buffers",
+            )
+        )
+    if plan.series.unchanging:
+        found.append(
+            Notice(
+                "unchanging",
+                "tensors that never change are left out, so they do not count in N (buffers, or "
+                f"frozen): {some(plan.series.unchanging)}; keep them with --keep-buffers",
+            )
+        )
+    if plan.series.empty:
+        found.append(
+            Notice("empty", f"tensors without entries are left out: {some(plan.series.empty)}")
         )
     if plan.series.disordered:
         a, b = plan.series.disordered[0]
@@ -59,11 +77,13 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
         mine = [row for row in rows if row["family"] == family]
         lengths = {row["n_params"] for row in mine}
         if len(mine) >= MINIMUM_SIZES > len(lengths):
+            counted = isinstance(plan.options.sample, int)
+            remedy = "take a share instead, --sample 1%" if counted else "take tensors that grow"
             found.append(
                 Notice(
-                    "equal-samples",
+                    "equal-samples" if counted else "equal-sizes",
                     f"the {len(mine)} sizes of {family} have {len(lengths)} different n_params, "
-                    f"and a fit takes {MINIMUM_SIZES}: take a share instead, --sample 1%",
+                    f"and a fit takes {MINIMUM_SIZES}: {remedy}",
                 )
             )
     return found

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from grokcrit import tensor_names
 from grokcrit.errors import RecorderError
-from grokcrit.options import chosen_by_name
 
 Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
 SHARDED = (
@@ -42,7 +42,8 @@ def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Seque
     model
         Frozen parameters are left out; one that is used twice is there once.
     include, exclude
-        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+        Patterns as in a shell, ``blocks.*.weight``; None includes all. Names are without the
+        prefixes that wrappers of submodules add.
 
     Raises
     ------
@@ -54,14 +55,16 @@ def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Seque
     inner = unwrapped(model)
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in inner.modules()):
         raise RecorderError(f"FullyShardedDataParallel {SHARDED}")
-    found = []
-    for name, parameter in inner.named_parameters():
+    parameters = dict(inner.named_parameters())
+    for name, parameter in parameters.items():
         if hasattr(parameter, "placements"):  # a DTensor: FSDP2, tensor parallelism
             raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
         if hasattr(parameter, "ds_id"):
             raise RecorderError(f"DeepSpeed {SHARDED}")
-        if not chosen_by_name(name, include, exclude):
-            continue
+    found = []
+    names = tensor_names.plain_names(list(parameters))
+    for name in tensor_names.chosen(names, include, exclude):
+        parameter = parameters[names[name]]
         if parameter.requires_grad:
             if parameter.is_complex():
                 raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")

@@ -1,0 +1,147 @@
+"""Networks that were saved in several files: shards, alone or named by an index."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from grokcrit.errors import TableError
+from grokcrit.saved_tensors import Saved, damage_of, opened
+from grokcrit.tables import place_of
+from grokcrit.tensor_names import plain_names
+
+# model-00001-of-00002.safetensors
+SHARD = re.compile(
+    r"(?P<stem>.+)-(?P<number>\d{2,})-of-(?P<count>\d{2,})"
+    r"(?P<ending>\.(?:safetensors|bin|pt|pth|ckpt))"
+)
+INDEX = ".index.json"
+
+
+def is_index(path: str) -> bool:
+    """Return whether a name is that of the index of a sharded network."""
+    return path.lower().endswith(INDEX)
+
+
+def networks(paths: Sequence[str]) -> list[str]:
+    """Return one path per network: its only file, its index, or the first shard given.
+
+    Raises
+    ------
+    TableError
+        An index that cannot be read.
+    """
+    covered = {place_of(shard) for path in paths if is_index(path) for shard in shards_of(path)}
+    found: list[str] = []
+    known = set()
+    for path in paths:
+        part = SHARD.fullmatch(Path(path).name)
+        if part is None or is_index(path):
+            found.append(path)
+            continue
+        place = place_of(path)
+        network = Path(place).parent, part["stem"], part["count"], part["ending"]
+        if place not in covered and network not in known:
+            known.add(network)
+            found.append(path)
+    return found
+
+
+def shards_of(path: str) -> list[str]:
+    """Return the files of a network, given its index or one of its shards; else the path itself.
+
+    Raises
+    ------
+    TableError
+        A shard is missing; the index cannot be read.
+    """
+    folder = Path(path).parent
+    if is_index(path):
+        names = sorted(set(weight_map(path).values()))
+    elif part := SHARD.fullmatch(Path(path).name):
+        digits, count = len(part["number"]), int(part["count"])
+        names = [
+            f"{part['stem']}-{k:0{digits}}-of-{part['count']}{part['ending']}"
+            for k in range(count + 1)
+        ]
+        # Most count from 1, some from 0.
+        names = names[:-1] if (folder / names[0]).exists() else names[1:]
+    else:
+        return [path]
+    for name in names:
+        if not (folder / name).exists():
+            raise TableError(
+                f"{path} is part of a network of {len(names)} shards, and {folder / name} is "
+                "missing; put all shards into one folder"
+            )
+    return [str(folder / name) for name in names]
+
+
+def weight_map(path: str) -> dict[str, str]:
+    """Read the index of a network: tensor to the name of its file.
+
+    Raises
+    ------
+    TableError
+        It is not readable, or no index.
+    """
+    with damage_of(path):
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    found = content.get("weight_map") if isinstance(content, dict) else None
+    if not found or not all(isinstance(v, str) and Path(v).name == v for v in found.values()):
+        raise TableError(f"{path} has no weight_map that names files beside it; give the shards")
+    return dict(found)
+
+
+@contextmanager
+def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
+    """Open a network: a file, or all of its shards as one.
+
+    Parameters
+    ----------
+    path
+        Its file, its index, or one of its shards.
+    key
+        Where in a PyTorch file it lies.
+    strip
+        Prefixes taken off the names of its tensors, besides those of wrappers.
+
+    Yields
+    ------
+    Saved
+        Tensors in the order of the shards.
+
+    Raises
+    ------
+    TableError
+        A file cannot be read; a tensor is in two shards, or is not where the index says.
+    """
+    with ExitStack() as stack:
+        parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]
+        whole = parts[0] if len(parts) == 1 else joined(path, parts)
+        yield whole.renamed(plain_names(list(whole.tensors), strip))
+
+
+def joined(path: str, parts: Sequence[Saved]) -> Saved:
+    """Return the shards of a network as one."""
+    homes: dict[str, Saved] = {}
+    for part in parts:
+        for name in part.tensors:
+            if name in homes:
+                raise TableError(
+                    f"tensor '{name}' is in two shards, {homes[name].path} and {part.path}; save "
+                    "the network again"
+                )
+            homes[name] = part
+    if is_index(path):
+        for name, shard in weight_map(path).items():
+            if name not in homes or Path(homes[name].path).name != shard:
+                raise TableError(
+                    f"{path} says that tensor '{name}' is in {shard}, where it is not; give the "
+                    "shards without their index"
+                )
+    tensors = {name: part.tensors[name] for name, part in homes.items()}
+    return Saved(path, tensors, lambda name, places: homes[name].stored(name, places))

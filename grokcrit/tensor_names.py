@@ -1,0 +1,159 @@
+"""Names of tensors: which a pattern chooses, what wrappers add to them, which are no parameters."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+# What torch.compile, FSDP, activation checkpointing and Lightning put into the names of what they
+# wrap, at the start or in the middle.
+WRAPPERS = (
+    "_orig_mod.",
+    "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module.",
+    "_forward_module.",
+)
+# DataParallel's prefix is a plain word: it is taken off where every name starts with it.
+PARALLEL = "module."
+# Buffers by the last part of their name, where libraries give that name to buffers alone.
+BUFFERS = frozenset(
+    (
+        # statistics of normalisation: torch, Keras
+        "running_mean",
+        "running_var",
+        "running_std",
+        "num_batches_tracked",
+        "moving_mean",
+        "moving_variance",
+        # positions and masks: Transformers
+        "inv_freq",
+        "original_inv_freq",
+        "cos_cached",
+        "sin_cached",
+        "freqs_cis",
+        "masked_bias",
+        "causal_mask",
+        "attn_mask",
+        "attention_mask",
+        "position_ids",
+        "token_type_ids",
+        "relative_position_index",
+        "embed_scale",
+        # spectral norm, old and new
+        "weight_u",
+        "_u",
+        "_v",
+        # scales of quantisation and of 8-bit floats
+        "weight_scale_inv",
+        "input_scale",
+        "amax_history",
+        "scale_inv",
+        "zero_point",
+        "activation_post_process",
+    )
+)
+# Collections of flax whose leaves are no parameters.
+COLLECTIONS = frozenset(("batch_stats", "cache"))
+# Numbers that a program counts or logs beside its parameters, where they are single numbers.
+COUNTS = re.compile(
+    r"(?:.*_)?(?:steps?|iters?|iterations?|epochs?|counts?|counter|updates|averaged|tracked|"
+    r"loss|lr|learning_rate|acc|accuracy)"
+)
+SEPARATORS = re.compile(r"[./\[\]'\"]+")
+
+
+def parts_of(name: str) -> list[str]:
+    """Split a name as torch (a.b), flax (a/b) and jax.tree_util.keystr (['a']['b']) join it."""
+    return [part for part in SEPARATORS.split(name) if part]
+
+
+def is_buffer(name: str, entries: int) -> bool:
+    """Return whether a name is known to be that of a buffer, or of a single number that counts."""
+    parts = parts_of(name) or [name]
+    if parts[-1] in BUFFERS or COLLECTIONS & set(parts):
+        return True
+    return entries == 1 and COUNTS.fullmatch(parts[-1]) is not None
+
+
+def weight_of(name: str) -> str | None:
+    """Return the name that the weight of the same layer has, given that of a bias."""
+    stem, dot, last = name.rpartition(".")
+    return f"{stem}{dot}weight" if last == "bias" else None
+
+
+def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
+    """Map names to what they are without the prefixes of wrappers.
+
+    Parameters
+    ----------
+    names
+        Names of all tensors of a network.
+    prefixes
+        Further prefixes that are taken off, at the start of a name or after a dot.
+
+    Returns
+    -------
+    dict
+        Plain name to name. All names stay as they are where two would become one.
+    """
+    plain = {name: without(name, (*WRAPPERS, *prefixes)) for name in names}
+    while plain and all(name.startswith(PARALLEL) for name in plain.values()):
+        plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
+    found = {short: name for name, short in plain.items() if short}
+    return found if len(found) == len(plain) else {name: name for name in names}
+
+
+def without(name: str, prefixes: Iterable[str]) -> str:
+    """Take prefixes off a name, at its start and after dots."""
+    ends = [prefix if prefix.endswith((".", "/")) else f"{prefix}." for prefix in prefixes]
+    pattern = "|".join(map(re.escape, ends))
+    return re.sub(rf"(^|(?<=[./]))(?:{pattern})+", "", name)
+
+
+def chosen(
+    names: Mapping[str, str], include: Sequence[str] | None, exclude: Sequence[str]
+) -> list[str]:
+    """Return the names that shell patterns choose, in their order.
+
+    Parameters
+    ----------
+    names
+        Plain names, each with the name that is in the file or the model; patterns may mean either.
+    include, exclude
+        Patterns. One that is itself a name means that name alone: names of JAX hold brackets, which
+        are classes of characters in a pattern. None includes all.
+    """
+    known = list(dict.fromkeys([*names, *names.values()]))
+    included = set(known) if include is None else matching(known, include)
+    excluded = matching(known, exclude)
+    return [
+        plain
+        for plain, full in names.items()
+        if {plain, full} & included and not {plain, full} & excluded
+    ]
+
+
+def matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Return the names that are, or match, one of the patterns."""
+    known, found = set(names), set()
+    for pattern in patterns:
+        if pattern in known:
+            found.add(pattern)
+        else:
+            found.update(name for name in names if fnmatchcase(name, pattern))
+    return found
+
+
+def quoted(name: str) -> str:
+    """Quote a name so that it can be typed at a shell."""
+    if "'" not in name:
+        return f"'{name}'"
+    return shlex.quote(name) if re.search(r'["$`\\!]', name) else f'"{name}"'
+
+
+def some(names: Sequence[str], limit: int = 4) -> str:
+    """List names, the first few of many."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
