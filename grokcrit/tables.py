@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from grokcrit import provenance, seals
 from grokcrit.errors import OptionError, TableError
 from grokcrit.files import replacing
-from grokcrit.schemas import TABLES, Column, Schema
+from grokcrit.schemas import TABLES, Schema
+from grokcrit.table_types import check_columns, normalised, told
 
 TableLike: TypeAlias = pa.Table | str | os.PathLike[str]
 
@@ -108,7 +109,7 @@ class Inputs:
         for each in several:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
-                self._admit(each.schema, where)
+                self._admit(each.schema, where, each.num_rows)
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
                     for part in slices(each, schema.arrow.names, block_rows(each))
@@ -116,7 +117,7 @@ class Inputs:
                 continue
             for path in parts_of(Path(each)):
                 footer, arrow, sums = open_parquet(path)
-                self._admit(arrow, str(path))
+                self._admit(arrow, str(path), footer.num_rows)
                 self.blocks += [
                     Block(
                         str(path),
@@ -125,6 +126,7 @@ class Inputs:
                         partial(read_group, path, group, footer, sums),
                     )
                     for group in range(footer.num_row_groups)
+                    if footer.row_group(group).num_rows
                 ]
         if not sum(block.rows for block in self.blocks):
             names = ", ".join(str(t) for t in several if not isinstance(t, pa.Table))
@@ -133,12 +135,11 @@ class Inputs:
                 f"make the table with 'grokcrit {schema.command}'"
             )
 
-    def _admit(self, arrow: pa.Schema, where: str) -> None:
+    def _admit(self, arrow: pa.Schema, where: str, rows: int) -> None:
         """Check the schema of a part and keep its record."""
         found = provenance.decode(arrow.metadata, where)
         check_stage(found, self.schema, where)
-        for column in self.schema.columns:
-            check_type(column, arrow, where)
+        check_columns(arrow, self.schema, where, empty=not rows)
         if found is not None:
             self.records.append(found)
 
@@ -345,76 +346,6 @@ def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> 
         f"{where} has schema {found['schema']}, this grokcrit reads {wanted.name}; "
         f"make it again with 'grokcrit {wanted.command}'"
     )
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Map the large variants that other programs write to the plain ones, field names aside."""
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return pa.list_(plain_type(kind.value_type))
-    if pa.types.is_dictionary(kind):
-        return plain_type(kind.value_type)
-    return kind
-
-
-def check_type(column: Column, arrow: pa.Schema, where: str) -> None:
-    """Raise TableError where a column is missing, twice there, or of the wrong type."""
-    places = arrow.get_all_field_indices(column.name)
-    if column.optional and not places:
-        return
-    if len(places) != 1:
-        what = "lacks the column" if not places else "has more than one column"
-        raise TableError(f"{where} {what} '{column.name}' ({column.type})")
-    found = plain_type(arrow.field(places[0]).type)
-    if wanted_type(column, found) is None:
-        raise TableError(
-            f"{where}: column '{column.name}' has type {found}, it must have {column.type}"
-        )
-
-
-def wanted_type(column: Column, found: pa.DataType) -> pa.DataType | None:
-    """Return the type a column of some type is read as; None where that would lose anything.
-
-    Whole numbers may be of any width, as long as they fit. pandas turns those of a column with
-    nulls into doubles, and has no type for a column of nulls alone.
-    """
-    if found in (column.type, column.alternative):
-        return found
-    whole = pa.types.is_integer(column.type)
-    holes = pa.types.is_null(found) or (whole and pa.types.is_float64(found))
-    fits = (whole and pa.types.is_integer(found)) or (column.nullable and holes)
-    return column.type if fits else None
-
-
-def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
-    """Cast a block to the plain types, columns in the schema's order; check that it is sound.
-
-    Raises
-    ------
-    TableError
-        A number that does not fit its column; text that is not UTF-8.
-    """
-    arrays = []
-    for column in schema.columns:
-        if column.optional and column.name not in block.column_names:
-            arrays.append(pa.chunked_array([pa.nulls(block.num_rows, column.type)]))
-            continue
-        values = block[column.name]
-        wanted = wanted_type(column, plain_type(values.type))
-        try:
-            values.validate(full=True)
-            if pa.types.is_floating(values.type) and pa.types.is_integer(wanted):
-                values = pc.if_else(pc.is_nan(values), None, values)
-            arrays.append(values if values.type.equals(wanted) else values.cast(wanted))
-        except pa.ArrowException as error:
-            raise TableError(f"{where}: column '{column.name}' is damaged: {told(error)}") from None
-    return pa.table(arrays, names=[c.name for c in schema.columns])
-
-
-def told(error: Exception) -> str:
-    """Return what a library says of an error, in one line."""
-    return " ".join(str(error).split()).rstrip(".")
 
 
 def check_values(block: pa.Table, schema: Schema, where: str) -> None:

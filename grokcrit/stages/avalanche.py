@@ -34,6 +34,7 @@ from grokcrit.gradient_files import GradientFile, file_avalanches, gradient_file
 from grokcrit.graphs import graph_of
 from grokcrit.kernels import types as kt
 from grokcrit.options import (
+    ADDED,
     CascadeOptions,
     check_choice,
     check_distinct,
@@ -266,7 +267,7 @@ def block_avalanches(
     found = []
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
-            probes = chosen.probes(options_of(run, cases, block.where))
+            probes = chosen.probes(options_of(run, cases, block.where, chosen))
             tensors = tensors_of(run, widths)
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
                 raise unknown_tensors(run, block.where)
@@ -307,16 +308,26 @@ def unknown_tensors(run: pa.Table, where: str) -> TableError:
     )
 
 
-def options_of(run: pa.Table, cases: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the training options of a run's case, from the tables' records."""
+def options_of(
+    run: pa.Table, cases: dict[str, Any], where: str, chosen: AvalancheOptions
+) -> dict[str, Any]:
+    """Return the training options of a run's case, from the tables' records.
+
+    A table that lost its record, as other programs drop it, needs none where all are given.
+    """
     case = run["case"][0].as_py()
+    fields = [f.name for f in dataclasses.fields(CascadeOptions)]
     if case not in cases:
+        missing = [name for name in fields if name not in ADDED and getattr(chosen, name) is None]
+        if not missing:
+            return {}
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
         raise TableError(
             f"{where}: its record does not know the case {case!r}, so the options of its training "
-            "are unknown; make the table again with 'grokcrit train'"
+            f"are unknown; give 'grokcrit avalanche' also {named}, or make the table again with "
+            "'grokcrit train'"
         )
     options: dict[str, Any] = cases[case]
-    fields = [f.name for f in dataclasses.fields(CascadeOptions)]
     try:
         CascadeOptions(**{name: options[name] for name in fields if name in options})
     except OptionError as error:

@@ -365,7 +365,8 @@ def cautions(rows: list[Row]) -> list[Notice]:
         warnings.append(
             Notice(
                 "null-of-other-runs",
-                f"{', '.join(strangers)}: not of the same runs and snapshots as the data, left out",
+                f"{', '.join(strangers)}: not of the same runs, snapshots and grokking epochs as "
+                "the data, so left out; make them in one command with the data",
             )
         )
     return warnings + placebo_warnings(rows)

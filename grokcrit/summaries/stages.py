@@ -10,6 +10,7 @@ from grokcrit.degenerate import zero_threshold
 from grokcrit.schemas import CASE_COLUMNS
 from grokcrit.summaries import degenerate
 from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
+from grokcrit.tensor_names import some
 from grokcrit.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
 
 if TYPE_CHECKING:
@@ -171,8 +172,20 @@ def baseline(rows: list[Row]) -> dict[tuple[Any, ...], Row]:
 
 
 def same_runs(fit: Row, null: Row) -> bool:
-    """Whether a null is of the same runs and snapshots as the fit it stands for."""
-    return all(fit[name] == null[name] for name in ("n_sizes", "n_runs", "n_avalanches"))
+    """Return whether a null is of the same runs and snapshots as the fit it stands for.
+
+    Those that a fit excludes belong to them: an observable can be undefined, or 0, in the data or
+    in the null alone.
+    """
+    return fit["n_avalanches"] == null["n_avalanches"] and all(
+        fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]
+        for name in ("n_sizes", "n_runs")
+    )
+
+
+def same_sizes(fit: Row, null: Row) -> bool:
+    """Return whether a fit and its null use as many sizes, so that they can be compared."""
+    return bool(fit["n_sizes"] == null["n_sizes"])
 
 
 def shared(row: Row) -> tuple[Any, ...]:
@@ -195,7 +208,7 @@ def fss_summary(table: pa.Table) -> Summary:
         if f["window"] not in PHASES and not f["n_avalanches"]:
             continue
         null = nulls.get(shared(f)) if is_data(f) else None
-        if null and not same_runs(f, null):
+        if null and not (same_runs(f, null) and same_sizes(f, null)):
             null = None
         rows.append(
             {
@@ -244,8 +257,13 @@ def fss_warnings(fits: list[Row], nulls: dict[tuple[Any, ...], Row]) -> list[Not
     warnings = []
     if not nulls:
         warnings.append(no_null())
-    elif not all(same_runs(f, nulls[shared(f)]) for f in fits if shared(f) in nulls):
-        warnings.append(other_runs())
+    else:
+        pairs = [(f, nulls[shared(f)]) for f in fits if shared(f) in nulls]
+        if not all(same_runs(*pair) for pair in pairs):
+            warnings.append(other_runs())
+        warnings += other_sizes(
+            [f for f, null in pairs if same_runs(f, null) and not same_sizes(f, null)]
+        )
     # Every avalanche once: the fits of another observable are of the same.
     whole = [
         f
@@ -310,12 +328,26 @@ def no_null() -> Notice:
     )
 
 
+def other_sizes(fits: list[Row]) -> list[Notice]:
+    """Say where a fit and its null use different sizes, so that they are not compared."""
+    places = [f"{f['observable']} {f['statistic']} {f['window']}" for f in fits if f["exponent"]]
+    if not places:
+        return []
+    return [
+        Notice(
+            "null-of-other-sizes",
+            f"data and Gaussian null are fitted over different sizes, so they are not compared "
+            f"({some(places)}): at some sizes one of the two has no data, or only 0",
+        )
+    ]
+
+
 def other_runs() -> Notice:
     """Say that the baseline is of other runs than the data."""
     return Notice(
         "null-of-other-runs",
-        "the Gaussian null is not of the same runs and snapshots as the data, so it is not set "
-        f"beside them; make both from the same train table, with '{HOW_TO_ADD_NULL}'",
+        "the Gaussian null is not of the same runs, snapshots and grokking epochs as the data, so "
+        f"the two are not compared; make both in one command, '{HOW_TO_ADD_NULL}'",
     )
 
 

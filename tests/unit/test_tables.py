@@ -279,16 +279,16 @@ def test_an_optional_column_that_is_missing_is_null(tmp_path, avalanches):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("width", pa.float64()),
+        ("width", pa.bool_()),
         ("width", pa.string()),
         ("n_params", pa.null()),
-        ("epoch", pa.float64()),
+        ("epoch", pa.date32()),
         ("case", pa.int32()),
-        ("loss", pa.float32()),
-        ("truncated", pa.int8()),
-        ("gradient", pa.list_(pa.int64())),
+        ("loss", pa.string()),
+        ("truncated", pa.string()),
+        ("gradient", pa.list_(pa.string())),
         ("gradient", pa.float64()),
-        ("grok_epoch", pa.float32()),
+        ("gradient", pa.list_view(pa.float64())),
         ("grok_epoch", pa.string()),
     ],
 )
