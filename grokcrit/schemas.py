@@ -281,7 +281,7 @@ BOOTSTRAP = Schema(
         ),
         Column(
             "index",
-            pa.int32(),
+            pa.int64(),
             "draw: its number; leave-one-out: the value left out, of epochs the first",
             True,
         ),

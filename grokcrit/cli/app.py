@@ -29,6 +29,7 @@ from grokcrit.cli import (
     sweep,
     train,
 )
+from grokcrit.cli.shell import aside
 from grokcrit.errors import GrokcritError, OptionError
 
 INTERRUPTED = 130
@@ -85,6 +86,7 @@ def grokcrit(
       grokcrit plot fig1 train.parquet fss.parquet     -o fig1.png
       grokcrit report    .                             -o report.html
 
+    \b
     or in one command: grokcrit reproduce -o results/
     or over many choices: grokcrit sweep SWEEP.toml -o sweep/
     """
@@ -108,6 +110,8 @@ def invoke(arguments: list[str]) -> int:
     # A stream that the caller has closed is None in Python; what is said there goes nowhere.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    # A notebook names its own backend there, which need not be installed; commands write files.
+    os.environ.pop("MPLBACKEND", None)
     if not arguments:
         with contextlib.redirect_stdout(sys.stderr):
             app(["--help"], standalone_mode=False, prog_name="grokcrit")
@@ -118,6 +122,10 @@ def invoke(arguments: list[str]) -> int:
             leave("interrupted; nothing half-written remains", INTERRUPTED)
     except TerminatedError:
         leave("terminated; nothing half-written remains", TERMINATED)
+    except SystemExit:
+        # Click ends so where the reader of a help text has gone, as `| head` does.
+        if not {"--help", "-h"} & set(arguments):
+            raise
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -147,7 +155,7 @@ def fail(error: Exception) -> int:
 
 def say(sentence: str) -> None:
     """Print a sentence to standard error, in one line whatever it quotes."""
-    print(f"grokcrit: {' '.join(sentence.split())}", file=sys.stderr)
+    aside(f"grokcrit: {' '.join(sentence.split())}")
 
 
 def leave(sentence: str, code: int) -> None:

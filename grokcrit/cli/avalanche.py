@@ -57,7 +57,7 @@ def avalanche(
     ] = None,
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("avalanche.parquet"),
     threads: sh.Threads = None,
     cache: sh.Cache = True,

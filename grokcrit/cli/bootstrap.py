@@ -25,7 +25,7 @@ def bootstrap(
     keep_zero_threshold: sh.KeepZeroThreshold = False,
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("bootstrap.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,

@@ -51,7 +51,7 @@ def diagnose(
     keep_zero_threshold: sh.KeepZeroThreshold = False,
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("diagnostics.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,

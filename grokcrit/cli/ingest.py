@@ -92,7 +92,7 @@ def ingest(
     label: Annotated[str | None, typer.Option(help="Name of the case.  [default: family]")] = None,
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("ingest.parquet"),
     threads: sh.Threads = None,
     quiet: sh.Quiet = False,

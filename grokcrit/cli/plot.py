@@ -74,6 +74,7 @@ def plot(
             "-o",
             "--out",
             readable=False,
+            callback=sh.named,
             help="png, pdf or svg, by extension.  [default: FIGURE.png]",
         ),
     ] = None,

@@ -26,9 +26,9 @@ def report(
             metavar="<column=value>", help="Which case, where there are several (repeatable)."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", readable=False, help="Page to write.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Page to write.")
+    ] = Path("report.html"),
     seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
     threads: Annotated[
         int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")

@@ -17,7 +17,7 @@ def reproduce(
     ] = "paper",
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Folder to fill.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Folder to fill.")
     ] = Path("results"),
     threads: sh.Threads = None,
     cache: sh.Cache = True,

@@ -37,7 +37,7 @@ def robustness(
     confidence: sh.Confidence = 0.95,
     seed: sh.Seed = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("robustness.parquet"),
     figure: Annotated[
         Path | None,

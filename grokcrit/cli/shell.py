@@ -90,6 +90,26 @@ def _numbers(
     return tuple(numbers)
 
 
+def named(out: Path | None) -> Path | None:
+    """Return an output's name; raise OptionError for ``-``, which asks for standard output."""
+    if str(out) == "-":
+        raise OptionError(
+            "out",
+            "must be a name, got '-': tables and figures cannot be streamed; --json prints the "
+            "summary to standard output",
+        )
+    return out
+
+
+def aside(line: str) -> None:
+    """Print a line to standard error; if nobody reads it any more, this is no failure."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        # So that what waits in the buffer does not fail at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Drop the options that were not given."""
     return {name: value for name, value in options.items() if value is not None}
@@ -164,10 +184,10 @@ class Shell:
             if not isinstance(error, BrokenPipeError):
                 raise TableError(f"cannot write to standard output: {error.strerror}") from None
         if out and not (self.quiet or self.as_json):
-            print(f"wrote {out}", file=sys.stderr)
+            aside(f"wrote {out}")
         if not self.quiet:
             for warning in warnings:
-                print(f"warning [{warning.id}]: {warning.text}", file=sys.stderr)
+                aside(f"warning [{warning.id}]: {warning.text}")
 
     def _table(self, summary: Summary) -> None:
         from rich import box
@@ -197,7 +217,10 @@ class Shell:
         for row in rows:
             table.add_row(*row)
         console.width = max(console.width, table_width(widths))
-        console.print(table)
+        # Printed here: where the reader has gone, Rich itself would end the process with code 1.
+        with console.capture() as drawn:
+            console.print(table)
+        print(drawn.get(), end="")
 
 
 def table_width(widths: Sequence[int]) -> int:

@@ -35,7 +35,14 @@ def sweep(
         int, typer.Option(help="Root seed of everything random that the file gives none for.")
     ] = 0,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Folder to fill, or to go on with.")
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            readable=False,
+            callback=sh.named,
+            help="Folder to fill, or to go on with.",
+        ),
     ] = Path("sweep"),
     threads: Annotated[
         int | None, typer.Option(help="Processes to use.  [default: all cores]")

@@ -128,7 +128,7 @@ def train(
     ] = None,
     seed: sh.Seed = DEFAULTS.seed,
     out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, help="Table to write.")
+        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
     ] = Path("train.parquet"),
     threads: sh.Threads = None,
     cache: sh.Cache = True,

@@ -58,8 +58,8 @@ def contrast(ax: Axes, sources: Sources, request: Request, window: str) -> Axes:
         drawn = True
     if not drawn:
         raise EmptyPanelError(
-            "there is no case that groks beside a control of the same runs that does not; "
-            "'grokcrit diagnose --only separation' compares them"
+            "the diagnostics compare no case that groks with a control that does not; give "
+            "'grokcrit diagnose --only separation' both cases, of the same widths and seeds"
         )
     ax.axhline(1, **style.UNITY)
     if window != "epoch":

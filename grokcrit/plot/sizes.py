@@ -185,6 +185,11 @@ def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
             )
         )
     if not lines:
+        tried = {r["method"] for (name, _, _), r in found.items() if name == "collapse-exponent"}
+        if tried:
+            raise EmptyPanelError(
+                f"no phase has a collapse of the {request.observable}: {'; '.join(sorted(tried))}"
+            )
         raise EmptyPanelError(
             f"the diagnostics hold no collapse of the {request.observable}; "
             "'grokcrit diagnose avalanche.parquet --only collapse' makes it"
