@@ -121,9 +121,9 @@ class Layout:
         return sum(tensor.entries for tensor in self.tensors.values())
 
     @property
-    def double(self) -> bool:
-        """Whether it takes double precision to hold it."""
-        return any(tensor.kind == "float64" for tensor in self.tensors.values())
+    def doubles(self) -> set[str]:
+        """Return the tensors that are in double precision."""
+        return {name for name, tensor in self.tensors.items() if tensor.kind == "float64"}
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,17 @@ class Series:
 
     snapshots: list[Snapshot] = field(default_factory=list)
     layouts: dict[Kind, Layout] = field(default_factory=dict)
-    double: bool = False
+    doubles: set[str] = field(default_factory=set)  # in some file; also of tensors left out since
     left_out: dict[str, str] = field(default_factory=dict)  # whole numbers: tensor, and its type
     buffers: list[str] = field(default_factory=list)  # known by their names
     unchanging: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+
+    @property
+    def double(self) -> bool:
+        """Return whether it takes double precision to hold the vectors."""
+        return any(self.doubles & set(layout.tensors) for layout in self.layouts.values())
+
     disordered: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -188,7 +194,7 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
         step = first_given(name.step, options.step, places[run])
         places[run] += 1
         check_same(layout, found.layouts.setdefault(run[:2], layout))
-        found.double |= layout.double
+        found.doubles |= layout.doubles
         found.snapshots.append(Snapshot(*run, step, path))
     found.snapshots.sort(key=lambda each: (*each.run, each.step))
     placed = options.step is None and (pattern is None or "step" not in pattern.groupindex)
