@@ -34,42 +34,55 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
             return model
 
 
-def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match, in the order of ``named_parameters``.
-
-    Parameters
-    ----------
-    model
-        Frozen parameters are left out; one that is used twice is there once.
-    include, exclude
-        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+def named(model: torch.nn.Module) -> Named:
+    """Return all parameters of a model with their names, frozen ones included.
 
     Raises
     ------
     RecorderError
-        DeepSpeed or FSDP: no process has the gradient. No parameter is left. A complex one.
+        DeepSpeed or FSDP: no process has the gradient.
     """
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
     inner = unwrapped(model)
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in inner.modules()):
         raise RecorderError(f"FullyShardedDataParallel {SHARDED}")
-    found = []
-    for name, parameter in inner.named_parameters():
+    found = list(inner.named_parameters())
+    for name, parameter in found:
         if hasattr(parameter, "placements"):  # a DTensor: FSDP2, tensor parallelism
             raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
         if hasattr(parameter, "ds_id"):
             raise RecorderError(f"DeepSpeed {SHARDED}")
-        if not chosen_by_name(name, include, exclude):
-            continue
-        if parameter.requires_grad:
-            if parameter.is_complex():
-                raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
-            found.append((name, parameter))
+    return found
+
+
+def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
+    """Return the trainable parameters whose names match, in their order.
+
+    Parameters
+    ----------
+    parameters
+        From ``named``. Frozen ones are left out; one that is used twice is there once.
+    include, exclude
+        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+
+    Raises
+    ------
+    RecorderError
+        No parameter is left. A complex one.
+    """
+    found = [
+        (name, parameter)
+        for name, parameter in parameters
+        if parameter.requires_grad and chosen_by_name(name, include, exclude)
+    ]
     if not found:
         raise RecorderError(
             "no trainable parameter is left to record; check include=, exclude= and requires_grad"
         )
+    for name, parameter in found:
+        if parameter.is_complex():
+            raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
     return found
 
 
@@ -130,11 +143,22 @@ def missing_words(without: Sequence[str], total: int) -> str:
             "no parameter has a gradient; record after loss.backward() and before "
             "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
         )
-    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
     return (
-        f"{', '.join(without[:3])}{more} took no part in the loss and has no gradient; freeze or "
+        f"{some(without)} took no part in the loss and has no gradient; freeze or "
         "exclude it, or take it as zeros with missing='zeros'"
     )
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes: alone, or rank 0."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not there or torch.distributed.get_rank() == 0
 
 
 def scale_of(scaler: Any) -> float:
