@@ -92,7 +92,9 @@ def precision(parameters: Named) -> npt.DTypeLike:
     return np.float64 if double else np.float32
 
 
-def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[np.floating]:
+def flat_gradient(
+    parameters: Named, missing: str, divisors: Sequence[float]
+) -> npt.NDArray[np.floating]:
     """Return the gradients one after the other, a copy in main memory.
 
     Parameters
@@ -101,8 +103,8 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
         From ``chosen``.
     missing
         ``zeros``, or ``refuse`` a parameter without a gradient.
-    scale
-        What the loss was multiplied by.
+    divisors
+        The factor by which each gradient is scaled.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
     flat = np.empty(sum(p.numel() for _, p in parameters), precision(parameters))
     # Into main memory tensor by tensor: a joint vector on the device could be one too many there.
     target, offset = torch.from_numpy(flat), 0
-    for _, parameter in parameters:
+    for (_, parameter), divisor in zip(parameters, divisors, strict=True):
         place = target[offset : offset + parameter.numel()]
         offset += parameter.numel()
         gradient: Any = parameter.grad
@@ -124,8 +126,8 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
         else:
             dense = gradient.to_dense() if gradient.is_sparse else gradient
             place.copy_(dense.detach().reshape(-1))
-    if scale != 1:
-        flat *= 1 / scale
+            if divisor != 1:
+                place.mul_(1 / divisor)
     return flat
 
 
@@ -156,34 +158,6 @@ def some(names: Sequence[str]) -> str:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the one that writes: alone, or rank 0."""
+    """Return whether this process writes the rows: it is alone, or rank 0."""
     there = torch.distributed.is_available() and torch.distributed.is_initialized()
     return not there or torch.distributed.get_rank() == 0
-
-
-def scale_of(scaler: Any) -> float:
-    """Return what gradients are multiplied by, before ``scaler.step``: 1 where unscaled.
-
-    Parameters
-    ----------
-    scaler
-        A ``torch.amp.GradScaler``, or None.
-
-    Raises
-    ------
-    RecorderError
-        The step has been made, or only some of several optimizers have been unscaled.
-    """
-    if scaler is None or not scaler.is_enabled():
-        return 1.0
-    # Private, but nothing public tells whether scaler.unscale_ has been called.
-    stages = {state["stage"].name for state in scaler._per_optimizer_states.values()}
-    if "STEPPED" in stages:
-        raise RecorderError("record before scaler.step(optimizer): gradients may be gone after it")
-    if stages == {"UNSCALED"}:
-        return 1.0
-    if "UNSCALED" in stages:
-        raise RecorderError(
-            "some optimizers of the scaler are unscaled and some are not; unscale all before record"
-        )
-    return float(scaler.get_scale())

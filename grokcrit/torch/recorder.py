@@ -26,15 +26,18 @@ from grokcrit.torch.parameters import (
     is_first_rank,
     named,
     precision,
-    scale_of,
 )
 from grokcrit.torch.parts import Parts, Recording
 from grokcrit.torch.same import kept, missing_from
+from grokcrit.torch.scale import divisors
+from grokcrit.torch.scaler_notes import now, watch
 from grokcrit.train_rows import tensors_of
 
 FIELDS = ("gradient", "clipped-gradient")
 MISSING = ("refuse", "zeros")
 Measure: TypeAlias = Callable[[], Mapping[str, Any]]
+
+watch()  # at import, not later: what a scaler did before its first note is unknown
 
 # The recorder of each run that hangs on an optimizer, by the start of its parts' paths: a cell of
 # a notebook run again makes a new recorder, and must not leave the old one's hook.
@@ -135,6 +138,7 @@ class GradientRecorder:
         self._resumed = self._parts.last_step
         self._closed = False
         self._warned: set[str] = set()
+        self._since = now()
         self._hooks: list[Any] = []
         self._optimizer: Any = None  # a weak reference: the optimizer's hook holds this recorder
         self.snapshots, self.skipped, self.seconds = 0, 0, 0.0
@@ -201,21 +205,14 @@ class GradientRecorder:
         if step % self.every:
             return False
         accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
-        scaled = scaler is not None and scaler.is_enabled()
-        measured = {"loss": loss, **accuracies}
-        return self._take(model, step, lambda: scale_of(scaler), lambda: measured, scaled)
+        return self._take(model, step, lambda: {"loss": loss, **accuracies}, scaler)
 
     def _take(
-        self,
-        model: torch.nn.Module,
-        step: int,
-        scale: Callable[[], float],
-        measure: Measure,
-        scaled: bool,
+        self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
     ) -> bool:
         """Take the gradient of a step that is a multiple of ``every``.
 
-        ``scaled``: there is a GradScaler, so that an overflow is part of the training.
+        ``stepping``: the optimizer whose hook this is.
         """
         started = time.perf_counter()
         if self._closed:
@@ -241,7 +238,8 @@ class GradientRecorder:
         parameters, warned = self._parameters(model, step)
         gradient = None
         if parameters is not None:
-            gradient = flat_gradient(parameters, self.missing, scale())
+            factors, scaled = divisors(parameters, scaler, self._since, stepping)
+            gradient = flat_gradient(parameters, self.missing, factors)
             if not is_finite(gradient):
                 gradient = None
                 if not scaled:  # with a GradScaler an overflow is part of the training
@@ -282,6 +280,7 @@ class GradientRecorder:
         *,
         first_step: int = 0,
         measure: Measure | None = None,
+        scaler: Any = None,
     ) -> None:
         """Record from inside ``optimizer.step``; no call in the loop is needed.
 
@@ -301,6 +300,9 @@ class GradientRecorder:
         measure
             Called at steps that are recorded; returns ``loss``, ``train_accuracy`` and
             ``test_accuracy``, or some of them.
+        scaler
+            Needed if a ``GradScaler`` scales a model of several optimizers. Attach to the one
+            that steps first.
         """
         check_integer("first_step", first_step, 0)
         hooked = stepping_optimizer(optimizer)
@@ -330,8 +332,7 @@ class GradientRecorder:
                     "are not recorded; call recorder.record at the end of the closure",
                 )
             elif made % self.every == 0:
-                scaled = hasattr(stepping, "found_inf")
-                self._take(model, made, lambda: fused_scale(stepping), measure or dict, scaled)
+                self._take(model, made, measure or dict, scaler, stepping)
 
         self._hooks = before_each_step(hooked, first_step, take)
         self._optimizer = weakref.ref(hooked)
@@ -397,9 +398,3 @@ def plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise OptionError("configuration", f"must be what JSON can hold: {error}") from None
     return found
-
-
-def fused_scale(optimizer: Any) -> float:
-    """Return the scale that a GradScaler leaves to a fused optimizer, or 1."""
-    scale = getattr(optimizer, "grad_scale", None)
-    return 1.0 if scale is None else float(scale)
