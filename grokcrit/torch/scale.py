@@ -107,16 +107,16 @@ def scaler_behind(optimizer: Any, since: int) -> Any:
 
 
 def check_complete(scaler: Any) -> None:
-    """Raise RecorderError if a scaler has unscaled or stepped an optimizer without a note."""
+    """Raise RecorderError if a scaler has made calls that were not noted."""
     history = histories.get(scaler)
     # Private, but nothing public tells whether unscale_ has been called.
     states = scaler._per_optimizer_states
     seen = {key for key, state in states.items() if state["stage"].name != "READY"}
-    if seen != set(history.touched if history else ()):
+    if history is None or seen != set(history.touched):
         raise RecorderError(
-            f"this {type(scaler).__name__} has unscaled gradients unseen, so the scale of the "
-            "gradients is in doubt; import grokcrit.torch before the training, and use GradScaler "
-            "itself, not a subclass with its own unscale_ or update"
+            f"calls of this {type(scaler).__name__} were not noted, so the scale of the gradients "
+            "is in doubt; import grokcrit.torch before the training, and use GradScaler itself, "
+            "not a subclass with its own unscale_ or update"
         )
 
 
@@ -188,8 +188,7 @@ def scale_now(acting: Any, relevant: list[History]) -> float:
     RecorderError
         They are older than the scale, or may be another scaler's.
     """
-    history = histories.get(acting)
-    if history is None or history.losses == 0:
+    if histories[acting].losses == 0:
         raise RecorderError(NO_LOSS)
     scale = float(acting.get_scale())
     for other, its in list(histories.items()):

@@ -14,6 +14,7 @@ from torch import nn  # noqa: E402
 
 from grokcrit.errors import OptionError, RecorderError  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
+from grokcrit.torch.scaler_notes import histories  # noqa: E402
 from tests.recording.models import RUN, by_autograd, loss_of, mlp  # noqa: E402
 
 REFUSED = "refused"
@@ -397,7 +398,12 @@ def test_what_is_no_gradscaler_or_hides_its_calls_is_refused(tmp_path):
     loop.scaler = Own("cpu", init_scale=4.0)
     loop.scalers = dict.fromkeys("ab", loop.scaler)
     (said,) = run(loop, "backward, unscale a, record")
-    assert "unscaled gradients unseen" in said
+    assert "were not noted" in said
+    late = Loop(tmp_path)
+    late.do("backward")
+    del histories[late.scaler]  # as if grokcrit.torch had been imported now
+    (said,) = run(late, "record")
+    assert "import grokcrit.torch before the training" in said
     with pytest.raises(OptionError, match="must be a torch.amp.GradScaler"):
         loop.recorder.record(loop.model, 9, scaler=1024.0)
 
