@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 # What torch.compile, FSDP, activation checkpointing and Lightning put into the names of what they
@@ -98,15 +98,22 @@ def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str,
     dict
         Plain name to name. All names stay as they are where two would become one.
     """
-    plain = {name: without(name, (*WRAPPERS, *prefixes)) for name in names}
+    plain = {name: without(without_wrappers(name), prefixes) for name in names}
     while plain and all(name.startswith(PARALLEL) for name in plain.values()):
         plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
     found = {short: name for name, short in plain.items() if short}
     return found if len(found) == len(plain) else {name: name for name in names}
 
 
-def without(name: str, prefixes: Iterable[str]) -> str:
+def without_wrappers(name: str) -> str:
+    """Take the prefixes of wrappers off a name or a pattern."""
+    return without(name, WRAPPERS)
+
+
+def without(name: str, prefixes: Sequence[str]) -> str:
     """Take prefixes off a name, at its start and after dots."""
+    if not prefixes:
+        return name
     ends = [prefix if prefix.endswith((".", "/")) else f"{prefix}." for prefix in prefixes]
     pattern = "|".join(map(re.escape, ends))
     return re.sub(rf"(^|(?<=[./]))(?:{pattern})+", "", name)

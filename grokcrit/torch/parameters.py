@@ -34,21 +34,15 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
             return model
 
 
-def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match, in the order of ``named_parameters``.
+def named(model: torch.nn.Module) -> Named:
+    """Return all parameters of a model, frozen ones included, by their plain names.
 
-    Parameters
-    ----------
-    model
-        Frozen parameters are left out; one that is used twice is there once.
-    include, exclude
-        Patterns as in a shell, ``blocks.*.weight``; None includes all. Names are without the
-        prefixes that wrappers of submodules add.
+    Plain names are without the prefixes that wrappers of submodules add.
 
     Raises
     ------
     RecorderError
-        DeepSpeed or FSDP: no process has the gradient. No parameter is left. A complex one.
+        DeepSpeed or FSDP: no process has the gradient.
     """
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
@@ -61,18 +55,44 @@ def chosen(model: torch.nn.Module, include: Sequence[str] | None, exclude: Seque
             raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
         if hasattr(parameter, "ds_id"):
             raise RecorderError(f"DeepSpeed {SHARDED}")
-    found = []
     names = tensor_names.plain_names(list(parameters))
-    for name in tensor_names.chosen(names, include, exclude):
-        parameter = parameters[names[name]]
-        if parameter.requires_grad:
-            if parameter.is_complex():
-                raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
-            found.append((name, parameter))
+    return [(plain, parameters[name]) for plain, name in names.items()]
+
+
+def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> set[str]:
+    """Return the names that patterns choose, also where a pattern has a wrapper's prefix in it."""
+    plain = {name: name for name, _ in parameters}
+    patterns = [
+        None if each is None else [tensor_names.without_wrappers(pattern) for pattern in each]
+        for each in (include, exclude)
+    ]
+    return set(tensor_names.chosen(plain, patterns[0], patterns[1] or []))
+
+
+def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
+    """Return the trainable parameters whose names match, in their order.
+
+    Parameters
+    ----------
+    parameters
+        From ``named``. Frozen ones are left out; one that is used twice is there once.
+    include, exclude
+        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+
+    Raises
+    ------
+    RecorderError
+        No parameter is left. A complex one.
+    """
+    wanted = matching(parameters, include, exclude)
+    found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
     if not found:
         raise RecorderError(
             "no trainable parameter is left to record; check include=, exclude= and requires_grad"
         )
+    for name, parameter in found:
+        if parameter.is_complex():
+            raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
     return found
 
 
@@ -82,7 +102,9 @@ def precision(parameters: Named) -> npt.DTypeLike:
     return np.float64 if double else np.float32
 
 
-def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[np.floating]:
+def flat_gradient(
+    parameters: Named, missing: str, divisors: Sequence[float]
+) -> npt.NDArray[np.floating]:
     """Return the gradients one after the other, a copy in main memory.
 
     Parameters
@@ -91,8 +113,8 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
         From ``chosen``.
     missing
         ``zeros``, or ``refuse`` a parameter without a gradient.
-    scale
-        What the loss was multiplied by.
+    divisors
+        The factor by which each gradient is scaled.
 
     Raises
     ------
@@ -105,7 +127,7 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
     flat = np.empty(sum(p.numel() for _, p in parameters), precision(parameters))
     # Into main memory tensor by tensor: a joint vector on the device could be one too many there.
     target, offset = torch.from_numpy(flat), 0
-    for _, parameter in parameters:
+    for (_, parameter), divisor in zip(parameters, divisors, strict=True):
         place = target[offset : offset + parameter.numel()]
         offset += parameter.numel()
         gradient: Any = parameter.grad
@@ -114,8 +136,8 @@ def flat_gradient(parameters: Named, missing: str, scale: float) -> npt.NDArray[
         else:
             dense = gradient.to_dense() if gradient.is_sparse else gradient
             place.copy_(dense.detach().reshape(-1))
-    if scale != 1:
-        flat *= 1 / scale
+            if divisor != 1:
+                place.mul_(1 / divisor)
     return flat
 
 
@@ -133,36 +155,13 @@ def missing_words(without: Sequence[str], total: int) -> str:
             "no parameter has a gradient; record after loss.backward() and before "
             "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
         )
-    more = f" and {len(without) - 3} more" if len(without) > 3 else ""
     return (
-        f"{', '.join(without[:3])}{more} took no part in the loss and has no gradient; freeze or "
+        f"{tensor_names.some(without)} took no part in the loss and has no gradient; freeze or "
         "exclude it, or take it as zeros with missing='zeros'"
     )
 
 
-def scale_of(scaler: Any) -> float:
-    """Return what gradients are multiplied by, before ``scaler.step``: 1 where unscaled.
-
-    Parameters
-    ----------
-    scaler
-        A ``torch.amp.GradScaler``, or None.
-
-    Raises
-    ------
-    RecorderError
-        The step has been made, or only some of several optimizers have been unscaled.
-    """
-    if scaler is None or not scaler.is_enabled():
-        return 1.0
-    # Private, but nothing public tells whether scaler.unscale_ has been called.
-    stages = {state["stage"].name for state in scaler._per_optimizer_states.values()}
-    if "STEPPED" in stages:
-        raise RecorderError("record before scaler.step(optimizer): gradients may be gone after it")
-    if stages == {"UNSCALED"}:
-        return 1.0
-    if "UNSCALED" in stages:
-        raise RecorderError(
-            "some optimizers of the scaler are unscaled and some are not; unscale all before record"
-        )
-    return float(scaler.get_scale())
+def is_first_rank() -> bool:
+    """Return whether this process writes the rows: it is alone, or rank 0."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not there or torch.distributed.get_rank() == 0

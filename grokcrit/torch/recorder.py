@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import time
 import warnings
@@ -17,14 +16,28 @@ import torch
 
 from grokcrit.errors import OptionError, RecorderError
 from grokcrit.options import check_choice, check_integer
-from grokcrit.torch.parameters import chosen, flat_gradient, is_finite, precision, scale_of
+from grokcrit.torch.measures import numbers_of
+from grokcrit.torch.optimizers import before_each_step, owns_some, stepping_optimizer
+from grokcrit.torch.parameters import (
+    Named,
+    chosen,
+    flat_gradient,
+    is_finite,
+    is_first_rank,
+    named,
+    precision,
+)
 from grokcrit.torch.parts import Parts, Recording
+from grokcrit.torch.same import kept, missing_from
+from grokcrit.torch.scale import divisors
+from grokcrit.torch.scaler_notes import now, watch
 from grokcrit.train_rows import tensors_of
 
 FIELDS = ("gradient", "clipped-gradient")
 MISSING = ("refuse", "zeros")
-MEASURED = ("loss", "train_accuracy", "test_accuracy")
 Measure: TypeAlias = Callable[[], Mapping[str, Any]]
+
+watch()  # at import, not later: what a scaler did before its first note is unknown
 
 # The recorder of each run that hangs on an optimizer, by the start of its parts' paths: a cell of
 # a notebook run again makes a new recorder, and must not leave the old one's hook.
@@ -124,9 +137,9 @@ class GradientRecorder:
         self._key = os.path.realpath(self._parts.folder / recording.prefix)
         self._resumed = self._parts.last_step
         self._closed = False
-        self._shapes: list[tuple[str, tuple[int, ...]]] = []
         self._warned: set[str] = set()
-        self._hook: Any = None
+        self._since = now()
+        self._hooks: list[Any] = []
         self._optimizer: Any = None  # a weak reference: the optimizer's hook holds this recorder
         self.snapshots, self.skipped, self.seconds = 0, 0, 0.0
         # A program that forgets to close it keeps its last rows all the same.
@@ -163,10 +176,11 @@ class GradientRecorder:
         step
             Updates made so far: 0 before the first.
         loss, train_accuracy, test_accuracy
-            Numbers, or tensors of one entry; accuracies are shares from 0 to 1.
+            Numbers, or tensors of one entry. Accuracies are shares from 0 to 1; others are
+            recorded as missing and warned of once.
         scaler
-            The ``GradScaler``, where there is one: gradients are divided by its scale, unless
-            ``scaler.unscale_`` has done it.
+            The ``GradScaler`` of the loss, if there is one. Each gradient is divided by its
+            scale, unless ``scaler.unscale_`` has done so for the optimizer of that parameter.
 
         Returns
         -------
@@ -177,29 +191,28 @@ class GradientRecorder:
         Raises
         ------
         RecorderError
-            There is no gradient to take.
+            There is no gradient to take, or a GradScaler leaves its scale in doubt.
         TableError
             The model is not the one of the folder, or the part cannot be written.
+
+        Notes
+        -----
+        All rows of a run hold the tensors of its first row. Tensors that become trainable later
+        are left out. If a recorded tensor is frozen or gone, the row has no gradient. Both are
+        warned of once. Before the first row, tensors that differ from the folder's are an error.
         """
         check_integer("step", step, 0)
         if step % self.every:
             return False
-        measured = {"loss": loss}
-        measured |= {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
-        scaled = scaler is not None and scaler.is_enabled()
-        return self._take(model, step, lambda: scale_of(scaler), lambda: measured, scaled)
+        accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+        return self._take(model, step, lambda: {"loss": loss, **accuracies}, scaler)
 
     def _take(
-        self,
-        model: torch.nn.Module,
-        step: int,
-        scale: Callable[[], float],
-        measure: Measure,
-        scaled: bool,
+        self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
     ) -> bool:
         """Take the gradient of a step that is a multiple of ``every``.
 
-        ``scaled``: there is a GradScaler, so that an overflow is part of the training.
+        ``stepping``: the optimizer whose hook this is.
         """
         started = time.perf_counter()
         if self._closed:
@@ -219,23 +232,46 @@ class GradientRecorder:
                     "each training takes a recorder of its own, with its own seed",
                 )
             return False
-        parameters = chosen(model, self.include, self.exclude)
         if not is_first_rank():
+            named(model)  # every rank refuses a sharded model: one alone would leave the others
             return False
-        shapes = [(name, tuple(parameter.shape)) for name, parameter in parameters]
-        if shapes != self._shapes:
-            self._parts.fit(tensors_of(shapes), precision(parameters))
-            self._shapes = shapes
-        gradient = flat_gradient(parameters, self.missing, scale())
-        finite = is_finite(gradient)
-        if not (finite or scaled):
-            self._warn("broken", f"the gradient of step {step} is not finite: recorded as skipped")
-        numbers = numbers_of(measure())
-        self._parts.add(int(step), gradient if finite else None, numbers)
-        self.snapshots += finite
-        self.skipped += not finite
+        parameters, warned = self._parameters(model, step)
+        gradient = None
+        if parameters is not None:
+            factors, scaled = divisors(parameters, scaler, self._since, stepping)
+            gradient = flat_gradient(parameters, self.missing, factors)
+            if not is_finite(gradient):
+                gradient = None
+                if not scaled:  # with a GradScaler an overflow is part of the training
+                    said = f"the gradient of step {step} is not finite: recorded as skipped"
+                    warned["broken"] = said
+        numbers, odd = numbers_of(measure())
+        for kind, message in (warned | odd).items():
+            self._warn(kind, message)
+        self._parts.add(int(step), gradient, numbers)
+        taken = gradient is not None
+        self.snapshots += taken
+        self.skipped += not taken
         self.seconds += time.perf_counter() - started
-        return finite
+        return taken
+
+    def _parameters(self, model: torch.nn.Module, step: int) -> tuple[Named | None, dict[str, str]]:
+        """Return the parameters that every row of this run holds, and warnings by kind.
+
+        None stands for parameters of which one has no gradient now. The line between an error and
+        a warning is the first row: a run that has rows, here or in the folder, is not ended.
+        """
+        everything, recorded = named(model), self._parts.tensors
+        if self.last_step is not None and recorded is not None:
+            mine = self.snapshots + self.skipped > 0
+            if mine or not missing_from(everything, recorded):
+                found, warned = kept(everything, recorded, self.include, self.exclude, step)
+                if found is not None:
+                    self._parts.fit(recorded, precision(found))
+                return found, warned
+        found = chosen(everything, self.include, self.exclude)
+        self._parts.fit(tensors_of([(name, p.shape) for name, p in found]), precision(found))
+        return found, {}
 
     def attach(
         self,
@@ -244,18 +280,19 @@ class GradientRecorder:
         *,
         first_step: int = 0,
         measure: Measure | None = None,
+        scaler: Any = None,
     ) -> None:
         """Record from inside ``optimizer.step``; no call in the loop is needed.
 
         Attaching again changes nothing; a new recorder of the same run takes the old one's place.
-        A ``GradScaler`` needs no mention: it has unscaled before the hook, or, with fused
-        optimizers, tells the scale there. Steps that it skips are not seen, with fused optimizers
-        recorded as skipped.
+        Steps that a ``GradScaler`` skips are not seen; with fused optimizers they are recorded as
+        skipped.
 
         Parameters
         ----------
         optimizer
-            Its step must take no closure.
+            Wrappers of other libraries are looked into. If none of the optimizers inside can be
+            hooked, this is warned of and nothing is recorded. Nor are steps with a closure.
         model
             Whose gradients are taken.
         first_step
@@ -263,41 +300,54 @@ class GradientRecorder:
         measure
             Called at steps that are recorded; returns ``loss``, ``train_accuracy`` and
             ``test_accuracy``, or some of them.
+        scaler
+            Needed if a ``GradScaler`` scales a model of several optimizers. Attach to the one
+            that steps first.
         """
         check_integer("first_step", first_step, 0)
-        runs = _attached.setdefault(optimizer, {})
+        hooked = stepping_optimizer(optimizer)
+        if hooked is None and not callable(getattr(optimizer, "step", None)):
+            raise OptionError("optimizer", f"must be a torch optimizer, got {optimizer!r}")
+        if hooked is None or (hooked is not optimizer and not owns_some(hooked, model)):
+            self._warn(
+                "wrapped",
+                f"{type(optimizer).__name__} has no optimizer inside that updates the model's own "
+                "parameters and can be hooked, so nothing is recorded; call record in the loop",
+                stacklevel=3,
+            )
+            return
+        runs = _attached.setdefault(hooked, {})
         if runs.get(self._key) is self:
             return
-        if self._hook is not None:
+        if self._hooks:
             raise RecorderError("the recorder is attached to another optimizer; detach it first")
         if self._key in runs:
             runs[self._key].detach()
-        made = first_step
 
-        def hook(stepped: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            nonlocal made
-            if any(callable(each) for each in (*args[-1:], kwargs.get("closure"))):
-                raise RecorderError(
-                    "optimizer.step(closure) makes the gradients inside the step, after the hook; "
-                    "call recorder.record at the end of the closure instead"
+        def take(stepping: Any, made: int, closure: bool) -> None:
+            if closure:
+                self._warn(
+                    "closure",
+                    "optimizer.step(closure) computes the gradients after the hook, so its steps "
+                    "are not recorded; call recorder.record at the end of the closure",
                 )
-            step, made = made, made + 1
-            if step % self.every == 0:
-                scaled = hasattr(stepped, "found_inf")
-                self._take(model, step, lambda: fused_scale(stepped), measure or dict, scaled)
+            elif made % self.every == 0:
+                self._take(model, made, measure or dict, scaler, stepping)
 
-        self._hook, self._optimizer = optimizer.register_step_pre_hook(hook), weakref.ref(optimizer)
+        self._hooks = before_each_step(hooked, first_step, take)
+        self._optimizer = weakref.ref(hooked)
         runs[self._key] = self
 
     def detach(self) -> None:
         """Take the hook off the optimizer, if there is one."""
-        if self._hook is None:
+        if not self._hooks:
             return
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         optimizer = self._optimizer()
         if optimizer is not None:
             _attached.get(optimizer, {}).pop(self._key, None)
-        self._hook = self._optimizer = None
+        self._hooks, self._optimizer = [], None
 
     def flush(self) -> None:
         """Write the rows that wait as a part now, after a checkpoint for example."""
@@ -321,11 +371,11 @@ class GradientRecorder:
         """Close it, also when the training failed."""
         self.close()
 
-    def _warn(self, kind: str, message: str) -> None:
+    def _warn(self, kind: str, message: str, stacklevel: int = 4) -> None:
         """Warn once of each kind of thing."""
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(message, stacklevel=stacklevel)
 
 
 def listed(name: str, patterns: Sequence[str]) -> list[str]:
@@ -348,40 +398,3 @@ def plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise OptionError("configuration", f"must be what JSON can hold: {error}") from None
     return found
-
-
-def numbers_of(measured: Mapping[str, Any]) -> dict[str, float | None]:
-    """Turn what was measured into numbers; what is not finite into None.
-
-    Raises
-    ------
-    OptionError
-        An unknown name, or an accuracy that is no share.
-    """
-    for name in measured:
-        check_choice("measure", name, MEASURED)
-    found: dict[str, float | None] = {}
-    for name in MEASURED:
-        value = measured.get(name)
-        if isinstance(value, torch.Tensor):
-            value = value.detach()  # a loss is mostly given as it is
-        try:
-            number = math.nan if value is None else float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise OptionError(name, f"must be a number or a tensor of one, got {value!r}") from None
-        if name != "loss" and not math.isnan(number) and not 0 <= number <= 1:
-            raise OptionError(name, f"must be a share from 0 to 1, got {number:g}")
-        found[name] = number if math.isfinite(number) else None
-    return found
-
-
-def fused_scale(optimizer: Any) -> float:
-    """Return the scale that a GradScaler leaves to a fused optimizer, or 1."""
-    scale = getattr(optimizer, "grad_scale", None)
-    return 1.0 if scale is None else float(scale)
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the one that writes: alone, or rank 0."""
-    there = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not there or torch.distributed.get_rank() == 0

@@ -296,16 +296,6 @@ def test_attaching_is_idempotent_detachable_and_a_new_recorder_replaces_the_old(
     assert [row["epoch"] for row in rows(tmp_path)] == [0, 1]
 
 
-def test_a_step_with_a_closure_is_refused_in_words(tmp_path):
-    model = mlp()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with GradientRecorder(tmp_path, **RUN) as recorder:
-        recorder.attach(optimizer, model)
-        for arguments, named in (((lambda: loss_of(model, 0),), {}), ((), {"closure": id})):
-            with pytest.raises(RecorderError, match="at the end of the closure"):
-                optimizer.step(*arguments, **named)
-
-
 def test_sharded_models_are_refused_in_words(recorder):
     class FullyShardedDataParallel(nn.Module):
         pass
