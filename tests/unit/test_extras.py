@@ -1,6 +1,7 @@
 """Tests that need an extra: skipped by name without it, and never skipped in every run of CI."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,8 +49,14 @@ def outcomes(tmp_path):
     (tmp_path / "pytest.ini").write_text(INI)
 
     def run(*options):
-        command = [sys.executable, "-m", "pytest", "--outcomes=kept.json", *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--outcomes=kept.json", *options],
+            cwd=tmp_path,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads((tmp_path / "kept.json").read_text())
 
@@ -57,11 +64,11 @@ def outcomes(tmp_path):
 
 
 # Fault: a module that imports torch stops the collection, or its tests vanish without a word;
-# the workers of xdist write the file of outcomes, each with its own part.
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_without_the_extra_every_test_that_needs_it_is_skipped_by_name(outcomes, workers):
+# a worker of xdist writes the file of outcomes, and not the process that hears of every test.
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")], ids=["alone", "workers"])
+def test_without_the_extra_every_test_that_needs_it_is_skipped_by_name(outcomes, options):
     reason = "needs torch: make test-extras"
-    assert outcomes("-n", workers) == {
+    assert outcomes(*options) == {
         "passed": ["test_parts.py::test_some[0]"],
         "skipped": {
             "test_parts.py::test_some[1]": reason,
@@ -73,7 +80,7 @@ def test_without_the_extra_every_test_that_needs_it_is_skipped_by_name(outcomes,
 
 # Fault: tests of a module that is not imported are chosen by `-m` as if they had no marks.
 def test_what_is_slow_stays_slow_in_a_module_that_is_not_imported(outcomes):
-    kept = outcomes("-n", "0", "-m", "extra and not slow")
+    kept = outcomes("-m", "extra and not slow")
     assert sorted(kept["skipped"]) == ["test_parts.py::test_some[1]", "test_whole.py::test_one"]
 
 
