@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch examples reproduce smoke nulls test test-slow test-report fuzz coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch extras examples reproduce smoke nulls test test-extras test-slow test-report test-pythons fuzz coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
-	@echo "make test       the tests;  make test-slow  those that take longer"
-	@echo "make examples   examples/ at smoke size, sweeps on Dask (installs torch)"
+	@echo "make test       the tests;  make test-slow  those over ten seconds (installs the extras)"
+	@echo "make test-extras  the tests that need torch, safetensors or dask (installs them)"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
+	@echo "make test-pythons  install, smoke and test on each Python 3.11 to 3.13 found here"
+	@echo "make examples   examples/ at smoke size, sweeps on Dask (installs the extras)"
 	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
 	@echo "make fuzz       a search for what damaged files can do, half an hour (installs torch)"
 	@echo "make check      types, style, direction of imports (installs torch)"
@@ -25,6 +27,7 @@ help:
 
 install: $(VENV)/installed
 torch: $(VENV)/installed-torch
+extras: $(VENV)/installed-extras
 check bench: $(VENV)/installed-dev $(VENV)/installed-torch
 
 $(VENV)/bin/python:
@@ -40,9 +43,13 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable ".[test,dev]"
 	@touch $@
 
-# Modular addition, the recorder and .pt files need it; without it their tests are skipped.
+# Modular addition, the recorder and .pt files need it.
 $(VENV)/installed-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet torch==2.13.0 "safetensors>=0.4"
+	@touch $@
+
+$(VENV)/installed-extras: $(VENV)/installed-torch
+	$(BIN)/python -m pip install --quiet --editable ".[dask]"
 	@touch $@
 
 reproduce: install
@@ -57,23 +64,30 @@ nulls: install
 	  ../$(BIN)/grokcrit avalanche train.parquet --surrogate all --quiet && \
 	  ../$(BIN)/grokcrit diagnose avalanche.parquet --only nulls,placebos --observable size,excess
 
+# PYTEST_ADDOPTS reaches pytest in each of these. Tests that need an extra which is not installed
+# are skipped, and the reason says which.
 test: install
 	$(BIN)/python -m pytest
 
+test-extras: extras
+	$(BIN)/python -m pytest -m "extra and not slow and not browser"
+
 # The examples at smoke size, the longer pages of docs/, modular addition through all stages, Dask.
-examples: torch
+examples: extras
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py \
 	  tests/pipeline/test_nanogpt.py tests/pipeline/test_docs.py tests/cli/test_modadd.py tests/sweeps
 
-test-slow: torch
+test-slow: extras
 	$(BIN)/python -m pytest -m slow
 
 # Without Chromium and without the right to install it the tests are skipped, and say so.
 test-report: install
-	@command -v chromium >/dev/null || \
-	  if [ "$$(id -u)" = 0 ]; then apt-get install -y chromium; else sudo -n apt-get install -y chromium; fi || \
+	@$(BIN)/python -m tests.browser.chromium || tests/browser/install || \
 	  echo "chromium could not be installed: its tests are skipped" >&2
 	$(BIN)/python -m pytest -rs -n 0 -m browser tests/browser
+
+test-pythons:
+	tests/pythons
 
 # docs/reliability.md says what is tried.
 fuzz: torch

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.extras"]
 sys.path.insert(0, str(Path(__file__).parent))
 # Graphs are kept between the tests, and apart from the user's own.
 os.environ["GROKCRIT_CACHE_DIR"] = str(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.shell import COMMAND, ENVIRONMENT, grokcrit
 
-pytest.importorskip("torch")
+pytestmark = pytest.mark.extra("torch")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -73,6 +74,8 @@ class System:
         All later calls go wrong too, as on a disk that stays full.
     without
         Names that this system does not have.
+    room
+        Bytes that can be written before the disk is full; None for no limit.
     """
 
     CALLS = ("open", "write", "fsync", "link", "close", "replace")
@@ -84,8 +87,10 @@ class System:
         *,
         for_good: bool = False,
         without: tuple[str, ...] = (),
+        room: int | None = None,
     ) -> None:
         self.n, self.fault, self.for_good, self.without = n, fault, for_good, without
+        self.room = room
         self.made: list[str] = []
         self.moved: list[str] = []
 
@@ -129,6 +134,13 @@ class System:
                 if before == system.n:
                     super().write(memoryview(data)[: len(data) // 2])  # a disk that fills up
                 system.call("write")
+                if system.room is not None:
+                    data = memoryview(data)
+                    if len(data) > system.room:
+                        super().write(data[: system.room])
+                        system.room = 0
+                        failing(errno.ENOSPC)(system)
+                    system.room -= len(data)
                 return super().write(data)
 
             def close(self):

@@ -7,37 +7,95 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.system import COMMANDS, OLD, columns, in_forks, listing, prepare, run, strays
+from tests import privileges
+from tests.faults.system import (
+    COMMANDS,
+    OLD,
+    System,
+    columns,
+    in_forks,
+    listing,
+    nothing,
+    prepare,
+    run,
+    strays,
+)
 
-root = os.geteuid() == 0
+
+class Disk:
+    """A disk of 1 MiB at a folder: a file system in memory, which root may mount.
+
+    For other users a limit on the bytes written and the permissions of the folders take its place.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.room, self.before = folder, None, None
+        self.mounted = self.call("mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs")
+
+    def call(self, *command):
+        """Run a command on the folder; return whether it succeeded."""
+        with contextlib.suppress(FileNotFoundError):  # a system without mount
+            done = subprocess.run([*command, self.folder], capture_output=True, check=False)
+            return done.returncode == 0
+        return False
+
+    def remount(self, option):
+        assert self.call("mount", "-o", f"remount,{option}")
+
+    def taken(self):
+        """Return the bytes that are in use."""
+        if self.mounted:
+            disk = os.statvfs(self.folder)
+            return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def leave(self, pages):
+        """Make the disk so many pages larger than what was in use at the first call."""
+        self.before = self.taken() if self.before is None else self.before
+        size = self.before + pages * os.sysconf("SC_PAGESIZE")
+        if self.mounted:
+            self.remount(f"size={size}")
+        else:
+            self.room = max(0, size - self.taken())
+
+    def run(self, command):
+        """Run a command in the folder; return its exit code."""
+        return run(command, self.folder, System(0, nothing, room=self.room))
+
+    @contextlib.contextmanager
+    def read_only(self):
+        """Let nobody write; yield the reason that the system gives."""
+        if self.mounted:
+            self.remount("ro")
+            yield "Read-only file system"
+            self.remount("rw")
+            return
+        folders = [self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())]
+        for path in folders:
+            path.chmod(0o555)
+        with privileges.obeyed():
+            yield "Permission denied"
+        for path in folders:
+            path.chmod(0o755)
 
 
 @contextlib.contextmanager
-def mounted(folder, options):
-    """Mount a file system in memory over a folder; skip where that is not allowed."""
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+def small_disk(folder):
+    """Make a disk at a folder, and remove it at the end."""
+    disk = Disk(folder)
     try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("this system has no mount")
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
-    try:
-        yield
+        yield disk
     finally:
         # Lazily: a thread of Arrow may not have closed yet what has been read.
-        subprocess.run(["umount", "--lazy", folder], check=True)
+        assert not disk.mounted or disk.call("umount", "--lazy")
 
 
-def remount(folder, options):
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
-
-
-def refused(command, folder, capsys):
+def refused(command, disk, capsys):
     """Run a command that cannot write; return the reason it gives, all else being as it was."""
+    folder = disk.folder
     before = listing(folder)
     capsys.readouterr()
-    assert run(command, folder) == 1
+    assert disk.run(command) == 1
     said = capsys.readouterr()
     assert said.out == ""
     start, end = f"grokcrit: cannot write {command.output}: ", "\n"
@@ -77,22 +135,21 @@ def test_a_limit_on_the_length_of_files_is_named_and_leaves_the_old_output(tmp_p
         assert columns(out).equals(wanted)
 
 
-@pytest.mark.skipif(not root, reason="only the superuser may mount a small disk")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk_is_named_whatever_its_size_and_then_a_rerun_completes(tmp_path, name, capsys):
     command, out = COMMANDS[name], tmp_path / COMMANDS[name].output
-    with mounted(tmp_path, "size=1m"):
+    with small_disk(tmp_path) as disk:
         prepare(command, tmp_path)
         assert run(command, tmp_path) == 0
         wanted = columns(out)
         out.write_bytes(OLD)
         # A page more at a time, from what is taken to what is enough.
-        page, disk = os.sysconf("SC_PAGESIZE"), os.statvfs(tmp_path)
         for more in range(100):
-            remount(tmp_path, f"size={(disk.f_blocks - disk.f_bfree + more) * page}")
-            if run(command, tmp_path) == 0:
+            disk.leave(more)
+            if disk.run(command) == 0:
                 break
-            assert refused(command, tmp_path, capsys) == "No space left on device"
+            disk.leave(more)
+            assert refused(command, disk, capsys) == "No space left on device"
             assert out.read_bytes() == OLD
         assert more > 2
         assert columns(out).equals(wanted)
@@ -101,18 +158,10 @@ def test_a_full_disk_is_named_whatever_its_size_and_then_a_rerun_completes(tmp_p
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_folder_that_is_read_only_is_named_before_the_work_is_done(tmp_path, name, capsys):
     command, out = COMMANDS[name], tmp_path / COMMANDS[name].output
-    with mounted(tmp_path, "size=1m") if root else contextlib.nullcontext():
+    with small_disk(tmp_path) as disk:
         prepare(command, tmp_path)
         out.write_bytes(OLD)
-        if root:
-            remount(tmp_path, "ro")
-        else:
-            tmp_path.chmod(0o555)
-        reason = refused(command, tmp_path, capsys)
-        assert out.read_bytes() == OLD
-        if root:
-            remount(tmp_path, "rw")
-        else:
-            tmp_path.chmod(0o755)
-        assert reason == ("Read-only file system" if root else "Permission denied")
+        with disk.read_only() as reason:
+            assert refused(command, disk, capsys) == reason
+            assert out.read_bytes() == OLD
         assert run(command, tmp_path) == 0

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.faults.system import Command, System, columns, failing, run, strays
-from tests.faults.test_full_disk import mounted, remount, root
+from tests.faults.test_full_disk import small_disk
 from tests.shell import COMMAND, ENVIRONMENT
 
 PLAN = """
@@ -152,18 +152,16 @@ def test_a_sweep_killed_again_and_again_goes_on_each_time(tmp_path, kills):
     assert columns(folder / SWEEP.output).equals(columns(undisturbed / SWEEP.output))
 
 
-@pytest.mark.skipif(not root, reason="only the superuser may mount a small disk")
 def test_a_disk_that_fills_up_stops_a_sweep_which_goes_on_when_there_is_room(
     tmp_path, whole, capsys
 ):
     folder = began(tmp_path / "full")
-    with mounted(folder, "size=1m"):
+    with small_disk(folder) as disk:
         began(folder)
-        page, disk = os.sysconf("SC_PAGESIZE"), os.statvfs(folder)
         for more in range(0, 200, 3):
-            remount(folder, f"size={(disk.f_blocks - disk.f_bfree + more) * page}")
+            disk.leave(more)
             capsys.readouterr()
-            if run(SWEEP, folder) == 0:
+            if disk.run(SWEEP) == 0:
                 break
             said = capsys.readouterr().err
             assert "No space left on device" in said
@@ -171,26 +169,23 @@ def test_a_disk_that_fills_up_stops_a_sweep_which_goes_on_when_there_is_room(
             if (folder / "sweep/parts").exists():
                 assert strays(folder) == []
         assert more > 6
-        remount(folder, "size=2m")  # the old table stays until the new one is whole
+        disk.leave(400)  # the old table stays until the new one is whole
         completes(folder, whole)
 
 
 def test_a_folder_that_became_read_only_is_named_and_its_parts_stay(tmp_path, whole, capsys):
     folder = began(tmp_path / "read-only")
     shutil.copytree(whole / "sweep", tmp_path / "kept")
-    if not root:
-        pytest.skip("only the superuser may mount")
-    with mounted(folder, "size=1m"):
+    with small_disk(folder) as disk:
         began(folder)
         shutil.copytree(whole / "sweep", folder / "sweep")
         next((folder / "sweep/parts").iterdir()).unlink()
-        remount(folder, "ro")
-        capsys.readouterr()
-        assert run(SWEEP, folder) == 1
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert "Read-only file system" in said
-        remount(folder, "rw")
+        with disk.read_only() as reason:
+            capsys.readouterr()
+            assert run(SWEEP, folder) == 1
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1
+            assert reason in said
         completes(folder, whole)
 
 

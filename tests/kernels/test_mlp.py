@@ -61,9 +61,11 @@ def test_loss_accuracy_and_gradient_are_those_of_plain_loops(activation, width, 
     np.testing.assert_allclose(gradient, wanted, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.extra("torch")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_gradient_is_that_of_torch_autograd(activation):
-    torch = pytest.importorskip("torch")
+    import torch
+
     act = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}[activation]
     for width in (1, 5, 40):
         weights = some_weights(width, 9)

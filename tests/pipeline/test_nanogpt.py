@@ -13,13 +13,12 @@ import pytest
 
 from tests.shell import ENVIRONMENT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extra("torch")]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/nanogpt"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("nanogpt")
     for path in EXAMPLE.iterdir():
         if path.is_file():

@@ -9,8 +9,9 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extra("torch")
 
+import torch  # noqa: E402
 
 import grokcrit  # noqa: E402
 from grokcrit.errors import OptionError, RecorderError, TableError  # noqa: E402

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extra("torch")
 
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import grokcrit  # noqa: E402

@@ -9,16 +9,14 @@ import sys
 import threading
 import time
 
-import pytest
-
-pytest.importorskip("distributed")
 import psutil
 import pyarrow.parquet as pq
+import pytest
 
 from tests.shell import COMMAND, ENVIRONMENT, grokcrit, sentence
 from tests.sweeps.conftest import SMALL
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.extra("dask")
 MORE = SMALL.replace("[0.5, 1.0]", "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]")
 
 
@@ -107,6 +105,7 @@ def test_a_scheduler_elsewhere_is_used_and_its_workers_write_the_parts(folder):
     assert table(folder, "there").equals(table(folder, "local"))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_named_in_one_sentence(folder):
     for address in ("tcp://127.0.0.1:9", "nonsense"):
         options = ("--scheduler", address)
@@ -116,7 +115,10 @@ def test_a_scheduler_that_does_not_answer_is_named_in_one_sentence(folder):
 
 @pytest.mark.parametrize(
     ("greeting", "words"),
-    [(b"", "does not answer: nothing came"), (b"SSH-2.0-server\r\n", "is no scheduler of Dask")],
+    [
+        pytest.param(b"", "does not answer: nothing came", marks=pytest.mark.slow),
+        (b"SSH-2.0-server\r\n", "is no scheduler of Dask"),
+    ],
 )
 def test_a_port_where_something_else_listens_is_named_and_not_waited_for(folder, greeting, words):
     held = []

@@ -50,17 +50,22 @@ def write_npz(path, tensors):
 
 
 def write_safetensors(path, tensors):
-    pytest.importorskip("safetensors.numpy").save_file(tensors, path)
+    from safetensors.numpy import save_file
+
+    save_file(tensors, path)
 
 
 def write_pt(path, tensors):
-    torch = pytest.importorskip("torch")
+    import torch
+
     state = {name: torch.from_numpy(values) for name, values in tensors.items()}
     torch.save({"model": state, "step": 3, "rng": torch.zeros(5)}, path)
 
 
 WRITERS = {".npz": write_npz, ".safetensors": write_safetensors, ".pt": write_pt}
-EVERY = pytest.mark.parametrize("ending", WRITERS)
+SAFETENSORS = pytest.param(".safetensors", marks=pytest.mark.extra("safetensors"))
+PT = pytest.param(".pt", marks=pytest.mark.extra("torch"))
+EVERY = pytest.mark.parametrize("ending", [".npz", SAFETENSORS, PT])
 
 
 def parts(table, row):
@@ -110,10 +115,17 @@ def test_gradients_are_kept_as_they_are_and_a_file_reads_back_as_the_table(tmp_p
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
-@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+@pytest.mark.parametrize(
+    "ending",
+    [pytest.param(".safetensors", marks=pytest.mark.extra("torch", "safetensors")), PT],
+)
 def test_half_precision_is_differenced_in_single(tmp_path, ending, kind):
-    torch = pytest.importorskip("torch")
-    save = torch.save if ending == ".pt" else pytest.importorskip("safetensors.torch").save_file
+    import torch
+
+    if ending == ".pt":
+        save = torch.save
+    else:
+        from safetensors.torch import save_file as save
     states = [{"w": torch.randn(3, 4).to(getattr(torch, kind))} for _ in range(2)]
     for step, state in enumerate(states):
         save(state, tmp_path / f"step{step}{ending}")
@@ -323,7 +335,9 @@ def test_a_byte_changed_in_an_npz_is_found_by_its_checksum(tmp_path):
         ("x.npy", b"", "empty"),
         ("x.npy", b"\x93NUMPY\x01\x00", "damaged"),
         ("x.npz", b"PK\x03\x04 nothing", "damaged"),
-        ("x.safetensors", b"\xff" * 40, "damaged"),
+        pytest.param(
+            *("x.safetensors", b"\xff" * 40, "damaged"), marks=pytest.mark.extra("safetensors")
+        ),
         ("x.csv", b"1,2,3", ".npy, .npz, .safetensors, .pt"),
         ("missing/x.npy", None, "No such file"),
     ],
@@ -398,12 +412,13 @@ class Command:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("ending", [".pt", ".npy", ".npz"])
+@pytest.mark.parametrize("ending", [PT, ".npy", ".npz"])
 def test_code_in_a_file_is_never_run(tmp_path, ending):
     mark, path = tmp_path / "ran", tmp_path / f"evil{ending}"
     hostile = Command(mark)
     if ending == ".pt":
-        torch = pytest.importorskip("torch")
+        import torch
+
         torch.save({"w": torch.zeros(3), "x": hostile}, path)
     elif ending == ".npy":
         np.save(path, np.array([hostile], object), allow_pickle=True)
@@ -418,8 +433,10 @@ def test_code_in_a_file_is_never_run(tmp_path, ending):
     assert not mark.exists()
 
 
+@pytest.mark.extra("torch")
 def test_a_pt_file_without_tensors_says_what_is_in_it(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.save({"epoch": 3, "optimizer": {}}, tmp_path / "x.pt")
     with pytest.raises(TableError, match="a dict of 'epoch', 'optimizer'"):
         grokcrit.ingest(tmp_path / "x.pt")
@@ -428,8 +445,10 @@ def test_a_pt_file_without_tensors_says_what_is_in_it(tmp_path):
         grokcrit.ingest(tmp_path / "x.pt")
 
 
+@pytest.mark.extra("torch")
 def test_tied_transposed_and_old_pt_files_are_read(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     w = torch.arange(6.0).reshape(2, 3)
     state = {"a": w, "tied": w, "t": w.T, "p": torch.nn.Parameter(w)}
     for name, new in (("new.pt", True), ("old.pt", False)):

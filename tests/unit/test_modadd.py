@@ -5,19 +5,18 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
 import grokcrit
 from grokcrit.errors import OptionError
+from grokcrit.modadd import training
+from grokcrit.modadd.models import Model, initial_parameters, shapes_of
 from grokcrit.modadd.pairs import pairs_of
 from grokcrit.options import ModaddOptions, run_options
 
-torch = pytest.importorskip("torch")
-from torch import nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from grokcrit.modadd import training  # noqa: E402
-from grokcrit.modadd.models import Model, initial_parameters, shapes_of  # noqa: E402
-
+pytestmark = pytest.mark.extra("torch")
 SMALL = {"task": "modadd", "prime": 7, "hidden": (8, 12, 16), "seeds": 2, "epochs": 12}
 
 
