@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch extras examples reproduce smoke nulls test test-extras test-slow test-report test-pythons fuzz coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch extras examples reproduce smoke nulls test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-pythons  install, smoke and test on each Python 3.11 to 3.13 found here"
 	@echo "make examples   examples/ at smoke size, sweeps on Dask (installs the extras)"
 	@echo "make torch      installs PyTorch: modular addition, the recorder, their tests"
+	@echo "make field      inputs from public bug reports, if ../shared/field is there"
 	@echo "make fuzz       a search for what damaged files can do, half an hour (installs torch)"
 	@echo "make check      types, style, direction of imports (installs torch)"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
@@ -88,6 +89,10 @@ test-report: install
 
 test-pythons:
 	tests/pythons
+
+# Inputs from public bug reports, where they lie beside the checkout.
+field: extras
+	tests/field ../shared/field $(abspath $(BIN))/python
 
 # docs/reliability.md says what is tried.
 fuzz: torch

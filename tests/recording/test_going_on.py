@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extra("torch")
 
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from grokcrit.errors import OptionError, TableError  # noqa: E402
