@@ -19,9 +19,10 @@ class Column:
     """One column.
 
     ``minimum`` bounds numbers from below where they have a bound; an ``optional`` column may be
-    missing from a table made elsewhere, and is then null. ``length`` is the column that says how
-    many entries a list has, none of them below 0. ``maximum`` is what numbers may be at most; None:
-    what can be reckoned with.
+    missing from a table made elsewhere, and is then null. An ``alternative`` type is read and
+    written where values need it, or where it holds them in less room. ``length`` is the column
+    that says how many entries a list has, none of them below 0. ``maximum`` is what numbers may be
+    at most; None: what can be reckoned with.
     """
 
     name: str
@@ -281,9 +282,11 @@ BOOTSTRAP = Schema(
         ),
         Column(
             "index",
-            pa.int64(),
-            "draw: its number; leave-one-out: the value left out, of epochs the first",
+            pa.int32(),
+            "draw: its number; leave-one-out: the value left out, of epochs the first; int64 if "
+            "an n_params does not fit",
             True,
+            alternative=pa.int64(),
         ),
         EXPONENT,
         *INTERVAL,

@@ -109,6 +109,9 @@ def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
             raise TableError(f"{where}: column '{column.name}' is damaged: {told(error)}") from None
         wanted = wanted_type(column, plain_type(values.type))
         try:
+            if pa.types.is_integer(wanted) and column.alternative is not None:
+                values = narrowest(values, column)
+                wanted = values.type
             if not values.type.equals(wanted):
                 values = without_loss(values, wanted, column.name in CASE_COLUMNS)
             arrays.append(values)
@@ -118,6 +121,15 @@ def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
                 f"value that {wanted} cannot: {told(error)}"
             ) from None
     return pa.table(arrays, names=[c.name for c in schema.columns])
+
+
+def narrowest(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Return whole numbers in the type of their column, or if one does not fit the wider one."""
+    wide = without_loss(values, column.alternative, False)
+    try:
+        return wide.cast(column.type)
+    except pa.ArrowInvalid:
+        return wide
 
 
 def without_loss(values: pa.ChunkedArray, wanted: pa.DataType, names: bool) -> pa.ChunkedArray:

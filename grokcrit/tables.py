@@ -161,7 +161,9 @@ class Inputs:
         TableError
             A value out of its range; the same row twice.
         """
-        joint = pa.concat_tables([block.load() for block in self.blocks])
+        # Permissive: blocks differ where a column has an alternative type.
+        blocks = [block.load() for block in self.blocks]
+        joint = pa.concat_tables(blocks, promote_options="permissive")
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
         return joint

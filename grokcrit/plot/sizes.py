@@ -185,7 +185,11 @@ def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
             )
         )
     if not lines:
-        tried = {r["method"] for (name, _, _), r in found.items() if name == "collapse-exponent"}
+        tried = {
+            str(r["method"])
+            for (name, _, _), r in found.items()
+            if name == "collapse-exponent" and r["value"] is None
+        }
         if tried:
             raise EmptyPanelError(
                 f"no phase has a collapse of the {request.observable}: {'; '.join(sorted(tried))}"

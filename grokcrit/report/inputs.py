@@ -83,7 +83,9 @@ class Material:
     def whole(self, stage: str) -> pa.Table | None:
         """Return the parts of a stage as one table; None where there are none."""
         parts = self.tables.get(stage)
-        return parts and pa.concat_tables([part.replace_schema_metadata() for part in parts])
+        return parts and pa.concat_tables(
+            [part.replace_schema_metadata() for part in parts], promote_options="permissive"
+        )
 
     def confidence(self, stage: str) -> float | None:
         """Return the confidence of a stage's intervals, where one is known."""

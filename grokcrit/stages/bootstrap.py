@@ -18,11 +18,14 @@ from grokcrit.resampling import Estimate
 from grokcrit.rng import stream
 from grokcrit.scaling import Ensemble, Ints, Reals
 from grokcrit.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
+from grokcrit.table_types import narrowest
 from grokcrit.tables import Inputs, TableLike
 from grokcrit.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 
 Row: TypeAlias = dict[str, Any]
 PLAIN, BCA = "percentile", "BCa"
+# While rows are made, an index is wide enough for every n_params.
+WIDE = BOOTSTRAP.arrow.set(BOOTSTRAP.arrow.get_field_index("index"), pa.field("index", pa.int64()))
 # Leave-one-out leaves out tenths of the training, too.
 SNAPSHOT_INTERVALS = 10
 
@@ -108,7 +111,10 @@ def bootstrap(
         for case in samples
         for sample in case
     ]
-    return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
+    joint = pa.concat_tables(parts)
+    place = joint.schema.get_field_index("index")
+    joint = joint.set_column(place, "index", narrowest(joint["index"], BOOTSTRAP.column("index")))
+    return joint.replace_schema_metadata(provenance.encode(record))
 
 
 def is_null(sample: Sample) -> bool:
@@ -301,7 +307,7 @@ def rows(sample: Sample, columns: Row) -> pa.Table:
     """Complete some columns to rows of the bootstrap table; NaN and what is missing are null."""
     count = len(columns["window"])
     arrays = []
-    for field in BOOTSTRAP.arrow:
+    for field in WIDE:
         if field.name in columns:
             values = columns[field.name]
             arrays.append(
@@ -313,4 +319,4 @@ def rows(sample: Sample, columns: Row) -> pa.Table:
             arrays.append(pa.repeat(pa.scalar(sample.labels[field.name], field.type), count))
         else:
             arrays.append(pa.nulls(count, field.type))
-    return pa.Table.from_arrays(arrays, schema=BOOTSTRAP.arrow)
+    return pa.Table.from_arrays(arrays, schema=WIDE)
