@@ -65,6 +65,11 @@ class Ensemble:
         """Number of runs R."""
         return len(self.seed)
 
+    @property
+    def complete(self) -> bool:
+        """Return whether every size has avalanches."""
+        return len(np.unique(self.size_of[self.run])) == len(self.sizes)
+
     def observe(self, observable: str) -> Reals:
         """Return an observable of every avalanche; NaN where it is not defined.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.cli import probe_options as probing
 from grokcrit.cli import shell as sh
 from grokcrit.errors import TableError
 
@@ -32,9 +33,11 @@ def robustness(
         list[str] | None,
         typer.Option(metavar="<float>", help="Repeatable or a,b.  [default: 80,85,90,95]"),
     ] = None,
+    threshold_of: probing.ThresholdOfOverride = None,
     observable: sh.Observable = None,
     resamples: sh.Resamples = 2000,
     confidence: sh.Confidence = 0.95,
+    keep_zero_threshold: sh.KeepZeroThreshold = False,
     seed: sh.Seed = 0,
     out: Annotated[
         Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
@@ -75,6 +78,7 @@ def robustness(
         topology=sh.words(topology),
         alpha=sh.reals("alpha", alpha),
         quantile=sh.reals("quantile", quantile),
+        threshold_of=threshold_of,
         observable=sh.words(observable),
     )
     sh.run_stage(
@@ -88,6 +92,7 @@ def robustness(
         graph_seeds=graph_seeds,
         resamples=resamples,
         confidence=confidence,
+        keep_zero_threshold=keep_zero_threshold,
         seed=seed,
         **options,
     )

@@ -36,6 +36,7 @@ from grokcrit.vocabulary import (
     RESAMPLED,
     RULES,
     THE_FIVE,
+    THRESHOLDS_OF,
     TOPOLOGIES,
 )
 
@@ -52,6 +53,7 @@ class RobustnessOptions(EstimateOptions):
     graph_seeds: int = 6
     alpha: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     quantile: tuple[float, ...] = (80.0, 85.0, 90.0, 95.0)
+    threshold_of: str | None = None  # as in training
 
     def __post_init__(self) -> None:
         """Turn single values into lists; check every range."""
@@ -62,6 +64,8 @@ class RobustnessOptions(EstimateOptions):
         for name in self.topology:
             check_choice("topology", name, TOPOLOGIES)
         check_integer("graph_seeds", self.graph_seeds, 1)
+        if self.threshold_of is not None:
+            check_choice("threshold_of", self.threshold_of, THRESHOLDS_OF)
 
     def axes(self) -> dict[str, dict[str, Any]]:
         """Name each axis and the options of ``avalanche`` that make it."""
@@ -128,6 +132,7 @@ def robustness(
         if progress:
             progress(done, len(axes))
         probed = {"surrogate": BOTH, "seed": chosen.seed, **varied}
+        probed["threshold_of"] = chosen.threshold_of
         found = avalanche(tables, threads=threads, cache=cache, **probed)
         rows += labelled(axis_rows(found, chosen, threads), part=axis)
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
@@ -135,7 +140,7 @@ def robustness(
 
 def axis_rows(found: pa.Table, chosen: RobustnessOptions, threads: int | None) -> list[Row]:
     """Estimate at every point of an axis; sum up how the points differ."""
-    ensembles = scaling.ensembles_of(Inputs(found, AVALANCHE))
+    ensembles = scaling.ensembles_of(Inputs(found, AVALANCHE), chosen.keep_zero_threshold)
     points = in_order(
         lambda family, _: point(family, chosen),
         families(ensembles),
@@ -199,7 +204,7 @@ def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
         if row["quantity"] == "exponent" and row["value"] is not None:
             key = tuple(row[k] for k in ("observable", "statistic", "surrogate", "window"))
             groups.setdefault(key, []).append(row)
-    nulls = [e for e in ensembles if e.case["surrogate"] == "gaussian"]
+    nulls = [e for e in ensembles if e.case["surrogate"] == "gaussian" and e.complete]
     for (observable, statistic, surrogate, window), points in groups.items():
         labels = {k: points[0][k] for k in ("task", "case", "field")}
         labels |= {"observable": observable, "statistic": statistic}
@@ -212,7 +217,8 @@ def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
         if window in PHASES and len(found) > 1:
             cv = float(found.std(ddof=1) / found.mean())
             made.append(finding("cv", cv, n=len(found), **labels, method="over the points"))
-        if (observable, statistic, surrogate, window) == ("size", "mean", "gaussian", "aggregate"):
+        place = observable, statistic, surrogate, window
+        if nulls and place == ("size", "mean", "gaussian", "aggregate"):
             made.append(finding("cv-sampling", sampling_cv(nulls), n=len(found), **labels))
         for topology in dict.fromkeys(p["topology"] for p in points):
             graphs = np.array([p["value"] for p in points if p["topology"] == topology])

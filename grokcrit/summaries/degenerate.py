@@ -74,8 +74,8 @@ def left_out(count: int, total: int) -> list[Notice]:
     return [
         Notice(
             "zero-threshold",
-            f"the threshold is 0 in {count} of {total} avalanches; they are left out: cascade them "
-            "again with 'grokcrit avalanche --threshold-of nonzero', or keep them with "
+            f"the threshold is 0 in {count} of {total} avalanches, whose sizes mean nothing; they "
+            "are left out: cascade them with --threshold-of nonzero, or keep them with "
             "--keep-zero-threshold",
         )
     ]

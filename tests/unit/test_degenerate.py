@@ -8,7 +8,14 @@ import pytest
 import grokcrit
 from grokcrit.options import ModaddOptions, TrainOptions
 from grokcrit.provenance import decode
-from grokcrit.summaries import avalanche_summary, bootstrap_summary, diagnose_summary, fss_summary
+from grokcrit.studies.robustness import robustness
+from grokcrit.summaries import (
+    avalanche_summary,
+    bootstrap_summary,
+    diagnose_summary,
+    fss_summary,
+    robustness_summary,
+)
 from grokcrit.train_rows import RunName, record_of, rows_of
 from tests.unit.synthetic import regular_rows, table
 
@@ -98,6 +105,19 @@ def test_fits_leave_zero_thresholds_out_with_their_null_models():
     assert "16 of 32" in text(bootstrap_summary(drawn), "zero-threshold")
     asked = grokcrit.diagnose(found, only=("counts", "nulls"), observable="size", resamples=50)
     assert "16 of 32" in text(diagnose_summary(asked), "zero-threshold")
+
+
+def test_the_studies_leave_them_out_too():
+    """Fault: robustness fails, or reports D near 1, where nothing or little is left."""
+    grid = {"topology": ("ring",), "alpha": (0.3,), "quantile": (90, 99), "graph_seeds": 1}
+    grid |= {"observable": "size", "resamples": 20}
+    for make, lost in ((sparse_at_first, 16), (lambda n, _, __: 1.0 * (np.arange(n) < 2), 32)):
+        table = robustness(train_table(make), **grid)
+        found = [r for r in table.to_pylist() if r["quantity"] == "zero-threshold"]
+        assert {(r["value"], r["n"]) for r in found if r["quantile"] == 90} == {(lost, 32)}
+        assert "zero-threshold" in ids(robustness_summary(table))
+    table = robustness(train_table(sparse_at_first), threshold_of="nonzero", **grid)
+    assert "zero-threshold" not in ids(robustness_summary(table))
 
 
 def test_where_every_threshold_is_0_there_is_no_exponent():
