@@ -1,4 +1,4 @@
-"""Disks that fill up and folders that cannot be written, for real."""
+"""Disks that fill up and folders that cannot be written, for real where they can be mounted."""
 
 import contextlib
 import os
@@ -25,7 +25,8 @@ from tests.faults.system import (
 class Disk:
     """A disk of 1 MiB at a folder: a file system in memory, which root may mount.
 
-    For other users a limit on the bytes written and the permissions of the folders take its place.
+    Where it cannot be mounted, a limit on the bytes written and the permissions of the folders take
+    its place.
     """
 
     def __init__(self, folder):
