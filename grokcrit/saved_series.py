@@ -272,7 +272,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
         listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
         raise TableError(
             f"{saved.path}: no floating tensor is left to take (its tensors: {listed}); check "
-            "--include and --exclude"
+            "--include and --exclude, or keep buffers with --keep-buffers"
         )
     return Layout(saved.path, kept)
 

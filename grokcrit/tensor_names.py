@@ -45,17 +45,23 @@ BUFFERS = frozenset(
         "weight_u",
         "_u",
         "_v",
-        # scales of quantisation and of 8-bit floats
+        # scales and ranges of quantisation and of 8-bit floats
         "weight_scale_inv",
         "input_scale",
         "amax_history",
         "scale_inv",
         "zero_point",
-        "activation_post_process",
+        "min_val",
+        "max_val",
+        # codebooks that are averaged, queues of keys: VQ-VAE, MoCo
+        "cluster_size",
+        "embed_avg",
+        "ema_w",
+        "queue",
     )
 )
-# Collections of flax whose leaves are no parameters.
-COLLECTIONS = frozenset(("batch_stats", "cache"))
+# Parts of a name below which nothing is a parameter: statistics of flax, observers of torch.
+COLLECTIONS = frozenset(("batch_stats", "activation_post_process"))
 # Numbers that a program counts or logs beside its parameters, where they are single numbers.
 COUNTS = re.compile(
     r"(?:.*_)?(?:steps?|iters?|iterations?|epochs?|counts?|counter|updates|averaged|tracked|"
