@@ -18,7 +18,7 @@ from grokcrit.saved_shards import network, networks
 from grokcrit.saved_tensors import Saved, Tensor
 from grokcrit.saved_torch import FLAT
 from grokcrit.tables import repeated
-from grokcrit.tensor_names import chosen, is_buffer, quoted, weight_of
+from grokcrit.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
@@ -77,6 +77,10 @@ class IngestOptions:
             strip=listed(self.strip),
             sample=None if self.sample is None else sample_of(self.sample),
         )
+
+    def keeps(self, *names: str) -> bool:
+        """Return whether a tensor is kept that would be left out: all are, or it is named."""
+        return self.keep_buffers or bool(set(names) & set(self.include))
 
 
 def number(name: str, value: int | str, low: int) -> int:
@@ -159,6 +163,7 @@ class Series:
     buffers: list[str] = field(default_factory=list)  # known by their names
     unchanging: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    idle: set[str] = field(default_factory=set)  # patterns that no name matches
 
     @property
     def double(self) -> bool:
@@ -183,7 +188,7 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
         if twice:
             raise TableError(f"{path} is given twice; give each file once")
     pattern = None if options.pattern is None else matcher(options.pattern)
-    found, places = Series(), Counter[tuple[str, int, int]]()
+    found, places = Series(idle={*options.include, *options.exclude}), Counter[Any]()
     for path in networks(paths):
         name = FileName() if pattern is None else read_name(path, pattern, str(options.pattern))
         with network(path, options.key, options.strip) as saved:
@@ -252,12 +257,14 @@ def natural(path: str) -> list[tuple[int, str]]:
 def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
     """Choose the tensors of a file that make its vector; note those left out."""
     names = {name: saved.names.get(name, name) for name in saved.tensors}
+    found.idle -= matched(names, (*options.include, *options.exclude))
+    buffers = buffers_among({name: tensor.entries for name, tensor in saved.tensors.items()})
     kept = {}
     for name in chosen(names, options.include or None, options.exclude):
         tensor = saved.tensors[name]
         if tensor.whole and name != FLAT:
             found.left_out.setdefault(name, tensor.kind)
-        elif not options.keep_buffers and is_buffer(name, tensor.entries):
+        elif name in buffers and not options.keeps(name, names[name]):
             note(found.buffers, name)
         elif not tensor.entries:
             note(found.empty, name)
@@ -270,9 +277,11 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
             )
     if not kept:
         listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
+        advice = "; check --include and --exclude" if options.include or options.exclude else ""
+        advice += "; --keep-buffers keeps buffers" if found.buffers else ""
         raise TableError(
-            f"{saved.path}: no floating tensor is left to take (its tensors: {listed}); check "
-            "--include and --exclude, or keep buffers with --keep-buffers"
+            f"{saved.path}: no floating tensor is left to take (its tensors: {listed})"
+            + (advice or "; save the parameters too")
         )
     return Layout(saved.path, kept)
 
@@ -317,11 +326,11 @@ def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -
 def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOptions) -> set[str]:
     """Return the tensors of a family's networks that have the same entries all through each run.
 
-    A bias stays with its weight: its gradient can be 0 throughout, as before a BatchNorm, and it
-    is a parameter all the same.
+    A vector stays with the rest of its layer: the bias before a BatchNorm has no gradient, and the
+    weight of a LayerNorm, 1 in half precision, hides small changes. Both are parameters.
     """
-    every = {name for layout in layouts.values() for name in layout.tensors}
-    still, runs = set(every), dict[tuple[str, int, int], list[str]]()
+    shapes = {name: t.shape for layout in layouts.values() for name, t in layout.tensors.items()}
+    still, runs = set(shapes), dict[tuple[str, int, int], list[str]]()
     for each in found.snapshots:
         if each.kind in layouts:
             runs.setdefault(each.run, []).append(each.path)
@@ -330,8 +339,12 @@ def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOption
         for path in [paths[-1], *paths[1:-1]]:
             mine = [name for name in layouts[run[:2]].tensors if name in still]
             still -= set(changed(paths[0], path, mine, options))
-    moving = every - still
-    return {name for name in still if weight_of(name) not in moving}
+    moving = set(shapes) - still
+    return {
+        name
+        for name in still
+        if not options.keeps(name) and (len(shapes[name]) > 1 or not layer_mates(name, moving))
+    }
 
 
 def changed(one: str, other: str, names: list[str], options: IngestOptions) -> list[str]:

@@ -13,17 +13,29 @@ from grokcrit.saved_tensors import Saved, damage_of, opened
 from grokcrit.tables import place_of
 from grokcrit.tensor_names import plain_names
 
-# model-00001-of-00002.safetensors
+# model-00001-of-00002.safetensors, and other spellings of it. In .npz files a short number may just
+# as well be that of a run.
 SHARD = re.compile(
-    r"(?P<stem>.+)-(?P<number>\d{2,})-of-(?P<count>\d{2,})"
-    r"(?P<ending>\.(?:safetensors|bin|pt|pth|ckpt))"
+    r"(?P<head>.+?)(?P<number>\d+)(?P<middle>-of-)(?P<count>\d+)"
+    r"(?P<ending>\.(?:safetensors|bin|ckpt|pth?(?:\.tar)?|npz))",
+    re.IGNORECASE,
 )
-INDEX = ".index.json"
+LONG = 5
+INDEX = re.compile(r".*\.index(?:\.[\w-]+)?\.json", re.IGNORECASE)
 
 
 def is_index(path: str) -> bool:
     """Return whether a name is that of the index of a sharded network."""
-    return path.lower().endswith(INDEX)
+    return INDEX.fullmatch(Path(path).name) is not None
+
+
+def shard(path: str) -> re.Match[str] | None:
+    """Return the parts of the name of a shard; None for other files."""
+    found = SHARD.fullmatch(Path(path).name)
+    if found is None or int(found["count"]) < 2:
+        return None
+    doubtful = found["ending"].lower() == ".npz" and len(found["number"]) < LONG
+    return None if doubtful else found
 
 
 def networks(paths: Sequence[str]) -> list[str]:
@@ -34,16 +46,15 @@ def networks(paths: Sequence[str]) -> list[str]:
     TableError
         An index that cannot be read.
     """
-    covered = {place_of(shard) for path in paths if is_index(path) for shard in shards_of(path)}
+    covered = {place_of(each) for path in paths if is_index(path) for each in shards_of(path)}
     found: list[str] = []
     known = set()
     for path in paths:
-        part = SHARD.fullmatch(Path(path).name)
-        if part is None or is_index(path):
-            found.append(path)
-            continue
-        place = place_of(path)
-        network = Path(place).parent, part["stem"], part["count"], part["ending"]
+        place, part = place_of(path), shard(path)
+        if part is None:
+            network = place, "", "", ""
+        else:
+            network = str(Path(place).parent), part["head"], part["count"], part["ending"]
         if place not in covered and network not in known:
             known.add(network)
             found.append(path)
@@ -61,10 +72,10 @@ def shards_of(path: str) -> list[str]:
     folder = Path(path).parent
     if is_index(path):
         names = sorted(set(weight_map(path).values()))
-    elif part := SHARD.fullmatch(Path(path).name):
+    elif part := shard(path):
         digits, count = len(part["number"]), int(part["count"])
         names = [
-            f"{part['stem']}-{k:0{digits}}-of-{part['count']}{part['ending']}"
+            f"{part['head']}{k:0{digits}}{part['middle']}{part['count']}{part['ending']}"
             for k in range(count + 1)
         ]
         # Most count from 1, some from 0.

@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from grokcrit.tensor_names import quoted, some
 FLAT = "vector"
 # Where a .pt file keeps its state dict, when it is not the whole of it; in this order.
 NESTS = ("model", "state_dict", "model_state_dict", "module")
+# Keys that name no dict: the tensors on top, and those of all dicts.
+ON_TOP, EVERY = ".", "*"
 # The torch whose weights_only is trusted, and the words for who lacks it.
 TORCH = (2, 10)
 EXTRA = "pip install 'grokcrit[torch]'"
@@ -31,8 +33,8 @@ def state(path: str, key: str | None) -> dict[str, Any]:
     path
         The file. Whatever in it is not a tensor or plain data is refused, not run.
     key
-        Where the network lies: names of nested dicts, joined by dots. None: on top, or under one
-        of the usual names.
+        Where the network lies: names of nested dicts, joined by dots; ``.`` for the tensors on top,
+        ``*`` for all. None: on top, or under one of the usual names.
 
     Raises
     ------
@@ -107,18 +109,15 @@ def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, A
         what = f"a tensor of shape {list(held.shape)}"  # type: ignore[attr-defined]
     elif isinstance(held, Mapping):
         if key is not None:
-            return flattened(under(held, key, tensor, path), tensor)
-        network = next((held[n] for n in NESTS if isinstance(held.get(n), Mapping)), held)
-        nests = nests_of(network, tensor)
-        if nests:
-            parent = [name for name in NESTS if held.get(name) is network][:1]
-            shown = [".".join((*parent, nest)) for nest in nests]
-            whole = f", or all with --key {quoted(parent[0])}" if parent else ""
-            raise TableError(
-                f"{path} holds dicts of tensors under {some([repr(each) for each in shown])}, and "
-                "it is not certain which is the network; choose one with --key "
-                f"{quoted(shown[0])}{whole}"
-            )
+            return chosen(held, key, tensor, path)
+        parent = [
+            name
+            for name in NESTS
+            if isinstance(held.get(name), Mapping) and flattened(held[name], tensor)
+        ][:1]
+        network = held[parent[0]] if parent else held
+        if nests_of(network, tensor):
+            raise TableError(uncertain(network, parent, tensor, path))
         found = flattened(network, tensor)
         if found:
             return found
@@ -152,15 +151,66 @@ def flattened(held: Mapping[Any, Any], tensor: type) -> dict[str, Any]:
     return found
 
 
-def under(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> Mapping[Any, Any]:
-    """Return the dict that a key names: a name, or several joined by dots."""
-    for name, value in held.items():
-        if not isinstance(value, Mapping) or not flattened(value, tensor):
-            continue
-        if str(name) == key:
-            return value
+def uncertain(network: Mapping[Any, Any], parent: Sequence[str], tensor: type, path: str) -> str:
+    """Say which dicts of tensors a file holds, and what to type to choose among them."""
+    nests = nests_of(network, tensor)
+    # An optimizer's state is the last that anyone means.
+    nests.sort(key=lambda name: "optim" in name)
+    shown = [".".join((*parent, nest)) for nest in nests]
+    loose = any(
+        isinstance(value, tensor) and value.numel() > 1  # type: ignore[attr-defined]
+        for value in network.values()
+    )
+    if parent:
+        other = f", or all of them with --key {quoted(parent[0])}"
+    elif loose:
+        other = f", or the tensors beside them with --key {quoted(ON_TOP)}"
+    else:
+        other = f", or all of them with --key {quoted(EVERY)}" if len(nests) > 1 else ""
+    return (
+        f"{path} holds dicts of tensors under {some([repr(each) for each in shown])}, and it does "
+        f"not say which is the network; choose one with --key {quoted(shown[0])}{other}"
+    )
+
+
+def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
+    """Return the tensors that a key names: those on top, all, or those of a dict at any depth.
+
+    Raises
+    ------
+    TableError
+        There is no such dict.
+    """
+    if key == ON_TOP:
+        found = {str(name): value for name, value in held.items() if isinstance(value, tensor)}
+    elif key == EVERY:
+        found = flattened(held, tensor)
+    else:
+        found = flattened(under(held, key) or {}, tensor)
+    if not found:
+        names = [repr(name) for name in paths_of(held, tensor)]
+        known = f"; there are {some(names, 8)}" if names else ""
+        raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
+    return found
+
+
+def under(held: Mapping[Any, Any], key: str) -> Mapping[Any, Any] | None:
+    """Return the dict that a key names: a name, or several joined by dots; None for no dict."""
+    inside = {str(name): value for name, value in held.items() if isinstance(value, Mapping)}
+    if key in inside:
+        return inside[key]
+    for name, value in inside.items():
         if key.startswith(f"{name}."):
-            return under(value, key.removeprefix(f"{name}."), tensor, path)
-    nests = nests_of(held, tensor)
-    known = f"; there are {some([repr(each) for each in nests], 8)}" if nests else ""
-    raise TableError(f"{path} holds no dict of tensors under --key {key!r}{known}")
+            found = under(value, key.removeprefix(f"{name}."))
+            if found is not None:
+                return found
+    return None
+
+
+def paths_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
+    """Return the keys of all dicts that hold tensors, names joined by dots."""
+    found = []
+    for name, value in held.items():
+        if isinstance(value, Mapping) and flattened(value, tensor):
+            found += [str(name), *(f"{name}.{below}" for below in paths_of(value, tensor))]
+    return found

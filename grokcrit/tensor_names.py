@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 # What torch.compile, FSDP, activation checkpointing and Lightning put into the names of what they
@@ -27,6 +27,7 @@ BUFFERS = frozenset(
         "num_batches_tracked",
         "moving_mean",
         "moving_variance",
+        "moving_avg",
         # positions and masks: Transformers
         "inv_freq",
         "original_inv_freq",
@@ -41,8 +42,7 @@ BUFFERS = frozenset(
         "token_type_ids",
         "relative_position_index",
         "embed_scale",
-        # spectral norm, old and new
-        "weight_u",
+        # spectral norm by parametrization
         "_u",
         "_v",
         # scales and ranges of quantisation and of 8-bit floats
@@ -60,33 +60,68 @@ BUFFERS = frozenset(
         "queue",
     )
 )
-# Parts of a name below which nothing is a parameter: statistics of flax, observers of torch.
-COLLECTIONS = frozenset(("batch_stats", "activation_post_process"))
+# Names that are those of buffers beside another name: codebooks beside the sizes of their clusters,
+# statistics beside their count, the vectors of spectral norm beside the weight as it was.
+BESIDE = {
+    "cluster_size": ("embed", "embedding", "codebook"),
+    "count": ("mean", "var", "std"),
+    "weight_orig": ("weight_u", "weight_v"),
+    "bias_orig": ("bias_u", "bias_v"),
+}
+# Parts of a name below which nothing is a parameter: statistics of flax and haiku, observers of
+# quantisation, states of optimizers, averaged copies.
+COLLECTIONS = re.compile(
+    r"batch_stats|(?:mean|var)_ema|activation_post_process(?:_\d+)?|(?:.*_)?fake_quant(?:_\d+)?|"
+    r"opt_state|optimizer_state|optimizer|model_ema|ema_model"
+)
 # Numbers that a program counts or logs beside its parameters, where they are single numbers.
 COUNTS = re.compile(
-    r"(?:.*_)?(?:steps?|iters?|iterations?|epochs?|counts?|counter|updates|averaged|tracked|"
-    r"loss|lr|learning_rate|acc|accuracy)"
+    r"best_.*|val_.*|(?:.*_)?(?:steps?|iters?|iterations?|epochs?|counts?|counter|updates|averaged|"
+    r"tracked|loss|lr|learning_rate|acc\d*|accuracy|ppl|perplexity)"
 )
+# The tensors of one layer, which are parameters together.
+LAYER = frozenset(("weight", "bias", "kernel", "gamma", "beta", "w", "b"))
 SEPARATORS = re.compile(r"[./\[\]'\"]+")
 
 
-def parts_of(name: str) -> list[str]:
-    """Split a name as torch (a.b), flax (a/b) and jax.tree_util.keystr (['a']['b']) join it."""
-    return [part for part in SEPARATORS.split(name) if part]
+def parts_of(name: str) -> tuple[str, ...]:
+    """Split a name as torch (a.b), flax (a/b), jax.tree_util.keystr (['a']['b']) and Keras join it.
+
+    Keras ends names with a number: ``kernel:0``.
+    """
+    parts = SEPARATORS.split(re.sub(r":\d+$", "", name))
+    return tuple(part for part in parts if part) or (name,)
 
 
-def is_buffer(name: str, entries: int) -> bool:
-    """Return whether a name is known to be that of a buffer, or of a single number that counts."""
-    parts = parts_of(name) or [name]
-    if parts[-1] in BUFFERS or COLLECTIONS & set(parts):
-        return True
-    return entries == 1 and COUNTS.fullmatch(parts[-1]) is not None
+def buffers_among(entries: Mapping[str, int]) -> set[str]:
+    """Return which tensors are known by their names to be no parameters.
+
+    Parameters
+    ----------
+    entries
+        Name of each tensor of a network, and how many numbers it holds.
+    """
+    known = {parts_of(name): name for name in entries}
+    found = set()
+    for (*stem, last), name in known.items():
+        beside = (mark for mark, names in BESIDE.items() if last in names)
+        if (
+            last in BUFFERS
+            or any(COLLECTIONS.fullmatch(part) for part in (*stem, last))
+            or any((*stem, mark) in known for mark in beside)
+            or (entries[name] == 1 and COUNTS.fullmatch(last))
+        ):
+            found.add(name)
+    return found
 
 
-def weight_of(name: str) -> str | None:
-    """Return the name that the weight of the same layer has, given that of a bias."""
-    stem, dot, last = name.rpartition(".")
-    return f"{stem}{dot}weight" if last == "bias" else None
+def layer_mates(name: str, names: Iterable[str]) -> set[str]:
+    """Return the other tensors of the layer that a weight or a bias belongs to."""
+    *stem, last = parts_of(name)
+    if last not in LAYER:
+        return set()
+    mates = {(*stem, mate) for mate in LAYER - {last}}
+    return {other for other in names if parts_of(other) in mates}
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
@@ -105,7 +140,10 @@ def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str,
         Plain name to name. All names stay as they are where two would become one.
     """
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
-    while plain and all(name.startswith(PARALLEL) for name in plain.values()):
+    # A count may lie beside what is wrapped, as that of an averaged model does.
+    while any(n.startswith(PARALLEL) for n in plain.values()) and all(
+        n.startswith(PARALLEL) or COUNTS.fullmatch(n) for n in plain.values()
+    ):
         plain = {name: short.removeprefix(PARALLEL) for name, short in plain.items()}
     found = {short: name for name, short in plain.items() if short}
     return found if len(found) == len(plain) else {name: name for name in names}
@@ -146,6 +184,12 @@ def chosen(
         for plain, full in names.items()
         if {plain, full} & included and not {plain, full} & excluded
     ]
+
+
+def matched(names: Mapping[str, str], patterns: Sequence[str]) -> set[str]:
+    """Return the patterns that choose at least one name; see ``chosen``."""
+    known = [*names, *names.values()]
+    return {pattern for pattern in patterns if matching(known, [pattern])}
 
 
 def matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:

@@ -67,8 +67,8 @@ def ingest(
     key: Annotated[
         str | None,
         typer.Option(
-            help="Where in a PyTorch file the network lies, such as net or models.encoder.  "
-            "[default: on top, or under model, state_dict, ...]"
+            help="Where in a PyTorch file the network lies: net, models.encoder, . (on top) or * "
+            "(everywhere).  [default: on top, or under model, state_dict, ...]"
         ),
     ] = None,
     sample: Annotated[

@@ -44,6 +44,14 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
     if left_out:
         named = some([f"{name} ({kind})" for name, kind in left_out.items()])
         found.append(Notice("not-floating", f"tensors of whole numbers are left out: {named}"))
+    if plan.series.idle:
+        found.append(
+            Notice(
+                "no-match",
+                f"no tensor has a name that matches {some(sorted(plan.series.idle))}; check "
+                "--include and --exclude",
+            )
+        )
     if plan.series.buffers:
         found.append(
             Notice(
@@ -56,8 +64,9 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
         found.append(
             Notice(
                 "unchanging",
-                "tensors that never change are left out, so they do not count in N (buffers, or "
-                f"frozen): {some(plan.series.unchanging)}; keep them with --keep-buffers",
+                "tensors that never change (buffers, frozen layers, or changes too small for their "
+                f"precision) are left out, so they do not count in N: "
+                f"{some(plan.series.unchanging)}; keep them with --keep-buffers",
             )
         )
     if plan.series.empty:

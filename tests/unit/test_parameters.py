@@ -1,6 +1,7 @@
 """A state dict is not a list of parameters: what counts in N, and which files are one network."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -62,6 +63,29 @@ BUFFERS = {
         lambda w, s, t: {"['batch_stats']['BN']['var']": np.full(w, 1.0 * t)},
         "['batch_stats']['BN']['var']",
     ),
+    "a codebook": (
+        lambda w, s, t: {"vq.embed": np.full(w, t / 2), "vq.cluster_size": np.full(3, t / 3)},
+        "vq.embed",
+    ),
+    "statistics beside a count": (
+        lambda w, s, t: {"obs.mean": np.full(w, t / 2), "obs.count": np.float32(t)},
+        "obs.mean",
+    ),
+    "spectral norm": (
+        lambda w, s, t: {"sn.weight_v": np.full(w, t / 2), "sn.weight_orig": np.zeros(0)},
+        "sn.weight_v",
+    ),
+    "haiku": (lambda w, s, t: {"bn/~/mean_ema/hidden": np.full(w, t / 2)}, "bn/~/mean_ema/hidden"),
+    "keras": (lambda w, s, t: {"bn/moving_mean:0": np.full(w, t / 2)}, "bn/moving_mean:0"),
+    "observers": (
+        lambda w, s, t: {"a.activation_post_process_0.scale": np.full(1, t / 2)},
+        "a.activation_post_process_0.scale",
+    ),
+    "an optimizer": (
+        lambda w, s, t: {"opt_state/0/mu/fc": np.full(w, t / 2)},
+        "opt_state/0/mu/fc",
+    ),
+    "a result": (lambda w, s, t: {"best_acc1": np.float32(t)}, "best_acc1"),
     "frozen": (
         lambda w, s, t: {"embed.weight": random(w).normal(size=(w, 2))},
         "embed.weight",
@@ -79,7 +103,7 @@ def test_buffers_do_not_count_and_are_named(tmp_path, kind):
     assert {kind: plan.n_params(kind) for kind in plan.series.layouts} == {
         ("given", width): 6 * width for width in (4, 8, 16)
     }
-    assert left_out(plan) == [name]
+    assert name in left_out(plan)
     assert any(name in notice.text for notice in ingest_summary(plan).warnings)
     mine = grokcrit.ingest(saved(tmp_path / "with", buffers), checkpoints=True, pattern=PATTERN)
     plain = grokcrit.ingest(saved(tmp_path / "without"), checkpoints=True, pattern=PATTERN)
@@ -107,13 +131,50 @@ def test_a_tensor_that_one_run_of_one_size_changes_is_a_parameter(tmp_path):
     assert plan.n_params(("given", 4)) == 24 + 5
 
 
-def test_a_bias_without_gradient_stays_with_its_weight(tmp_path):
-    """Fault: the bias before a BatchNorm, which training cannot move, is taken for a buffer."""
+@pytest.mark.parametrize(
+    ("weight", "bias"),
+    [
+        ("fc.weight", "fc.bias"),
+        ("ln.bias", "ln.weight"),
+        ("params/Dense_0/kernel", "params/Dense_0/bias"),
+        ("['params']['Dense_0']['kernel']", "['params']['Dense_0']['bias']"),
+        ("mlp/~/linear/w", "mlp/~/linear/b"),
+    ],
+)
+def test_a_vector_that_never_changes_stays_with_its_layer(tmp_path, weight, bias):
+    """Fault: the bias before a BatchNorm, or a LayerNorm in bfloat16, is taken for a buffer."""
 
-    def still(width, seed, step):
-        return {"fc.bias": random(width, seed).normal(size=width)}
+    def layer(width, seed, step):
+        moving = {weight: random(width, seed, step, 9).normal(size=(width, 2))}
+        return moving | {bias: np.ones(width)}
 
-    assert left_out(planned(saved(tmp_path, still))) == []
+    assert left_out(planned(saved(tmp_path, layer))) == []
+
+
+def test_a_tensor_that_is_included_by_name_is_kept(tmp_path):
+    """Fault: a parameter that has the name of a buffer can only be had with all buffers."""
+    named = saved(tmp_path, lambda w, s, t: {"queue": np.full(w, t / 2), "mask": np.ones(9)})
+    options = {"include": ("*.weight", "queue", "mask")}
+    plan = planned(named, **options)
+    assert left_out(plan) == []
+    assert plan.n_params(("given", 4)) == 5 * 4 + 4 + 9
+    assert left_out(planned(named, include="*")) == ["queue", "mask"]
+
+
+@pytest.mark.parametrize("name", ["lora.weight_u", "cache.proj.weight", "layer.count", "obs.mean"])
+def test_a_name_that_may_be_that_of_a_parameter_is_kept(tmp_path, name):
+    """Fault: a name that some library gives to buffers costs others a parameter."""
+    plan = planned(saved(tmp_path, lambda w, s, t: {name: np.full(5, t / 2)}))
+    assert left_out(plan) == []
+
+
+def test_patterns_that_match_nothing_are_warned_of(tmp_path):
+    """Fault: --exclude with a slip of the pen leaves nothing out, in silence."""
+    paths = saved(tmp_path)
+    plan = planned(paths, exclude=("fc.wieght", "fc.bias"), include=("fc.*", "zzz"))
+    assert plan.series.idle == {"fc.wieght", "zzz"}
+    assert "no-match" in [notice.id for notice in ingest_summary(plan).warnings]
+    assert planned(paths, include="fc.weight").series.idle == set()
 
 
 def test_where_nothing_changes_nothing_is_left_out(tmp_path):
@@ -156,6 +217,7 @@ def test_gradients_that_repeat_are_kept(tmp_path):
         (["remodel.a"], ("model.",), ["remodel.a"]),
         (["_orig_mod.a", "a"], (), ["_orig_mod.a", "a"]),
         (["params/_orig_mod.a"], (), ["params/a"]),
+        (["module.a.w", "n_averaged"], (), ["a.w", "n_averaged"]),
     ],
 )
 def test_prefixes_of_wrappers_are_taken_off(names, prefixes, plain):
@@ -227,10 +289,10 @@ def test_links_to_one_blob_are_several_files(tmp_path):
         grokcrit.ingest([paths[0], tmp_path / "step1" / ".." / "step0" / "model.npz"])
 
 
-def shards(folder, step, write, first=1):
+def shards(folder, step, write, first=1, spelling="model-{:05d}-of-00002.safetensors"):
     """A network in two files, and its index."""
     tensors = parameters(4, 0, step)
-    names = [f"model-{k:05d}-of-00002.safetensors" for k in (first, first + 1)]
+    names = [spelling.format(k) for k in (first, first + 1)]
     parts = {names[0]: ["fc.weight"], names[1]: ["fc.bias", "out.weight"]}
     folder.mkdir(exist_ok=True)
     for name, inside in parts.items():
@@ -253,6 +315,37 @@ def test_shards_are_one_network(tmp_path, given, first):
     assert table["gradient"].to_pylist() == [each.tolist() for each in wanted]
     table = grokcrit.ingest(paths, pattern="step{step}/*", checkpoints=True)
     assert table["gradient"].to_pylist()[0] == (wanted[1] - wanted[0]).tolist()
+
+
+@pytest.mark.extra("safetensors")
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "MODEL-{:05d}-OF-00002.SAFETENSORS",
+        "model-{}-of-2.safetensors",
+        "model_{:05d}-of-00002.safetensors",
+        "part{}.safetensors",
+    ],
+)
+def test_shards_of_other_spellings_are_one_network(tmp_path, spelling):
+    """Fault: another way to write a number makes two networks of one."""
+    from safetensors.numpy import save_file
+
+    wanted = shards(tmp_path, 0, save_file, spelling=spelling)
+    index = tmp_path / "model.safetensors.index.json"
+    parts = sorted(path for path in tmp_path.glob("*") if path != index)
+    for given in ([*parts, index], [index], *([parts] if "of" in spelling.lower() else [])):
+        assert grokcrit.ingest(given)["gradient"].to_pylist() == [wanted.tolist()]
+    index.rename(tmp_path / "model.safetensors.index.fp16.json")
+    assert grokcrit.ingest(tmp_path / "model.safetensors.index.fp16.json").num_rows == 1
+
+
+def test_numbers_of_runs_are_not_those_of_shards(tmp_path):
+    """Fault: run-1-of-3.npz is joined with the other runs."""
+    for k in (1, 2, 3):
+        np.savez(tmp_path / f"run-{k}-of-3.npz", w=random(k).normal(size=5))
+    table = grokcrit.ingest(sorted(tmp_path.glob("*")), pattern="run-{seed}-of-3.npz")
+    assert table["seed"].to_pylist() == [1, 2, 3]
 
 
 @pytest.mark.extra("safetensors")
@@ -287,19 +380,36 @@ def test_shards_that_are_missing_doubled_or_misplaced_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("nest", "keys", "shown"),
     [
-        (lambda s, loose: {"epoch": 1, "net": s, "loss": loose}, {"net": 24}, ["'net'"]),
+        (
+            lambda s, loose: {"epoch": 1, "net": s, "loss": loose},
+            {"net": 24},
+            ["choose one with --key 'net'"],
+        ),
         (
             lambda s, loose: {"model": {"encoder": s, "decoder": s}, "loss": loose},
             {"model.encoder": 24, "model": 48},
-            ["'model.encoder'", "'model.decoder'", "--key 'model'"],
+            ["'model.encoder', 'model.decoder'", "all of them with --key 'model'"],
         ),
-        (lambda s, loose: {"encoder": s, "logit_scale": loose}, {"encoder": 24}, ["'encoder'"]),
         (
-            lambda s, loose: {"net": s, "optimizer": {"state": {0: {"exp_avg": loose}}}},
-            {"net": 24},
-            ["'net', 'optimizer'"],
+            lambda s, loose: {"encoder": s, "decoder": s},
+            {"encoder": 24, "*": 48},
+            ["all of them with --key '*'"],
         ),
-        (lambda s, loose: {"a.b": {"c": s}}, {"a.b.c": 24, "a.b": 24}, ["'a.b'"]),
+        (
+            lambda s, loose: {**s, "optimizer": {"state": {0: {"exp_avg": loose}}}},
+            {".": 24},
+            ["--key '.'"],
+        ),
+        (
+            lambda s, loose: {"optimizer": {"state": {0: {"exp_avg": loose}}}, "net": s},
+            {"net": 24},
+            ["choose one with --key 'net'"],
+        ),
+        (
+            lambda s, loose: {"a": {"b": s}, "a.b": {"c": {"w": s["fc.weight"]}}},
+            {"a": 24, "a.b": 12, "a.b.c": 12},
+            ["'a', 'a.b'"],
+        ),
     ],
 )
 def test_dicts_beside_tensors_are_refused_and_a_key_chooses(tmp_path, nest, keys, shown):
@@ -315,8 +425,19 @@ def test_dicts_beside_tensors_are_refused_and_a_key_chooses(tmp_path, nest, keys
         assert word in str(caught.value)
     for key, n in keys.items():
         assert grokcrit.ingest(path, key=key)["n_params"].to_pylist() == [n]
-    with pytest.raises(TableError, match="no dict of tensors under --key 'nothing'"):
-        grokcrit.ingest(path, key="nothing")
+    for wrong in ("nothing", f"{key}.wrong"):
+        with pytest.raises(TableError, match=re.escape(f"--key '{wrong}'; there are '")):
+            grokcrit.ingest(path, key=wrong)
+
+
+@pytest.mark.extra("torch")
+def test_a_configuration_does_not_hide_the_network(tmp_path):
+    """Fault: a dict of settings under model is taken for the network, and there are no tensors."""
+    import torch
+
+    held = {"model": {"name": "gpt", "dim": 8}, "state_dict": {"w": torch.ones(4)}}
+    torch.save(held, tmp_path / "x.pt")
+    assert grokcrit.ingest(tmp_path / "x.pt")["n_params"].to_pylist() == [4]
 
 
 @pytest.mark.extra("torch")
