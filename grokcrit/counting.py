@@ -129,7 +129,7 @@ def count(
     within = np.arange(settings.max_steps) < counts[:, 2:3]
     found = None
     if probe.surrogate == "none":
-        found = degenerate.findings(snapshots, theta, counts[:, 0], tensors)
+        found = degenerate.findings(snapshots, theta, counts[:, 0], run["epoch"], tensors)
     rows = run.select(COPIED)
     return Counted(rows, probe, theta, counts, truncated, transported, activity[within], found)
 

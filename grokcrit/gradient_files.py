@@ -117,7 +117,7 @@ def file_avalanches(
         counts = [result.size, result.area, result.duration, result.peak]
         theta, odd = np.array([result.threshold]), None
         if probe.surrogate == "none":
-            odd = degenerate.findings(mapped(file.path)[None], theta, [result.size], [])
+            odd = degenerate.findings(mapped(file.path)[None], theta, [result.size], [0], [])
         found.append(
             Counted(
                 row,

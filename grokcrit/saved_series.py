@@ -166,6 +166,13 @@ class Series:
     idle: set[str] = field(default_factory=set)  # patterns that no name matches
 
     @property
+    def names_left_out(self) -> dict[str, list[str]]:
+        """Return the tensors that are not in the vectors though they were asked for, by reason."""
+        found = {"not-floating": list(self.left_out), "buffers": self.buffers}
+        found |= {"unchanging": self.unchanging, "empty": self.empty}
+        return {reason: names for reason, names in found.items() if names}
+
+    @property
     def double(self) -> bool:
         """Return whether it takes double precision to hold the vectors."""
         return any(self.doubles & set(layout.tensors) for layout in self.layouts.values())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grokcrit.degenerate import KEY, zero_threshold
 from grokcrit.errors import FitError, TableError
@@ -188,6 +189,8 @@ def with_usable(table: pa.Table) -> pa.Table:
     still of the same snapshots.
     """
     zero = zero_threshold(column(table, "threshold"), column(table, "size"))
+    if "zero_threshold" in table.column_names:  # what the table says, where it says something
+        zero = pc.coalesce(table["zero_threshold"], pa.array(zero)).to_numpy()
     if not zero.any():
         return table
     shared = [name for name in AVALANCHE.key if name not in ("surrogate", "replicate")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -151,6 +152,9 @@ def without_loss(values: pa.ChunkedArray, wanted: pa.DataType, names: bool) -> p
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_float16(values.type):
+        if names:  # by way of its shortest decimal, which pyarrow has for single precision alone
+            found = [None if v is None else float(str(np.float16(v))) for v in values.to_pylist()]
+            return pa.chunked_array([pa.array(found, pa.float64())]).cast(wanted)
         values = values.cast(pa.float32())
     real = pa.types.is_floating(wanted)
     if real and (pa.types.is_decimal(values.type) or (names and values.type == pa.float32())):

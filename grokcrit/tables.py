@@ -229,13 +229,22 @@ def stage_of(table: TableLike) -> str:
         stage = str(record["schema"]).partition("/")[0]
         if stage in TABLES:
             return stage
+        nearest = ""
     else:
-        for stage, schema in TABLES.items():
-            if {c.name for c in schema.without(HEAVY).columns if not c.optional} <= set(
-                arrow.names
-            ):
-                return stage
-    raise TableError(f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}")
+        needed = {
+            stage: [c.name for c in schema.without(HEAVY).columns if not c.optional]
+            for stage, schema in TABLES.items()
+        }
+        lacking = {stage: set(names) - set(arrow.names) for stage, names in needed.items()}
+        stage = min(lacking, key=lambda each: len(lacking[each]))
+        if not lacking[stage]:
+            return stage
+        missing = [repr(name) for name in needed[stage] if name in lacking[stage]]
+        near = len(missing) <= len(needed[stage]) / 2
+        nearest = f"; to be one of stage '{stage}' it lacks {', '.join(missing)}" if near else ""
+    raise TableError(
+        f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}{nearest}"
+    )
 
 
 def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | None]:

@@ -30,7 +30,7 @@ from grokcrit.cli import (
     train,
 )
 from grokcrit.cli.shell import aside
-from grokcrit.errors import GrokcritError, OptionError
+from grokcrit.errors import GrokcritError, OptionError, reason
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -146,6 +146,9 @@ def fail(error: Exception) -> int:
         if message := error.format_message():
             say(f"{message.rstrip('.')}; see --help")
         return 2
+    if isinstance(error, OSError) and {"--help", "-h"} & set(sys.argv):
+        say(f"cannot write to standard output: {reason(error)}")
+        return 1
     if isinstance(error, MemoryError):
         say("out of memory; use fewer --threads, smaller widths or fewer cases at once")
         return 1

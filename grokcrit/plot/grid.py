@@ -23,7 +23,12 @@ def robustness(ax: Axes, sources: Sources, request: Request) -> Axes:
         statistic=request.statistic,
         quantity="exponent",
     )
-    found = [r for r in table.to_pylist() if r["part"] is not None and r["value"] is not None]
+    grid = [r for r in table.to_pylist() if r["part"] is not None]
+    found = [r for r in grid if r["value"] is not None]
+    if grid and not found:
+        raise EmptyPanelError(
+            f"no point of the grid has a fit of the {request.statistic} {request.observable}"
+        )
     if not found:
         raise EmptyPanelError(
             f"the table holds no grid of the {request.statistic} {request.observable}; "

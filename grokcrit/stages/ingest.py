@@ -183,6 +183,7 @@ def record(made: Plan) -> provenance.Record:
     found["cases"] = dict.fromkeys(cases, found["cases"][cases[0]])
     chosen = {k: v for k, v in asdict(options).items() if k not in shared}
     found["configuration"] |= chosen | {"files": list(made.files)}
+    found["configuration"]["left_out"] = made.series.names_left_out
     found["configuration"]["sampled"] = {
         f"{family}, {size}": {"of": layout.entries, "kept": made.n_params((family, size))}
         for (family, size), layout in layouts.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grokcrit import provenance
 from grokcrit.degenerate import KEY, most_zeros
 from grokcrit.summaries.summary import Notice
+from grokcrit.tensor_names import some
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,10 +59,10 @@ def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
         notices.append(
             Notice(
                 "equal-values",
-                f"in {known['equal']} of {known['gradients']} gradients at least half of the "
-                "entries have one magnitude (within 0.1 %), as after Adam's first update; only "
-                "rounding exceeds the threshold, so their sizes mean nothing: leave these "
-                "snapshots out",
+                f"in {known['equal']} of {known['gradients']} gradients (epochs "
+                f"{some(list(map(str, known['equal_epochs'])))}) many entries have one magnitude "
+                "within 0.1 %, as after Adam's first update; rounding decides what exceeds the "
+                "threshold, so their sizes mean nothing: leave these epochs out of the train table",
             )
         )
     return notices

@@ -43,7 +43,11 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
     left_out = plan.series.left_out
     if left_out:
         named = some([f"{name} ({kind})" for name, kind in left_out.items()])
-        found.append(Notice("not-floating", f"tensors of whole numbers are left out: {named}"))
+        found.append(
+            Notice(
+                "not-floating", f"tensors of whole numbers are left out: {named}", tuple(left_out)
+            )
+        )
     if plan.series.idle:
         found.append(
             Notice(
@@ -58,6 +62,7 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
                 "buffers",
                 f"buffers are left out, so they do not count in N: {some(plan.series.buffers)}; "
                 "keep them with --keep-buffers",
+                tuple(plan.series.buffers),
             )
         )
     if plan.series.unchanging:
@@ -67,11 +72,16 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
                 "tensors that never change (buffers, frozen layers, or changes too small for their "
                 f"precision) are left out, so they do not count in N: "
                 f"{some(plan.series.unchanging)}; keep them with --keep-buffers",
+                tuple(plan.series.unchanging),
             )
         )
     if plan.series.empty:
         found.append(
-            Notice("empty", f"tensors without entries are left out: {some(plan.series.empty)}")
+            Notice(
+                "empty",
+                f"tensors without entries are left out: {some(plan.series.empty)}",
+                tuple(plan.series.empty),
+            )
         )
     if plan.series.disordered:
         a, b = plan.series.disordered[0]

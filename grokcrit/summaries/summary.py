@@ -11,10 +11,20 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: ``id`` names its kind, for scripts and for ``--silence``."""
+    """A warning: ``id`` names its kind, for scripts and for ``--silence``.
+
+    ``names`` are all that it is about, where the text lists the first few.
+    """
 
     id: str
     text: str
+    names: tuple[str, ...] = ()
+
+    def as_dict(self) -> Row:
+        """Return the warning as JSON holds it."""
+        return {"id": self.id, "text": self.text} | (
+            {"names": list(self.names)} if self.names else {}
+        )
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Summary:
                 if self.more
                 else {}
             ),
-            "warnings": [{"id": w.id, "text": w.text} for w in warnings],
+            "warnings": [w.as_dict() for w in warnings],
         }
 
 

@@ -100,6 +100,14 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
             "their runs grok, or all at once"
         )
         found.append(Notice("thin-window", text))
+    said = zip(table["point"].to_pylist(), table["warnings"].to_pylist(), strict=True)
+    lost = len({point for point, ids in said if "zero-threshold" in (ids or ())})
+    if lost:
+        text = (
+            f"the threshold is 0 in avalanches of {lost} of {len(points.keys)} points; they are "
+            'left out of the fits: sweep with threshold_of = "nonzero"'
+        )
+        found.append(Notice("zero-threshold", text))
     if points.much_cut.any():
         found.append(Notice("truncated", effects.told_cut(points).rstrip(".")))
     _, there, asked = effects.crossed(points, ~points.grokked)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from grokcrit.errors import OptionError, RecorderError
@@ -238,13 +240,8 @@ class GradientRecorder:
         parameters, warned = self._parameters(model, step)
         gradient = None
         if parameters is not None:
-            factors, scaled = divisors(parameters, scaler, self._since, stepping)
-            gradient = flat_gradient(parameters, self.missing, factors)
-            if not is_finite(gradient):
-                gradient = None
-                if not scaled:  # with a GradScaler an overflow is part of the training
-                    said = f"the gradient of step {step} is not finite: recorded as skipped"
-                    warned["broken"] = said
+            gradient, broken = self._gradient(parameters, step, scaler, stepping)
+            warned |= broken
         numbers, odd = numbers_of(measure())
         for kind, message in (warned | odd).items():
             self._warn(kind, message)
@@ -254,6 +251,26 @@ class GradientRecorder:
         self.skipped += not taken
         self.seconds += time.perf_counter() - started
         return taken
+
+    def _gradient(
+        self, parameters: Named, step: int, scaler: Any, stepping: Any
+    ) -> tuple[npt.NDArray[np.floating] | None, dict[str, str]]:
+        """Return the gradient of a step, or None with a warning of why the row has none.
+
+        A parameter without a gradient does not end a training that has rows.
+        """
+        factors, scaled = divisors(parameters, scaler, self._since, stepping)
+        try:
+            gradient = flat_gradient(parameters, self.missing, factors)
+        except RecorderError as error:
+            if not self.snapshots:
+                raise
+            return None, {"missing": f"step {step} is recorded without a gradient: {error}"}
+        if is_finite(gradient):
+            return gradient, {}
+        if scaled:  # with a GradScaler an overflow is part of the training
+            return None, {}
+        return None, {"broken": f"the gradient of step {step} is not finite: recorded as skipped"}
 
     def _parameters(self, model: torch.nn.Module, step: int) -> tuple[Named | None, dict[str, str]]:
         """Return the parameters that every row of this run holds, and warnings by kind.

@@ -47,15 +47,15 @@ def kept(
     gone = missing_from(parameters, tensors)
     if gone:
         return None, {
-            "gone": f"the model has lost {some(gone)} or changed its shape, so rows have no "
-            f"gradient from step {step} on; record the new model in another folder"
+            "gone": f"tensors of the first row are gone or have another shape ({some(gone)}), so "
+            f"rows have no gradient from step {step} on; record the new model in another folder"
         }
     here: dict[str, torch.nn.Parameter] = dict(parameters)
     found = [(t["name"], here[t["name"]]) for t in tensors]
     frozen = [name for name, parameter in found if not parameter.requires_grad]
     if frozen:
         return None, {
-            "frozen": f"{some(frozen)} was trainable before and is now frozen, so rows have no "
+            "frozen": f"tensors of the first row are frozen now ({some(frozen)}), so rows have no "
             f"gradient from step {step} until that changes; leave out what will be frozen with "
             "exclude="
         }

@@ -44,6 +44,13 @@ def test_where_the_reader_of_both_streams_has_gone_the_work_is_done(chain, tmp_p
     assert shell(f"{line} fss missing 2>&1 | true; exit ${{PIPESTATUS[0]}}", tmp_path) == 1
 
 
+def test_a_help_text_that_cannot_be_written_is_no_internal_error(tmp_path):
+    """Fault: a full disk is reported as a fault of grokcrit."""
+    line = f"{' '.join(COMMAND)} train --help > /dev/full 2> said"
+    assert shell(line, tmp_path) == 1
+    assert (tmp_path / "said").read_text().startswith("grokcrit: cannot write to standard output")
+
+
 COMMANDS = {
     "train": [],
     "ingest": ["x.npy"],

@@ -73,7 +73,7 @@ def test_while_a_recorded_layer_is_frozen_rows_have_no_gradient(tmp_path, missin
                 warnings.simplefilter("always")
                 assert not recorder.record(model, step, loss=0.25)
             assert len(said) == (step == 1)
-            assert not said or "0.weight, 0.bias was trainable before" in str(said[0].message)
+            assert not said or "are frozen now (0.weight, 0.bias)" in str(said[0].message)
         model.requires_grad_(True)
         backward(model, 3)
         assert recorder.record(model, 3)
@@ -89,7 +89,7 @@ def test_a_layer_that_is_replaced_on_the_way_is_warned_of(recorder):
     recorder.record(model, 0)
     model[2] = nn.Linear(5, 3)
     backward(model)
-    with pytest.warns(UserWarning, match=r"lost 2\.weight, 2\.bias or changed its shape"):
+    with pytest.warns(UserWarning, match=r"another shape \(2\.weight, 2\.bias\)"):
         assert not recorder.record(model, 1)
 
 
@@ -294,3 +294,17 @@ def test_prefixes_of_wrappers_are_not_in_the_names(tmp_path):
         backward(model)
         recorder.record(model, 1)  # without the wrapper it is the same model
     assert [row["epoch"] for row in rows(tmp_path)] == [0, 1]
+
+
+def test_a_step_that_skips_a_layer_has_no_gradient_and_ends_nothing(tmp_path):
+    """It fails if stochastic depth ends a training that has rows."""
+    model = mlp()
+    with GradientRecorder(tmp_path, **RUN) as recorder:
+        backward(model)
+        assert recorder.record(model, 0)
+        model[0].weight.grad = None
+        with pytest.warns(UserWarning, match="step 1 is recorded without a gradient: 0.weight"):
+            assert not recorder.record(model, 1)
+        backward(model, 2)
+        assert recorder.record(model, 2)
+    assert [each is None for each in gradients(tmp_path)] == [False, True, False]

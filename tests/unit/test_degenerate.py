@@ -157,9 +157,32 @@ def test_updates_of_one_magnitude_are_warned_of(noise):
         return 1e-3 * step * (1 + noise * rng.normal(size=n))
 
     said = avalanche_summary(grokcrit.avalanche(train_table(adam)))
-    assert "in 8 of 32 gradients" in text(said, "equal-values")
+    assert "in 8 of 32 gradients (epochs 0)" in text(said, "equal-values")
     said = avalanche_summary(grokcrit.avalanche(train_table(lambda n, rng, _: rng.normal(size=n))))
     assert ids(said) == []
+
+
+@pytest.mark.parametrize("threshold_of", ["all", "nonzero"])
+@pytest.mark.parametrize(("zeros", "steps"), [(0.55, (1.0,)), (0.0, (1.0, 1.0, 1.0, 2.0, 2.0))])
+def test_signs_beside_zeros_and_two_step_sizes_are_warned_of(threshold_of, zeros, steps):
+    """Fault: Lion on a sparse embedding, or with two learning rates, passes as data."""
+
+    def lion(n, rng, _):
+        step = rng.choice([-1, 1], n) * 1e-3 * rng.choice(steps, n)
+        return np.where(rng.random(n) < zeros, 0, step * (1 + 3e-5 * rng.normal(size=n)))
+
+    said = avalanche_summary(grokcrit.avalanche(train_table(lion), threshold_of=threshold_of))
+    assert "in 32 of 32 gradients (epochs 0, 1, 2, 3)" in text(said, "equal-values")
+
+
+def test_a_flag_in_the_table_is_trusted():
+    """Fault: thresholds that a program has rounded to 0 cost every row."""
+    rows = [{**row, "threshold": 0.0, "zero_threshold": False} for row in regular_rows(0)]
+    assert grokcrit.fss(table(rows), resamples=5)["exponent"].null_count < 20
+    some = [{**row, "zero_threshold": row["epoch"] == 0} for row in regular_rows(0)]
+    without = [row for row in regular_rows(0) if row["epoch"] != 0]
+    mine = grokcrit.fss(table(some), resamples=5)
+    assert mine.equals(grokcrit.fss(table(without), resamples=5))
 
 
 def test_training_with_nonzero_thresholds_is_a_case_of_its_own():

@@ -84,6 +84,7 @@ def test_what_polars_makes_of_types_changes_no_value(tmp_path, avalanches):
         {"truncated": pa.float64()},
         {"truncated": pa.decimal128(20, 1)},
         {"alpha": pa.float32(), "quantile": pa.float16()},
+        {"alpha": pa.float16()},
         {"quantile": pa.int32(), "degree": pa.decimal128(20, 3)},
         {"case": pa.dictionary(pa.int8(), pa.large_string())},
         {"activity": pa.large_list(pa.float64())},
@@ -143,6 +144,13 @@ def test_all_missing_columns_are_named_at_once(avalanches):
         TableError, match=r"lacks 2 columns: 'size' \(int64\), 'duration' \(int32\)"
     ):
         Inputs(avalanches.drop_columns(["size", "duration"]), AVALANCHE)
+
+
+def test_missing_columns_are_named_where_the_stage_is_not_known_either(avalanches):
+    """Fault: what is no table of grokcrit by two columns is not told which."""
+    bare = avalanches.drop_columns(["size", "peak"]).replace_schema_metadata(None)
+    with pytest.raises(TableError, match="of stage 'avalanche' it lacks 'size', 'peak'"):
+        grokcrit.diagnose(bare)
 
 
 def test_a_train_table_without_its_record_needs_the_options_and_no_more(trained):
