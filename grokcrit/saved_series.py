@@ -160,24 +160,27 @@ class Series:
     layouts: dict[Kind, Layout] = field(default_factory=dict)
     doubles: set[str] = field(default_factory=set)  # in some file; also of tensors left out since
     left_out: dict[str, str] = field(default_factory=dict)  # whole numbers: tensor, and its type
-    buffers: list[str] = field(default_factory=list)  # known by their names
-    unchanging: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
+    buffers: dict[str, None] = field(default_factory=dict)  # known by their names; in their order
+    unchanging: dict[str, None] = field(default_factory=dict)
+    empty: dict[str, None] = field(default_factory=dict)
     idle: set[str] = field(default_factory=set)  # patterns that no name matches
+    disordered: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def names_left_out(self) -> dict[str, list[str]]:
         """Return the tensors that are not in the vectors though they were asked for, by reason."""
-        found = {"not-floating": list(self.left_out), "buffers": self.buffers}
-        found |= {"unchanging": self.unchanging, "empty": self.empty}
+        found = {
+            "not-floating": list(self.left_out),
+            "buffers": list(self.buffers),
+            "unchanging": list(self.unchanging),
+            "empty": list(self.empty),
+        }
         return {reason: names for reason, names in found.items() if names}
 
     @property
     def double(self) -> bool:
         """Return whether it takes double precision to hold the vectors."""
         return any(self.doubles & set(layout.tensors) for layout in self.layouts.values())
-
-    disordered: list[tuple[str, str]] = field(default_factory=list)
 
 
 def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
@@ -272,9 +275,9 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
         if tensor.whole and name != FLAT:
             found.left_out.setdefault(name, tensor.kind)
         elif name in buffers and not options.keeps(name, names[name]):
-            note(found.buffers, name)
+            found.buffers[name] = None
         elif not tensor.entries:
-            note(found.empty, name)
+            found.empty[name] = None
         elif tensor.floating:
             kept[name] = tensor
         else:
@@ -291,12 +294,6 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
             + (advice or "; save the parameters too")
         )
     return Layout(saved.path, kept)
-
-
-def note(names: list[str], name: str) -> None:
-    """Add a name to a list unless it is there."""
-    if name not in names:
-        names.append(name)
 
 
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
@@ -318,9 +315,7 @@ def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -
             kept = {name: t for name, t in layout.tensors.items() if name not in still}
             if not kept:
                 continue
-            for name in layout.tensors:
-                if name in still:
-                    note(found.unchanging, name)
+            found.unchanging |= dict.fromkeys(name for name in layout.tensors if name in still)
             smaller = replace(layout, tensors=kept)
             size = smaller.entries if counted else kind[1]
             del found.layouts[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +85,7 @@ LAYER = frozenset(("weight", "bias", "kernel", "gamma", "beta", "w", "b"))
 SEPARATORS = re.compile(r"[./\[\]'\"]+")
 
 
+@functools.lru_cache(maxsize=2**16)
 def parts_of(name: str) -> tuple[str, ...]:
     """Split a name as torch (a.b), flax (a/b), jax.tree_util.keystr (['a']['b']) and Keras join it.
 
@@ -101,18 +103,24 @@ def buffers_among(entries: Mapping[str, int]) -> set[str]:
     entries
         Name of each tensor of a network, and how many numbers it holds.
     """
-    known = {parts_of(name): name for name in entries}
-    found = set()
-    for (*stem, last), name in known.items():
-        beside = (mark for mark, names in BESIDE.items() if last in names)
-        if (
+    known = {parts_of(name) for name in entries}
+
+    def is_buffer(name: str) -> bool:
+        *stem, last = parts_of(name)
+        return (
             last in BUFFERS
-            or any(COLLECTIONS.fullmatch(part) for part in (*stem, last))
-            or any((*stem, mark) in known for mark in beside)
-            or (entries[name] == 1 and COUNTS.fullmatch(last))
-        ):
-            found.add(name)
-    return found
+            or any(map(is_collection, (*stem, last)))
+            or any((*stem, mark) in known for mark, names in BESIDE.items() if last in names)
+            or (entries[name] == 1 and COUNTS.fullmatch(last) is not None)
+        )
+
+    return set(filter(is_buffer, entries))
+
+
+@functools.lru_cache(maxsize=2**16)  # a series has the same names in every file
+def is_collection(part: str) -> bool:
+    """Return whether nothing below a part of a name is a parameter."""
+    return COLLECTIONS.fullmatch(part) is not None
 
 
 def layer_mates(name: str, names: Iterable[str]) -> set[str]:

@@ -56,33 +56,20 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
                 "--include and --exclude",
             )
         )
-    if plan.series.buffers:
-        found.append(
-            Notice(
-                "buffers",
-                f"buffers are left out, so they do not count in N: {some(plan.series.buffers)}; "
-                "keep them with --keep-buffers",
-                tuple(plan.series.buffers),
-            )
-        )
-    if plan.series.unchanging:
-        found.append(
-            Notice(
-                "unchanging",
-                "tensors that never change (buffers, frozen layers, or changes too small for their "
-                f"precision) are left out, so they do not count in N: "
-                f"{some(plan.series.unchanging)}; keep them with --keep-buffers",
-                tuple(plan.series.unchanging),
-            )
-        )
-    if plan.series.empty:
-        found.append(
-            Notice(
-                "empty",
-                f"tensors without entries are left out: {some(plan.series.empty)}",
-                tuple(plan.series.empty),
-            )
-        )
+    left = plan.series.names_left_out
+    words = {
+        "buffers": "buffers are left out, so they do not count in N: {}; keep them with "
+        "--keep-buffers",
+        "unchanging": "tensors that never change (buffers, frozen layers, or changes too small for "
+        "their precision) are left out, so they do not count in N: {}; keep them with "
+        "--keep-buffers",
+        "empty": "tensors without entries are left out: {}",
+    }
+    found += [
+        Notice(reason, text.format(some(left[reason])), tuple(left[reason]))
+        for reason, text in words.items()
+        if reason in left
+    ]
     if plan.series.disordered:
         a, b = plan.series.disordered[0]
         found.append(

@@ -46,7 +46,7 @@ def planned(paths, **options):
 
 
 def left_out(plan):
-    return plan.series.buffers + plan.series.unchanging + plan.series.empty
+    return [*plan.series.buffers, *plan.series.unchanging, *plan.series.empty]
 
 
 BUFFERS = {
