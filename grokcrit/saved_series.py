@@ -6,15 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from grokcrit.errors import OptionError, TableError
 from grokcrit.options import INT32_MAX, check_choice, check_integer, listed, settle
 from grokcrit.saved_names import FileName, matcher, read_name, whole
-from grokcrit.saved_shards import network, networks
+from grokcrit.saved_shards import changed, network, networks
 from grokcrit.saved_tensors import Saved, Tensor
 from grokcrit.saved_torch import FLAT
 from grokcrit.tables import repeated
@@ -22,8 +20,6 @@ from grokcrit.tensor_names import buffers_among, chosen, layer_mates, matched, q
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
-# Entries that are compared first, and at once, where a tensor is looked at for change.
-FEW, PIECE = 64, 2**22
 # A family's networks of one size: they have the same tensors.
 Kind: TypeAlias = tuple[str, int]
 
@@ -340,37 +336,13 @@ def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOption
         # The last first: it settles nearly all tensors.
         for path in [paths[-1], *paths[1:-1]]:
             mine = [name for name in layouts[run[:2]].tensors if name in still]
-            still -= set(changed(paths[0], path, mine, options))
+            still -= set(changed(paths[0], path, mine, options.key, options.strip))
     moving = set(shapes) - still
     return {
         name
         for name in still
         if not options.keeps(name) and (len(shapes[name]) > 1 or not layer_mates(name, moving))
     }
-
-
-def changed(one: str, other: str, names: list[str], options: IngestOptions) -> list[str]:
-    """Return which tensors differ between two files."""
-    if not names:
-        return []
-    with (
-        network(one, options.key, options.strip) as first,
-        network(other, options.key, options.strip) as second,
-    ):
-        return [name for name in names if not same_values(first, second, name)]
-
-
-def same_values(first: Saved, second: Saved, name: str) -> bool:
-    """Return whether a tensor has the same entries in two files, read piece by piece."""
-    entries = first.tensors[name].entries
-    # A few entries from all over it settle nearly all tensors that change.
-    few = np.unique(np.linspace(0, entries - 1, FEW).astype(np.int64))
-    starts = range(0, entries, PIECE)
-    rest = (np.arange(start, min(start + PIECE, entries)) for start in starts)
-    return all(
-        np.array_equal(first.stored(name, places), second.stored(name, places), equal_nan=True)
-        for places in chain([few], rest)
-    )
 
 
 def check_same(layout: Layout, first: Layout) -> None:
