@@ -148,6 +148,8 @@ def fail(error: Exception) -> int:
         return 2
     if isinstance(error, OSError) and {"--help", "-h"} & set(sys.argv):
         say(f"cannot write to standard output: {reason(error)}")
+        # What waits in its buffer would fail again at the end, which Python answers with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     if isinstance(error, MemoryError):
         say("out of memory; use fewer --threads, smaller widths or fewer cases at once")
