@@ -160,6 +160,7 @@ class Series:
     unchanging: dict[str, None] = field(default_factory=dict)
     empty: dict[str, None] = field(default_factory=dict)
     idle: set[str] = field(default_factory=set)  # patterns that no name matches
+    asked: set[str] = field(default_factory=set)  # tensors that are kept because they are named
     disordered: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -268,9 +269,11 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
     kept = {}
     for name in chosen(names, options.include or None, options.exclude):
         tensor = saved.tensors[name]
+        if options.keeps(name, names[name]):
+            found.asked.add(name)
         if tensor.whole and name != FLAT:
             found.left_out.setdefault(name, tensor.kind)
-        elif name in buffers and not options.keeps(name, names[name]):
+        elif name in buffers and name not in found.asked:
             found.buffers[name] = None
         elif not tensor.entries:
             found.empty[name] = None
@@ -284,10 +287,10 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
     if not kept:
         listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
         advice = "; check --include and --exclude" if options.include or options.exclude else ""
-        advice += "; --keep-buffers keeps buffers" if found.buffers else ""
+        advice += "; keep buffers with --keep-buffers" if found.buffers else ""
         raise TableError(
             f"{saved.path}: no floating tensor is left to take (its tensors: {listed})"
-            + (advice or "; save the parameters too")
+            + (advice or "; give a file that holds parameters")
         )
     return Layout(saved.path, kept)
 
@@ -341,7 +344,8 @@ def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOption
     return {
         name
         for name in still
-        if not options.keeps(name) and (len(shapes[name]) > 1 or not layer_mates(name, moving))
+        if name not in found.asked
+        and (len(shapes[name]) > 1 or not layer_mates(name, moving, shapes))
     }
 
 
@@ -366,8 +370,8 @@ def check_same(layout: Layout, first: Layout) -> None:
     for name, tensor in layout.tensors.items():
         if name not in first.tensors:
             raise TableError(
-                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}) that "
-                f"{first.path}, which is of the same size, has not; {advice(name)}"
+                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}), which "
+                f"{first.path} of the same size lacks; {advice(name)}"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -16,17 +17,18 @@ from grokcrit.saved_tensors import Saved, damage_of, opened
 from grokcrit.tables import place_of
 from grokcrit.tensor_names import plain_names
 
-# model-00001-of-00002.safetensors, and other spellings of it. In .npz files a short number may just
-# as well be that of a run.
+# model-00001-of-00002.safetensors, and other spellings of it. A short number may just as well be
+# that of a run, but for the endings under which libraries save shards.
 SHARD = re.compile(
     r"(?P<head>.+?)(?P<number>\d+)(?P<middle>-of-)(?P<count>\d+)"
     r"(?P<ending>\.(?:safetensors|bin|ckpt|pth?(?:\.tar)?|npz))",
     re.IGNORECASE,
 )
 LONG = 5
+INDEXED = (".safetensors", ".bin")
+INDEX = re.compile(r".*\.index(?:\.[\w-]+)?\.json", re.IGNORECASE)
 # Entries that are compared first, and at once, where a tensor is looked at for change.
 FEW, PIECE = 64, 2**22
-INDEX = re.compile(r".*\.index(?:\.[\w-]+)?\.json", re.IGNORECASE)
 
 
 def is_index(path: str) -> bool:
@@ -39,8 +41,26 @@ def shard(path: str) -> re.Match[str] | None:
     found = SHARD.fullmatch(Path(path).name)
     if found is None or int(found["count"]) < 2:
         return None
-    doubtful = found["ending"].lower() == ".npz" and len(found["number"]) < LONG
+    doubtful = found["ending"].lower() not in INDEXED and len(found["number"]) < LONG
     return None if doubtful else found
+
+
+def index_of(path: str) -> str | None:
+    """Return the index beside a file that names it as one of several; None without one."""
+    folder, name = Path(path).parent, Path(path).name
+    if not name.lower().endswith(INDEXED) or not folder.is_dir():
+        return None
+    for index in indices_in(str(folder), folder.stat().st_mtime_ns):
+        files = set(weight_map(index).values())
+        if name in files and len(files) > 1:
+            return index
+    return None
+
+
+@functools.lru_cache(maxsize=1024)  # a folder may hold a whole series
+def indices_in(folder: str, _modified: int) -> list[str]:
+    """Return the indices in a folder, which is read again once it has changed."""
+    return [str(path) for path in sorted(Path(folder).glob("*.json")) if is_index(str(path))]
 
 
 def networks(paths: Sequence[str]) -> list[str]:
@@ -57,7 +77,7 @@ def networks(paths: Sequence[str]) -> list[str]:
     for path in paths:
         place, part = place_of(path), shard(path)
         if part is None:
-            network = place, "", "", ""
+            network = index_of(path) or place, "", "", ""
         else:
             network = str(Path(place).parent), part["head"], part["count"], part["ending"]
         if place not in covered and network not in known:
@@ -85,13 +105,15 @@ def shards_of(path: str) -> list[str]:
         ]
         # Most count from 1, some from 0.
         names = names[:-1] if (folder / names[0]).exists() else names[1:]
+    elif index := index_of(path):
+        return shards_of(index)
     else:
         return [path]
     for name in names:
         if not (folder / name).exists():
             raise TableError(
                 f"{path} is part of a network of {len(names)} shards, and {folder / name} is "
-                "missing; put all shards into one folder"
+                "missing; put all shards into one folder, or rename what is a network of its own"
             )
     return [str(folder / name) for name in names]
 
@@ -148,8 +170,8 @@ def joined(path: str, parts: Sequence[Saved]) -> Saved:
         for name in part.tensors:
             if name in homes:
                 raise TableError(
-                    f"tensor '{name}' is in two shards, {homes[name].path} and {part.path}; save "
-                    "the network again"
+                    f"tensor '{name}' is in two shards, {homes[name].path} and {part.path}; "
+                    "rename them if they are networks of their own"
                 )
             homes[name] = part
     if is_index(path):

@@ -6,19 +6,19 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from grokcrit.errors import TableError
-from grokcrit.tensor_names import quoted, some
+from grokcrit.tensor_names import is_collection, quoted, some
 
 # The name of a vector that was saved without one.
 FLAT = "vector"
 # Where a .pt file keeps its state dict, when it is not the whole of it; in this order.
 NESTS = ("model", "state_dict", "model_state_dict", "module")
-# Keys that name no dict: the tensors on top, and those of all dicts.
+# Ends of a key: the tensors beside other dicts, and those of all dicts.
 ON_TOP, EVERY = ".", "*"
 # The torch whose weights_only is trusted, and the words for who lacks it.
 TORCH = (2, 10)
@@ -33,8 +33,8 @@ def state(path: str, key: str | None) -> dict[str, Any]:
     path
         The file. Whatever in it is not a tensor or plain data is refused, not run.
     key
-        Where the network lies: names of nested dicts, joined by dots; ``.`` for the tensors on top,
-        ``*`` for all. None: on top, or under one of the usual names.
+        Where the network lies: names of nested dicts, joined by dots. At the end ``.`` stands for
+        the tensors beside other dicts, ``*`` for all. None: on top, or under a usual name.
 
     Raises
     ------
@@ -110,15 +110,10 @@ def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, A
     elif isinstance(held, Mapping):
         if key is not None:
             return chosen(held, key, tensor, path)
-        parent = [
-            name
-            for name in NESTS
-            if isinstance(held.get(name), Mapping) and flattened(held[name], tensor)
-        ][:1]
-        network = held[parent[0]] if parent else held
-        if nests_of(network, tensor):
-            raise TableError(uncertain(network, parent, tensor, path))
-        found = flattened(network, tensor)
+        if {"state", "param_groups"} <= set(held):
+            raise TableError(f"{path} holds the state of an optimizer; give that of the network")
+        parent = next((n for n in NESTS if flattened(held.get(n), tensor)), None)
+        found = certain(held[parent] if parent else held, parent or "", tensor, path)
         if found:
             return found
         what = "a dict of " + (some([repr(str(name)) for name in held], 8) or "nothing")
@@ -139,9 +134,11 @@ def nests_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
     ]
 
 
-def flattened(held: Mapping[Any, Any], tensor: type) -> dict[str, Any]:
-    """Return the tensors of nested dicts, names joined by dots."""
+def flattened(held: Any, tensor: type) -> dict[str, Any]:
+    """Return the tensors of nested dicts, names joined by dots; none of what is no dict."""
     found: dict[str, Any] = {}
+    if not isinstance(held, Mapping):
+        return found
     for name, value in held.items():
         if isinstance(value, tensor):
             found[str(name)] = value
@@ -151,47 +148,61 @@ def flattened(held: Mapping[Any, Any], tensor: type) -> dict[str, Any]:
     return found
 
 
-def uncertain(network: Mapping[Any, Any], parent: Sequence[str], tensor: type, path: str) -> str:
-    """Say which dicts of tensors a file holds, and what to type to choose among them."""
-    nests = nests_of(network, tensor)
-    # An optimizer's state is the last that anyone means.
-    nests.sort(key=lambda name: "optim" in name)
-    shown = [".".join((*parent, nest)) for nest in nests]
-    loose = any(
-        isinstance(value, tensor) and value.numel() > 1  # type: ignore[attr-defined]
-        for value in network.values()
-    )
-    if parent:
-        other = f", or all of them with --key {quoted(parent[0])}"
-    elif loose:
-        other = f", or the tensors beside them with --key {quoted(ON_TOP)}"
-    else:
-        other = f", or all of them with --key {quoted(EVERY)}" if len(nests) > 1 else ""
-    return (
-        f"{path} holds dicts of tensors under {some([repr(each) for each in shown])}, and it does "
-        f"not say which is the network; choose one with --key {quoted(shown[0])}{other}"
-    )
+def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> dict[str, Any]:
+    """Return the tensors of a dict that holds no other dicts of tensors.
 
-
-def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
-    """Return the tensors that a key names: those on top, all, or those of a dict at any depth.
+    Parameters
+    ----------
+    network
+        The dict.
+    place
+        Its key in the file; empty for the whole file.
 
     Raises
     ------
     TableError
-        There is no such dict.
+        There are other dicts: says which, and what to type to choose among them.
     """
-    if key == ON_TOP:
-        found = {str(name): value for name, value in held.items() if isinstance(value, tensor)}
-    elif key == EVERY:
-        found = flattened(held, tensor)
-    else:
-        found = flattened(under(held, key) or {}, tensor)
-    if not found:
-        names = [repr(name) for name in paths_of(held, tensor)]
-        known = f"; there are {some(names, 8)}" if names else ""
-        raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
-    return found
+    nests = nests_of(network, tensor)
+    if not nests:
+        return flattened(network, tensor)
+    # An optimizer's state is the last that anyone means.
+    nests.sort(key=is_collection)
+    before = f"{place}." if place else ""
+    shown = [f"{before}{nest}" for nest in nests]
+    keys = [quoted(each) for each in shown[:1] if not is_collection(nests[0])]
+    if any(isinstance(each, tensor) and each.numel() > 1 for each in network.values()):  # type: ignore[attr-defined]
+        keys.append(f"{quoted(before + ON_TOP)} (the tensors beside them)")
+    if len(nests) > 1:
+        keys.append(f"{quoted(before + EVERY)} (all)")
+    raise TableError(
+        f"{path} holds dicts of tensors under {some([repr(each) for each in shown])}, and it does "
+        f"not say which is the network; choose with --key {' or '.join(keys or [quoted(shown[0])])}"
+    )
+
+
+def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
+    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end.
+
+    Raises
+    ------
+    TableError
+        There is no such dict, or it holds other dicts of tensors.
+    """
+    place, last = key, ""
+    if under(held, key) is None and key.endswith((ON_TOP, EVERY)):
+        place, last = key[:-1].removesuffix("."), key[-1]
+    network = under(held, place) if place else held
+    if network is not None and flattened(network, tensor):
+        if last == ON_TOP:
+            loose = {str(n): each for n, each in network.items() if isinstance(each, tensor)}
+            if loose:
+                return loose
+        else:
+            return flattened(network, tensor) if last else certain(network, place, tensor, path)
+    names = [repr(name) for name in paths_of(held, tensor)]
+    known = f"; there are {some(names, 8)}" if names else ""
+    raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
 
 
 def under(held: Mapping[Any, Any], key: str) -> Mapping[Any, Any] | None:

@@ -21,7 +21,7 @@ PARALLEL = "module."
 # Buffers by the last part of their name, where libraries give that name to buffers alone.
 BUFFERS = frozenset(
     (
-        # statistics of normalisation: torch, Keras
+        # statistics of normalisation: torch, Keras, Paddle, Chainer
         "running_mean",
         "running_var",
         "running_std",
@@ -29,6 +29,10 @@ BUFFERS = frozenset(
         "moving_mean",
         "moving_variance",
         "moving_avg",
+        "_mean",
+        "_variance",
+        "avg_mean",
+        "avg_var",
         # positions and masks: Transformers
         "inv_freq",
         "original_inv_freq",
@@ -42,46 +46,61 @@ BUFFERS = frozenset(
         "position_ids",
         "token_type_ids",
         "relative_position_index",
-        "embed_scale",
         # spectral norm by parametrization
         "_u",
         "_v",
-        # scales and ranges of quantisation and of 8-bit floats
+        # scales of quantisation and of 8-bit floats
         "weight_scale_inv",
         "input_scale",
         "amax_history",
         "scale_inv",
-        "zero_point",
-        "min_val",
-        "max_val",
-        # codebooks that are averaged, queues of keys: VQ-VAE, MoCo
+        # averaged codebooks, queues of keys, loads of experts: VQ-VAE, MoCo, mixtures of experts
         "cluster_size",
         "embed_avg",
         "ema_w",
         "queue",
+        "e_score_correction_bias",
+        "expert_counts",
+        "tokens_per_expert",
+        # states of optimizers: torch, TensorFlow
+        "exp_avg",
+        "exp_avg_sq",
+        "momentum_buffer",
+        "Adam",
+        "Adam_1",
+        "adam_m",
+        "adam_v",
+        "Momentum",
+        "ExponentialMovingAverage",
     )
 )
 # Names that are those of buffers beside another name: codebooks beside the sizes of their clusters,
-# statistics beside their count, the vectors of spectral norm beside the weight as it was.
+# statistics beside a count, what norms, pruning and noise put beside the weight as it was.
 BESIDE = {
     "cluster_size": ("embed", "embedding", "codebook"),
     "count": ("mean", "var", "std"),
-    "weight_orig": ("weight_u", "weight_v"),
-    "bias_orig": ("bias_u", "bias_v"),
+    "weight_orig": ("weight_u", "weight_v", "weight_mask"),
+    "weight_bar": ("weight_u", "weight_v"),
+    "bias_orig": ("bias_u", "bias_v", "bias_mask"),
+    "weight_sigma": ("weight_epsilon",),
+    "bias_sigma": ("bias_epsilon",),
 }
 # Parts of a name below which nothing is a parameter: statistics of flax and haiku, observers of
 # quantisation, states of optimizers, averaged copies.
 COLLECTIONS = re.compile(
-    r"batch_stats|(?:mean|var)_ema|activation_post_process(?:_\d+)?|(?:.*_)?fake_quant(?:_\d+)?|"
-    r"opt_state|optimizer_state|optimizer|model_ema|ema_model"
+    r"batch_stats|activation_post_process(?:_\d+)?|(?:.*_)?fake_quant(?:_\d+)?|"
+    r"opt_state|optim|optimizers?|optimizer_states?|param_states|"
+    r"(?:.*_)?ema|ema_(?:model|net|weights|params|cluster_size|dw)"
 )
 # Numbers that a program counts or logs beside its parameters, where they are single numbers.
 COUNTS = re.compile(
-    r"best_.*|val_.*|(?:.*_)?(?:steps?|iters?|iterations?|epochs?|counts?|counter|updates|averaged|"
-    r"tracked|loss|lr|learning_rate|acc\d*|accuracy|ppl|perplexity)"
+    r"(?:global_|num_|n_|total_)?(?:steps?|iters?|iterations?|epochs?|updates|averaged|counts?)|"
+    r"(?:step|update)_count|steps_(?:done|taken)|counter|num_batches_tracked|lr|learning_rate|"
+    r"(?:best_|val_|train_|test_|eval_)?(?:loss|acc\d*|accuracy|ppl|perplexity)"
 )
 # The tensors of one layer, which are parameters together.
 LAYER = frozenset(("weight", "bias", "kernel", "gamma", "beta", "w", "b"))
+SCALED = frozenset(("scale", "bias", "offset"))
 SEPARATORS = re.compile(r"[./\[\]'\"]+")
 
 
@@ -103,14 +122,19 @@ def buffers_among(entries: Mapping[str, int]) -> set[str]:
     entries
         Name of each tensor of a network, and how many numbers it holds.
     """
-    known = {parts_of(name) for name in entries}
+    known = {parts_of(name): count for name, count in entries.items()}
+
+    def is_beside(stem: list[str], last: str) -> bool:
+        marks = [mark for mark, names in BESIDE.items() if last in names]
+        there = [mark for mark in marks if (*stem, mark) in known]
+        return any(mark != "count" or known[(*stem, mark)] == 1 for mark in there)
 
     def is_buffer(name: str) -> bool:
         *stem, last = parts_of(name)
         return (
             last in BUFFERS
             or any(map(is_collection, (*stem, last)))
-            or any((*stem, mark) in known for mark, names in BESIDE.items() if last in names)
+            or is_beside(stem, last)
             or (entries[name] == 1 and COUNTS.fullmatch(last) is not None)
         )
 
@@ -123,13 +147,31 @@ def is_collection(part: str) -> bool:
     return COLLECTIONS.fullmatch(part) is not None
 
 
-def layer_mates(name: str, names: Iterable[str]) -> set[str]:
-    """Return the other tensors of the layer that a weight or a bias belongs to."""
+def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Return which of some tensors are of the layer that a weight, a bias or a scale belongs to.
+
+    Parameters
+    ----------
+    name
+        The tensor.
+    names
+        Those that may be its mates.
+    known
+        All tensors of the network. A scale is part of a layer that has no other weight, as the
+        normalisations of flax and haiku are; beside a weight it may be a buffer.
+    """
     *stem, last = parts_of(name)
-    if last not in LAYER:
-        return set()
-    mates = {(*stem, mate) for mate in LAYER - {last}}
-    return {other for other in names if parts_of(other) in mates}
+    there = {parts[-1] for parts in map(parts_of, known) if parts[:-1] == tuple(stem)}
+    mates: frozenset[str] = frozenset()
+    if last in LAYER:
+        mates = LAYER - {last}
+    elif last in SCALED and not there & {"weight", "kernel", "w"}:
+        mates = SCALED - {last}
+    if "bias" in last:  # in_proj_bias, bias_ih_l0
+        mates = mates | {last.replace("bias", "weight"), "scale"}
+    elif "weight" in last:
+        mates = mates | {last.replace("weight", "bias")}
+    return {other for other in names if parts_of(other) in {(*stem, mate) for mate in mates}}
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:

@@ -24,7 +24,7 @@ def ingest(
         bool,
         typer.Option(
             "--checkpoints",
-            help="The files are weights: take each step's minus those of the step before.",
+            help="The files are weights: use the difference between consecutive checkpoints.",
         ),
     ] = False,
     field: Annotated[
@@ -67,8 +67,8 @@ def ingest(
     key: Annotated[
         str | None,
         typer.Option(
-            help="Where in a PyTorch file the network lies: net, models.encoder, . (on top) or * "
-            "(everywhere).  [default: on top, or under model, state_dict, ...]"
+            help="Where in a PyTorch file the network lies: net, models.encoder, . (on top), "
+            "'model.*' (all below).  [default: on top, or under model, state_dict, ...]"
         ),
     ] = None,
     sample: Annotated[

@@ -15,11 +15,34 @@ if TYPE_CHECKING:
 REMEDY = "use --threshold-of nonzero for the percentile of the other entries"
 
 
-def recorded(table: pa.Table) -> dict[str, Any]:
-    """Return what the record of a table says of degenerate gradients; empty if nothing."""
-    record = provenance.decode(table.schema.metadata, "the table")
-    found = (record or {}).get(KEY)
-    return found if isinstance(found, dict) else {}
+def recorded(record: Any) -> dict[str, Any]:
+    """Return what a record says of degenerate gradients; empty if nothing, or nothing sound."""
+    found = record.get(KEY) if isinstance(record, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    counts = all(is_count(found.get(name, 0)) for name in ("gradients", "zero_threshold", "equal"))
+    epochs, zeros = found.get("equal_epochs", []), found.get("zeros", {})
+    sound = (
+        counts
+        and isinstance(epochs, list)
+        and all(map(is_count, epochs))
+        and isinstance(zeros, dict)
+        and all(
+            isinstance(pair, list) and len(pair) == 2 and all(map(is_count, pair)) and pair[1]
+            for pair in zeros.values()
+        )
+    )
+    return found if sound else {}
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value is a whole number from 0 up."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def record_of(table: pa.Table) -> dict[str, Any]:
+    """Return the record of a table; empty if it has none."""
+    return provenance.decode(table.schema.metadata, "the table") or {}
 
 
 def trained_on_zeros(count: int, total: int) -> list[Notice]:
@@ -45,7 +68,7 @@ def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
     count, total
         Avalanches of the data at a threshold of 0, and all.
     """
-    notices, known = [], recorded(table)
+    notices, known = [], recorded(record_of(table))
     if count:
         where = ""
         if known.get("zeros"):
@@ -55,17 +78,24 @@ def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
         text = f"the threshold is 0 in {count} of {total} avalanches{where}"
         text += f"; their sizes mean nothing, and fits leave them out: {REMEDY}"
         notices.append(Notice("zero-threshold", text))
-    if known.get("equal"):
-        notices.append(
-            Notice(
-                "equal-values",
-                f"in {known['equal']} of {known['gradients']} gradients (epochs "
-                f"{some(list(map(str, known['equal_epochs'])))}) many entries have one magnitude "
-                "within 0.1 %, as after Adam's first update; rounding decides what exceeds the "
-                "threshold, so their sizes mean nothing: leave these epochs out of the train table",
-            )
+    return notices + equal_values(known)
+
+
+def equal_values(known: dict[str, Any]) -> list[Notice]:
+    """Warn of gradients whose entries have one magnitude, as a record has them."""
+    if not known.get("equal"):
+        return []
+    epochs = list(map(str, known.get("equal_epochs", [])))
+    return [
+        Notice(
+            "equal-values",
+            f"in {known['equal']} of {known.get('gradients')} gradients (at epochs {some(epochs)}) "
+            "many entries have one magnitude within 0.1 %, as after Adam's first update; rounding "
+            "decides what exceeds the threshold, so their sizes mean nothing: filter these epochs "
+            "out of the table",
+            tuple(epochs),
         )
-    return notices
+    ]
 
 
 def left_out(count: int, total: int) -> list[Notice]:
@@ -83,6 +113,10 @@ def left_out(count: int, total: int) -> list[Notice]:
 
 
 def left_out_of(table: pa.Table) -> list[Notice]:
-    """Warn of what an fss or bootstrap table leaves out, as its record says."""
-    known = recorded(table)
-    return left_out(known.get("zero_threshold", 0), known.get("gradients", 0))
+    """Warn of what an fss or bootstrap table leaves out, or should have, as its record says."""
+    record = record_of(table)
+    known = recorded(record)
+    found = left_out(known.get("zero_threshold", 0), known.get("gradients", 0))
+    for each in record.get("inputs", []):
+        found += equal_values(recorded(each))
+    return found

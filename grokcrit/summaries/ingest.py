@@ -58,11 +58,11 @@ def notices(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
         )
     left = plan.series.names_left_out
     words = {
-        "buffers": "buffers are left out, so they do not count in N: {}; keep them with "
-        "--keep-buffers",
+        "buffers": "buffers are left out, so they do not count in N: {}; keep all with "
+        "--keep-buffers, or one with --include '*' --include NAME",
         "unchanging": "tensors that never change (buffers, frozen layers, or changes too small for "
-        "their precision) are left out, so they do not count in N: {}; keep them with "
-        "--keep-buffers",
+        "their precision) are left out, so they do not count in N: {}; keep all with "
+        "--keep-buffers, or one with --include '*' --include NAME",
         "empty": "tensors without entries are left out: {}",
     }
     found += [

@@ -157,7 +157,9 @@ def test_updates_of_one_magnitude_are_warned_of(noise):
         return 1e-3 * step * (1 + noise * rng.normal(size=n))
 
     said = avalanche_summary(grokcrit.avalanche(train_table(adam)))
-    assert "in 8 of 32 gradients (epochs 0)" in text(said, "equal-values")
+    assert "in 8 of 32 gradients (at epochs 0)" in text(said, "equal-values")
+    fits = grokcrit.fss(grokcrit.avalanche(train_table(adam)), resamples=5)
+    assert "in 8 of 32" in text(fss_summary(fits), "equal-values")
     said = avalanche_summary(grokcrit.avalanche(train_table(lambda n, rng, _: rng.normal(size=n))))
     assert ids(said) == []
 
@@ -172,7 +174,7 @@ def test_signs_beside_zeros_and_two_step_sizes_are_warned_of(threshold_of, zeros
         return np.where(rng.random(n) < zeros, 0, step * (1 + 3e-5 * rng.normal(size=n)))
 
     said = avalanche_summary(grokcrit.avalanche(train_table(lion), threshold_of=threshold_of))
-    assert "in 32 of 32 gradients (epochs 0, 1, 2, 3)" in text(said, "equal-values")
+    assert "in 32 of 32 gradients (at epochs 0, 1, 2, 3)" in text(said, "equal-values")
 
 
 def test_a_flag_in_the_table_is_trusted():

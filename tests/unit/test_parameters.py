@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit import tensor_names
+from grokcrit import saved_shards, tensor_names
 from grokcrit.errors import TableError
 from grokcrit.saved_series import IngestOptions
 from grokcrit.stages import ingest as stage
@@ -81,6 +81,13 @@ BUFFERS = {
         lambda w, s, t: {"a.activation_post_process_0.scale": np.full(1, t / 2)},
         "a.activation_post_process_0.scale",
     ),
+    "pruning": (
+        lambda w, s, t: {"p.weight_mask": np.full(w, t / 2), "p.weight_orig": np.zeros(0)},
+        "p.weight_mask",
+    ),
+    "moments beside": (lambda w, s, t: {"fc/kernel/Adam": np.full(w, t / 2)}, "fc/kernel/Adam"),
+    "a scale beside a weight": (lambda w, s, t: {"fc.scale": np.ones(w)}, "fc.scale"),
+    "an averaged copy": (lambda w, s, t: {"net_ema.w": np.full(w, t / 2)}, "net_ema.w"),
     "an optimizer": (
         lambda w, s, t: {"opt_state/0/mu/fc": np.full(w, t / 2)},
         "opt_state/0/mu/fc",
@@ -139,6 +146,9 @@ def test_a_tensor_that_one_run_of_one_size_changes_is_a_parameter(tmp_path):
         ("params/Dense_0/kernel", "params/Dense_0/bias"),
         ("['params']['Dense_0']['kernel']", "['params']['Dense_0']['bias']"),
         ("mlp/~/linear/w", "mlp/~/linear/b"),
+        ("ln/bias", "ln/scale"),
+        ("attn.in_proj_weight", "attn.in_proj_bias"),
+        ("lstm.weight_ih_l0", "lstm.bias_ih_l0"),
     ],
 )
 def test_a_vector_that_never_changes_stays_with_its_layer(tmp_path, weight, bias):
@@ -159,9 +169,17 @@ def test_a_tensor_that_is_included_by_name_is_kept(tmp_path):
     assert left_out(plan) == []
     assert plan.n_params(("given", 4)) == 5 * 4 + 4 + 9
     assert left_out(planned(named, include="*")) == ["queue", "mask"]
+    for path in named:
+        held = np.load(path)
+        np.savez(path, **{f"module.{name}": held[name] for name in held})
+    plan = planned(named, include=("*.weight", "module.queue", "module.mask"))
+    assert plan.n_params(("given", 4)) == 5 * 4 + 4 + 9
 
 
-@pytest.mark.parametrize("name", ["lora.weight_u", "cache.proj.weight", "layer.count", "obs.mean"])
+@pytest.mark.parametrize(
+    "name",
+    ["lora.weight_u", "cache.proj.weight", "layer.count", "obs.mean", "min_val", "time_step"],
+)
 def test_a_name_that_may_be_that_of_a_parameter_is_kept(tmp_path, name):
     """Fault: a name that some library gives to buffers costs others a parameter."""
     plan = planned(saved(tmp_path, lambda w, s, t: {name: np.full(5, t / 2)}))
@@ -334,18 +352,21 @@ def test_shards_of_other_spellings_are_one_network(tmp_path, spelling):
     wanted = shards(tmp_path, 0, save_file, spelling=spelling)
     index = tmp_path / "model.safetensors.index.json"
     parts = sorted(path for path in tmp_path.glob("*") if path != index)
-    for given in ([*parts, index], [index], *([parts] if "of" in spelling.lower() else [])):
+    for given in ([*parts, index], [index], parts, parts[1:]):
         assert grokcrit.ingest(given)["gradient"].to_pylist() == [wanted.tolist()]
     index.rename(tmp_path / "model.safetensors.index.fp16.json")
     assert grokcrit.ingest(tmp_path / "model.safetensors.index.fp16.json").num_rows == 1
 
 
 def test_numbers_of_runs_are_not_those_of_shards(tmp_path):
-    """Fault: run-1-of-3.npz is joined with the other runs."""
+    """Fault: run-1-of-3.npz is joined with the other runs, or cannot be read without them."""
     for k in (1, 2, 3):
         np.savez(tmp_path / f"run-{k}-of-3.npz", w=random(k).normal(size=5))
-    table = grokcrit.ingest(sorted(tmp_path.glob("*")), pattern="run-{seed}-of-3.npz")
+    paths = sorted(tmp_path.glob("*"))
+    table = grokcrit.ingest(paths, pattern="run-{seed}-of-3.npz")
     assert table["seed"].to_pylist() == [1, 2, 3]
+    for name in ("run-1-of-3.pt", "epoch1-of-100.pth", "run-1-of-3.npz"):
+        assert saved_shards.shard(name) is None
 
 
 @pytest.mark.extra("safetensors")
@@ -383,31 +404,36 @@ def test_shards_that_are_missing_doubled_or_misplaced_are_named(tmp_path):
         (
             lambda s, loose: {"epoch": 1, "net": s, "loss": loose},
             {"net": 24},
-            ["choose one with --key 'net'"],
+            ["choose with --key 'net'"],
         ),
         (
             lambda s, loose: {"model": {"encoder": s, "decoder": s}, "loss": loose},
-            {"model.encoder": 24, "model": 48},
-            ["'model.encoder', 'model.decoder'", "all of them with --key 'model'"],
+            {"model.encoder": 24, "model.*": 48},
+            ["'model.encoder', 'model.decoder'", "--key 'model.encoder' or 'model.*' (all)"],
         ),
         (
             lambda s, loose: {"encoder": s, "decoder": s},
             {"encoder": 24, "*": 48},
-            ["all of them with --key '*'"],
+            ["--key 'encoder' or '*' (all)"],
         ),
         (
-            lambda s, loose: {**s, "optimizer": {"state": {0: {"exp_avg": loose}}}},
+            lambda s, loose: {**s, "optimizer": {"state": {0: {"exp_avg": s["fc.bias"]}}}},
             {".": 24},
-            ["--key '.'"],
+            ["choose with --key '.' (the tensors beside them)"],
         ),
         (
-            lambda s, loose: {"optimizer": {"state": {0: {"exp_avg": loose}}}, "net": s},
-            {"net": 24},
-            ["choose one with --key 'net'"],
+            lambda s, loose: {"optim": {"state": {0: {"exp_avg": s["fc.bias"]}}}, "net": s},
+            {"net": 24, "*": 24},
+            ["choose with --key 'net' or '*' (all)"],
+        ),
+        (
+            lambda s, loose: {"state": {"model": s, "optim": {"x": s["fc.bias"]}}},
+            {"state.model": 24, "state.*": 24},
+            ["choose with --key 'state'"],
         ),
         (
             lambda s, loose: {"a": {"b": s}, "a.b": {"c": {"w": s["fc.weight"]}}},
-            {"a": 24, "a.b": 12, "a.b.c": 12},
+            {"a.*": 24, "a.b.*": 12, "a.b.c": 12},
             ["'a', 'a.b'"],
         ),
     ],
@@ -419,7 +445,7 @@ def test_dicts_beside_tensors_are_refused_and_a_key_chooses(tmp_path, nest, keys
     state = {name: torch.from_numpy(v) for name, v in parameters(4, 0, 0).items()}
     path = tmp_path / "x.pt"
     torch.save(nest(state, torch.tensor(0.5)), path)
-    with pytest.raises(TableError, match="choose one with --key") as caught:
+    with pytest.raises(TableError, match="choose with --key") as caught:
         grokcrit.ingest(path)
     for word in shown:
         assert word in str(caught.value)
@@ -428,6 +454,21 @@ def test_dicts_beside_tensors_are_refused_and_a_key_chooses(tmp_path, nest, keys
     for wrong in ("nothing", f"{key}.wrong"):
         with pytest.raises(TableError, match=re.escape(f"--key '{wrong}'; there are '")):
             grokcrit.ingest(path, key=wrong)
+
+
+@pytest.mark.extra("torch")
+@pytest.mark.parametrize("key", ["state", "models"])
+def test_a_key_of_several_networks_chooses_none_of_them(tmp_path, key):
+    """Fault: Adam's moments, or a second network, are counted with the network that was meant."""
+    import torch
+
+    state = {"w": torch.ones(4)}
+    torch.save({key: {"net": state, "optim": state}}, tmp_path / "x.pt")
+    with pytest.raises(TableError, match=rf"choose with --key '{key}\.net' or '{key}\.\*'"):
+        grokcrit.ingest(tmp_path / "x.pt", key=key)
+    torch.save({"state": {0: {"exp_avg": torch.ones(4)}}, "param_groups": []}, tmp_path / "y.pt")
+    with pytest.raises(TableError, match="state of an optimizer"):
+        grokcrit.ingest(tmp_path / "y.pt")
 
 
 @pytest.mark.extra("torch")
