@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokcrit import provenance
 from grokcrit.degenerate import KEY, most_zeros
+from grokcrit.provenance import whole
 from grokcrit.summaries.summary import Notice
 from grokcrit.tensor_names import some
 
@@ -20,24 +21,19 @@ def recorded(record: Any) -> dict[str, Any]:
     found = record.get(KEY) if isinstance(record, dict) else None
     if not isinstance(found, dict):
         return {}
-    counts = all(is_count(found.get(name, 0)) for name in ("gradients", "zero_threshold", "equal"))
+    counts = all(whole(found.get(name, 0)) for name in ("gradients", "zero_threshold", "equal"))
     epochs, zeros = found.get("equal_epochs", []), found.get("zeros", {})
     sound = (
         counts
         and isinstance(epochs, list)
-        and all(map(is_count, epochs))
+        and all(map(whole, epochs))
         and isinstance(zeros, dict)
         and all(
-            isinstance(pair, list) and len(pair) == 2 and all(map(is_count, pair)) and pair[1]
+            isinstance(pair, list) and len(pair) == 2 and all(map(whole, pair)) and pair[1]
             for pair in zeros.values()
         )
     )
     return found if sound else {}
-
-
-def is_count(value: object) -> bool:
-    """Return whether a value is a whole number from 0 up."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def record_of(table: pa.Table) -> dict[str, Any]:

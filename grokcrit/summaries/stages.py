@@ -31,6 +31,7 @@ class RunLog:
 
     def tap(self, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Pass run tables on, noting each."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
@@ -39,9 +40,9 @@ class RunLog:
             note["rows"] = block.num_rows
             note["snapshots"] = block.num_rows - block["gradient"].null_count
             note["cascades"] = block.num_rows - block["size"].null_count
-            zero = pc.and_(pc.equal(block["threshold"], 0), pc.greater(block["size"], 0))
-            note["zero"] = pc.sum(zero).as_py() or 0
-            cut = pc.and_not(block["truncated"], zero)
+            zero = zero_threshold(block["threshold"], block["size"])
+            note["zero"] = int(zero.sum())
+            cut = pc.and_not(block["truncated"], pa.array(zero))
             note["truncated"] = pc.sum(cut).as_py() or 0
             self.runs.append(note)
             yield block
