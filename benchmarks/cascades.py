@@ -17,10 +17,10 @@ from measure import Section, Way, measure, row, torch_or_none
 from scipy import sparse
 
 import grokcrit
+from grokcrit.base.options import CascadeOptions
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.accelerate import jit
-from grokcrit.options import CascadeOptions
 
 ALPHA, QUANTILE, STEPS = 0.3, 90, 20
 NETWORKX_UP_TO = 100_000

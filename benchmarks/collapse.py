@@ -14,10 +14,11 @@ import time
 
 import numpy as np
 
-from grokcrit import collapse, resampling, scaling
 from grokcrit.kernels.collapse import Curves, Points, qualities
-from grokcrit.schemas import AVALANCHE
-from grokcrit.tables import Inputs
+from grokcrit.scaling import collapse, resampling
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import AVALANCHE
 
 WINDOWS = ("aggregate", "pre", "post")
 

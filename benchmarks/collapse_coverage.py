@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import resampling, scaling
-from grokcrit.collapse import Collapse, collapse
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.collapse import Collapse, collapse
 
 SIZES = (81, 121, 201, 301, 401, 801, 1201, 2001)
 

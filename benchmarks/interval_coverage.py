@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import resampling
-from grokcrit.diagnostics import crossings
-from grokcrit.diagnostics.family import course, phases
-from grokcrit.scaling import Ensemble
+from grokcrit.questions import crossings
+from grokcrit.questions.family import course, phases
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
 EPOCHS = np.arange(0, 501, 10)

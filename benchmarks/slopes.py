@@ -11,8 +11,8 @@ import pyarrow as pa
 from measure import Section, Way, measure, row
 from scipy import stats
 
-from grokcrit import resampling
-from grokcrit.scaling import Ensemble
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
 SEEDS, RESAMPLES = 6, 10_000

@@ -15,7 +15,7 @@ import numpy as np
 import powerlaw
 from measure import Section, Way, measure, row
 
-from grokcrit import tails
+from grokcrit.scaling import tails
 
 RANGES = {"alpha": [1.0001, 20]}
 SAMPLES, EXPONENT, DRAWS = 100_000, 2.0, 20

@@ -15,8 +15,8 @@ import numpy as np
 from cascades import networkx_cascade, networkx_graph, scipy_cascade, scipy_matrix
 from measure import Section, Way, measure, row, torch_or_none
 
-from grokcrit.graphs import graph
-from grokcrit.options import TrainOptions
+from grokcrit.base.options import TrainOptions
+from grokcrit.cascades.graphs import graph
 from grokcrit.stages.train import XOR_INPUTS, XOR_TARGETS, Run, initial_weights, runs
 
 HIDDEN = (20, 30, 50, 75, 100, 200, 300, 500)

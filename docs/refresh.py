@@ -129,7 +129,7 @@ def refreshed(page: str, folder: Path) -> str:
 
 def main() -> None:
     """Rewrite every page."""
-    from grokcrit.schemas import markdown
+    from grokcrit.tables.schemas import markdown
 
     (ROOT / "docs/tables.md").write_text(markdown())
     (ROOT / "docs/commands.md").write_text(commands_page())

@@ -12,31 +12,31 @@ from grokcrit._version import __version__
 
 if TYPE_CHECKING:
     from grokcrit import report as report
-    from grokcrit.graphs import Graph as Graph
-    from grokcrit.graphs import graph as graph
-    from grokcrit.probe import CascadeResult as CascadeResult
-    from grokcrit.probe import cascade as cascade
+    from grokcrit.cascades.graphs import Graph as Graph
+    from grokcrit.cascades.graphs import graph as graph
+    from grokcrit.cascades.single import CascadeResult as CascadeResult
+    from grokcrit.cascades.single import cascade as cascade
     from grokcrit.stages.avalanche import avalanche as avalanche
     from grokcrit.stages.bootstrap import bootstrap as bootstrap
     from grokcrit.stages.diagnose import diagnose as diagnose
     from grokcrit.stages.fss import fss as fss
     from grokcrit.stages.ingest import ingest as ingest
+    from grokcrit.stages.robustness import robustness as robustness
     from grokcrit.stages.train import train as train
-    from grokcrit.studies.robustness import robustness as robustness
     from grokcrit.sweeps.sweep import sweep as sweep
 
 _HOME = {
-    "Graph": "grokcrit.graphs",
-    "graph": "grokcrit.graphs",
-    "CascadeResult": "grokcrit.probe",
-    "cascade": "grokcrit.probe",
+    "Graph": "grokcrit.cascades.graphs",
+    "graph": "grokcrit.cascades.graphs",
+    "CascadeResult": "grokcrit.cascades.single",
+    "cascade": "grokcrit.cascades.single",
     "train": "grokcrit.stages.train",
     "ingest": "grokcrit.stages.ingest",
     "avalanche": "grokcrit.stages.avalanche",
     "fss": "grokcrit.stages.fss",
     "bootstrap": "grokcrit.stages.bootstrap",
     "diagnose": "grokcrit.stages.diagnose",
-    "robustness": "grokcrit.studies.robustness",
+    "robustness": "grokcrit.stages.robustness",
     "sweep": "grokcrit.sweeps.sweep",
 }
 # A module, loaded as `grokcrit.report` is first named: its function has its own name.

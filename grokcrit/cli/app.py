@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from grokcrit import provenance
 from grokcrit._version import __version__
+from grokcrit.base.errors import GrokcritError, OptionError, reason
 from grokcrit.cli import (
     avalanche,
     bootstrap,
@@ -30,7 +30,7 @@ from grokcrit.cli import (
     train,
 )
 from grokcrit.cli.shell import aside
-from grokcrit.errors import GrokcritError, OptionError, reason
+from grokcrit.tables import provenance
 
 INTERRUPTED = 130
 TERMINATED = 143

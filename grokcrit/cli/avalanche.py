@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.base.vocabulary import PARAMETER_ORDERS, SURROGATES
 from grokcrit.cli import probe_options as probing
 from grokcrit.cli import shell as sh
-from grokcrit.vocabulary import PARAMETER_ORDERS, SURROGATES
 
 
 def complete_surrogate(start: str) -> list[str]:

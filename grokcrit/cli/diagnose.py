@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.base.vocabulary import QUESTIONS
 from grokcrit.cli import shell as sh
-from grokcrit.vocabulary import QUESTIONS
 
 
 def complete_question(start: str) -> list[str]:

@@ -109,11 +109,11 @@ def ingest(
         --pattern '{family}-{size}/step{step}/model.safetensors' --sample 1%
     """
     given = dict(locals())
-    from grokcrit import tables
-    from grokcrit.parallel import thread_count
-    from grokcrit.saved_series import IngestOptions
+    from grokcrit.base.parallel import thread_count
+    from grokcrit.saved.series import IngestOptions
     from grokcrit.stages import ingest as stage
     from grokcrit.summaries import ingest_summary
+    from grokcrit.tables import reading as tables
 
     names = IngestOptions.__dataclass_fields__
     lists = {name: tuple(given[name] or ()) for name in ("include", "exclude", "strip")}

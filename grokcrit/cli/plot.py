@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import check_choice
+from grokcrit.base.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
 from grokcrit.cli import shell as sh
-from grokcrit.errors import OptionError
-from grokcrit.options import check_choice
-from grokcrit.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
 
 KNOWN = FIGURES + COMPARISONS + PANELS
 
@@ -98,9 +98,9 @@ def plot(
     check_choice("statistic", statistic, STATISTICS)
     target = out or Path(f"{figure}.png")
 
-    from grokcrit import tables
     from grokcrit.plot import plot as stage
     from grokcrit.summaries import Summary
+    from grokcrit.tables import reading as tables
 
     tables.check_output(target, table)
     stage(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from grokcrit.vocabulary import RULES, THRESHOLDS_OF, TOPOLOGIES
+from grokcrit.base.vocabulary import RULES, THRESHOLDS_OF, TOPOLOGIES
 
 TOPOLOGY_HELP = f"Diffusion graph: {', '.join(TOPOLOGIES)}."
 RULE_HELP = "What a toppling node keeps: diffuse (1 - alpha of its value) or reset (nothing)."

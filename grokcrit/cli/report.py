@@ -47,10 +47,10 @@ def report(
       grokcrit reproduce -o results/
       grokcrit report results/ -o report.html
     """
-    from grokcrit import tables
     from grokcrit.report import report as stage
     from grokcrit.report.inputs import files_in
     from grokcrit.summaries import Notice, Summary
+    from grokcrit.tables import reading as tables
 
     tables.check_output(out, files_in(table))
     shell = sh.Shell(quiet, json, silence)

@@ -34,7 +34,7 @@ def reproduce(
     Example:
       grokcrit reproduce --scale smoke -o results/
     """
-    from grokcrit import reproduce as stage
+    from grokcrit.paper import reproduce as stage
     from grokcrit.summaries import claims_summary
 
     shell = sh.Shell(quiet, json, silence)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.base.errors import TableError
 from grokcrit.cli import probe_options as probing
 from grokcrit.cli import shell as sh
-from grokcrit.errors import TableError
 
 
 def robustness(
@@ -63,11 +63,11 @@ def robustness(
     Example:
       grokcrit robustness train.parquet --graph-seeds 3 --alpha 0.1,0.3,0.5
     """
-    from grokcrit import tables
     from grokcrit.plot import check_extension
     from grokcrit.plot import plot as draw
-    from grokcrit.studies.robustness import robustness as stage
+    from grokcrit.stages.robustness import robustness as stage
     from grokcrit.summaries import robustness_summary
+    from grokcrit.tables import reading as tables
 
     target = out.with_suffix(".png") if figure is None else figure
     check_extension(target, "figure")

@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from grokcrit.errors import OptionError, TableError
-from grokcrit.parallel import Progress
-from grokcrit.vocabulary import OBSERVABLES, SHOWN
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.parallel import Progress
+from grokcrit.base.vocabulary import OBSERVABLES, SHOWN
 
 if TYPE_CHECKING:
     from grokcrit.summaries import Summary
@@ -194,7 +194,7 @@ class Shell:
         from rich.console import Console
         from rich.table import Table
 
-        from grokcrit.summaries.summary import cell
+        from grokcrit.base.summary import cell
 
         seen = on_terminal(sys.stdout)
         console = Console(
@@ -254,7 +254,8 @@ def run_stage(
 
     The output is opened first: a folder that cannot be written is known before the work is done.
     """
-    from grokcrit import files, tables
+    from grokcrit.tables import files
+    from grokcrit.tables import reading as tables
 
     tables.check_output(out, inputs)
     with files.replacing(out) as file:

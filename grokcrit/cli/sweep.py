@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grokcrit.base.errors import GrokcritError
 from grokcrit.cli import shell as sh
-from grokcrit.errors import GrokcritError
 
 
 def sweep(
@@ -65,8 +65,8 @@ def sweep(
       grokcrit sweep examples/sweep.toml -o sweep/
       grokcrit plot sweep sweep/ -o sweep.png
     """
-    from grokcrit.options import check_integer
-    from grokcrit.parallel import thread_count
+    from grokcrit.base.options import check_integer
+    from grokcrit.base.parallel import thread_count
     from grokcrit.sweeps.plan import read_plan
 
     check_integer("seed", seed, 0, 2**63 - 1)

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grokcrit.cli import probe_options as probing
-from grokcrit.cli import shell as sh
-from grokcrit.options import ModaddOptions, TrainOptions, run_options
-from grokcrit.vocabulary import (
+from grokcrit.base.options import ModaddOptions, TrainOptions, run_options
+from grokcrit.base.vocabulary import (
     ACTIVATIONS,
     GINI_OF,
     INITS,
@@ -20,6 +18,8 @@ from grokcrit.vocabulary import (
     SIZES,
     TASKS,
 )
+from grokcrit.cli import probe_options as probing
+from grokcrit.cli import shell as sh
 
 DEFAULTS, MODADD = TrainOptions(), ModaddOptions()
 
@@ -149,10 +149,10 @@ def train(
     chosen = {name: given[name] for name in fields if given[name] is not None}
     options = run_options(**chosen | sh.given(hidden=sh.integers("hidden", hidden)))
 
-    from grokcrit import tables
-    from grokcrit.parallel import thread_count
+    from grokcrit.base.parallel import thread_count
     from grokcrit.stages import train as stage
     from grokcrit.summaries import RunLog, train_summary
+    from grokcrit.tables import reading as tables
 
     shell, log = sh.Shell(quiet, json, silence), RunLog()
     workers = thread_count(threads)

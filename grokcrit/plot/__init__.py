@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokcrit.errors import OptionError
-from grokcrit.files import replacing
-from grokcrit.options import check_choice
-from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import check_choice
+from grokcrit.base.vocabulary import COMPARISONS, FIGURES, PANELS
+from grokcrit.tables.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from grokcrit.tables import TableLike
+    from grokcrit.tables.reading import TableLike
 
 FORMATS = ("png", "pdf", "svg")
 DPI = 300
@@ -43,7 +43,7 @@ def figure(
     Parameters
     ----------
     name
-        One of :data:`grokcrit.vocabulary.FIGURES` or :data:`grokcrit.vocabulary.PANELS`.
+        One of :data:`grokcrit.base.vocabulary.FIGURES` or :data:`grokcrit.base.vocabulary.PANELS`.
     tables
         The tables it needs, in any order: pyarrow Tables, files, or folders of parts.
     observable

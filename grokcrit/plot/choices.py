@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
-from grokcrit.diagnostics import effects
-from grokcrit.diagnostics.effects import Points
+from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.scaling import Reals
-from grokcrit.vocabulary import DIFFERENCE
+from grokcrit.questions import effects
+from grokcrit.questions.effects import Points
+from grokcrit.scaling.ensembles import Reals
 
 # Windows, each a little above or below its line.
 SHOWN = {"pre": ("before grokking", 0.17), "post": ("after grokking", -0.17)}

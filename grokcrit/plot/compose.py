@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokcrit.errors import TableError
+from grokcrit.base.errors import TableError
 from grokcrit.plot import (
     choices,
     contrast,
@@ -23,8 +23,8 @@ from grokcrit.plot import (
     style,
 )
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.schemas import TABLES
-from grokcrit.tables import TableLike
+from grokcrit.tables.reading import TableLike
+from grokcrit.tables.schemas import TABLES
 
 
 @dataclass(frozen=True)

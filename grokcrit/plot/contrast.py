@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from grokcrit.plot import style
 from grokcrit.plot.questions import asked
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.scaling import BIN, RELATIVE_BIN
+from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN
 
 AXES = {
     "epoch": ("epoch", 1.0, 0.0),

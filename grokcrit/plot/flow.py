@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
-from grokcrit.errors import TableError
+from grokcrit.base.errors import TableError
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs, values
-from grokcrit.scaling import BIN, Reals
+from grokcrit.scaling.ensembles import BIN, Reals
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
-from grokcrit.errors import OptionError
+from grokcrit.base.errors import OptionError
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs, values
-from grokcrit.scaling import Reals
+from grokcrit.scaling.ensembles import Reals
 
 # Dots of one size are spread over this part of the distance to the next size, in ln N, and at
 # most so far.

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from grokcrit.base.vocabulary import DIFFERENCE, SURROGATES
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
-from grokcrit.vocabulary import DIFFERENCE, SURROGATES
 
 # Windows of the null models, each a little above or below its line.
 WINDOWS = {"post": ("after grokking", 0.14), DIFFERENCE: ("change at grokking", -0.14)}

@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from scipy import stats
 
-from grokcrit.errors import OptionError
+from grokcrit.base.errors import OptionError
+from grokcrit.base.vocabulary import INTERVAL
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, values
-from grokcrit.scaling import Reals
-from grokcrit.vocabulary import INTERVAL
+from grokcrit.scaling.ensembles import Reals
 
 # Points at which a density is computed.
 POINTS = 400

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
-from grokcrit import scaling as fits
+from grokcrit.base.vocabulary import PHASES
 from grokcrit.plot import style
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
-from grokcrit.scaling import Ensemble, Ints, Reals
-from grokcrit.vocabulary import PHASES
+from grokcrit.scaling import ensembles as fits
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 # How the statistics are drawn, of the data and of the null.
 LAWS: dict[str, dict[str, dict[str, Any]]] = {

@@ -11,10 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import provenance, vocabulary
-from grokcrit.errors import OptionError, TableError
-from grokcrit.options import check_choice, check_integer, written_init
-from grokcrit.schemas import (
+from grokcrit.base import vocabulary
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import check_choice, check_integer, written_init
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
+from grokcrit.tables.schemas import (
     CASE,
     CASE_COLUMNS,
     PROBE,
@@ -22,7 +24,6 @@ from grokcrit.schemas import (
     SWEPT_TRAINING,
     TABLES,
 )
-from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
 
 # Surrogates are drawn beside the data, not instead of them: they do not tell cases apart.
 # In a sweep every option does.

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from grokcrit.scaling import Reals
+from grokcrit.scaling.ensembles import Reals
 
 # Widths of one and of two columns, inches.
 COLUMN = 3.375

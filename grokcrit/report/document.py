@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 
-from grokcrit import provenance
 from grokcrit.report import html
+from grokcrit.tables import provenance
 
 # Nothing is fetched and nothing runs, whatever a label in a table says.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit import plot
-from grokcrit.errors import GrokcritError
+from grokcrit.base.errors import GrokcritError
+from grokcrit.base.summary import Row
+from grokcrit.base.vocabulary import INTERVAL, PHASES
 from grokcrit.plot.sources import Runs, rows, runs
 from grokcrit.report.html import shown
 from grokcrit.report.inputs import Material
 from grokcrit.report.sweep import answers
-from grokcrit.summaries.summary import Row
-from grokcrit.vocabulary import INTERVAL, PHASES
 
 # At the default sizes an SVG is a little smaller than a PNG of 300 dots an inch, and stays sharp;
 # above this length, as with a thousand runs, the PNG is the smaller one.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grokcrit.summaries.summary import Summary, cell
+from grokcrit.base.summary import Summary, cell
 
 # Tables longer than the first fold; rows beyond the second are counted, not shown.
 FOLDED, SHOWN = 40, 400

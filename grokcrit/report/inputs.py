@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import provenance
-from grokcrit.errors import OptionError, TableError
-from grokcrit.options import check_choice
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import check_choice
+from grokcrit.base.summary import Row
 from grokcrit.plot.sources import CHOOSABLE, check_columns, equal_to, typed
-from grokcrit.schemas import TABLES
-from grokcrit.summaries.summary import Row
-from grokcrit.tables import HEAVY, Inputs, TableLike, by_stage
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
+from grokcrit.tables.schemas import TABLES
 
 # Names that `reproduce` and the commands give to what a report shows. A folder may hold further
 # tables of the same stage, of other experiments: those are only named.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from grokcrit import provenance
 from grokcrit._version import __version__
+from grokcrit.base.summary import Row, Summary
 from grokcrit.report import html
 from grokcrit.report.inputs import File, Material
-from grokcrit.summaries.summary import Row, Summary
+from grokcrit.tables import provenance
 
 
 def origin(made: Material) -> list[str]:

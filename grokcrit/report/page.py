@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import files, provenance
-from grokcrit.parallel import Progress
+from grokcrit.base.parallel import Progress
 from grokcrit.report import html
 from grokcrit.report.document import document
 from grokcrit.report.figures import DRAWINGS, Drawn, draw, tell_runs, wanted
@@ -28,7 +27,8 @@ from grokcrit.summaries import (
     fss_summary,
     sweep_summary,
 )
-from grokcrit.tables import TableLike
+from grokcrit.tables import files, provenance
+from grokcrit.tables.reading import TableLike
 
 # Bytes. Figures that would lead beyond it are left out, and the page says which.
 CAP = 5_000_000

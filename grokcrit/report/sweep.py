@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from grokcrit.diagnostics import effects
-from grokcrit.diagnostics.effects import Points
+from grokcrit.base.vocabulary import DIFFERENCE
+from grokcrit.questions import effects
+from grokcrit.questions.effects import Points
 from grokcrit.report.html import shown
 from grokcrit.report.verdict import Answer
-from grokcrit.vocabulary import DIFFERENCE
 
 SIGNIFICANT = 0.05
 # What of D a choice moves, in words.

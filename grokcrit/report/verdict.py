@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grokcrit.base.summary import Row
+from grokcrit.base.vocabulary import DIFFERENCE, DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
 from grokcrit.report.html import shown
-from grokcrit.schemas import CASE_COLUMNS
 from grokcrit.summaries.diagnose import ALPHA, BEND, of
-from grokcrit.summaries.summary import Row
-from grokcrit.vocabulary import DIFFERENCE, DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
+from grokcrit.tables.schemas import CASE_COLUMNS
 
 # A null model keeps most of the distance where its interval lies above this, loses most below it.
 HALF = 0.5

@@ -15,25 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import degenerate, provenance
-from grokcrit.counting import (
-    COPIED,
-    Counted,
-    Probe,
-    check_finite,
-    count,
-    name_of,
-    surrogates_of,
-    table_of,
-    worthless,
-)
-from grokcrit.degenerate import Tensor
-from grokcrit.errors import OptionError, TableError
-from grokcrit.gradient_files import CASE as FILES
-from grokcrit.gradient_files import GradientFile, file_avalanches, gradient_files, is_gradient_file
-from grokcrit.graphs import graph_of
-from grokcrit.kernels import types as kt
-from grokcrit.options import (
+from grokcrit.base import degenerate
+from grokcrit.base.degenerate import Tensor
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import (
     ADDED,
     CascadeOptions,
     check_choice,
@@ -44,11 +29,32 @@ from grokcrit.options import (
     recorded,
     settle,
 )
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.schemas import AVALANCHE, TRAIN
-from grokcrit.surrogates import DETERMINISTIC
-from grokcrit.tables import Block, Inputs, TableLike, check_runs, check_unique, split
-from grokcrit.vocabulary import SURROGATES
+from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.vocabulary import SURROGATES
+from grokcrit.cascades.counting import (
+    COPIED,
+    Counted,
+    Probe,
+    check_finite,
+    count,
+    name_of,
+    surrogates_of,
+    table_of,
+    worthless,
+)
+from grokcrit.cascades.gradient_files import CASE as FILES
+from grokcrit.cascades.gradient_files import (
+    GradientFile,
+    file_avalanches,
+    gradient_files,
+    is_gradient_file,
+)
+from grokcrit.cascades.graphs import graph_of
+from grokcrit.cascades.surrogates import DETERMINISTIC
+from grokcrit.kernels import types as kt
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Block, Inputs, TableLike, check_runs, check_unique, split
+from grokcrit.tables.schemas import AVALANCHE, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
 CHUNK = 2**21

@@ -11,16 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit import provenance, resampling, scaling
-from grokcrit.options import EstimateOptions
-from grokcrit.parallel import Progress, Stop, StoppedError
-from grokcrit.resampling import Estimate
-from grokcrit.rng import stream
-from grokcrit.scaling import Ensemble, Ints, Reals
-from grokcrit.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
-from grokcrit.table_types import narrowest
-from grokcrit.tables import Inputs, TableLike
-from grokcrit.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
+from grokcrit.base.options import EstimateOptions
+from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.rng import stream
+from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.resampling import Estimate
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs, TableLike
+from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
+from grokcrit.tables.types import narrowest
 
 Row: TypeAlias = dict[str, Any]
 PLAIN, BCA = "percentile", "BCa"
@@ -78,7 +80,7 @@ def bootstrap(
     progress
         Called with (cases done, in all).
     **options
-        Fields of :class:`grokcrit.options.EstimateOptions`.
+        Fields of :class:`grokcrit.base.options.EstimateOptions`.
 
     Returns
     -------

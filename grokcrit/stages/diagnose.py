@@ -11,8 +11,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics import (
+from grokcrit.base.errors import TableError
+from grokcrit.base.options import (
+    EstimateOptions,
+    check_choice,
+    check_distinct,
+    check_integer,
+    listed,
+    settle,
+)
+from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.vocabulary import PHASES, QUESTIONS, RESAMPLED
+from grokcrit.questions import (
     collapses,
     crossings,
     distributions,
@@ -22,24 +32,16 @@ from grokcrit.diagnostics import (
     separation,
     straightness,
 )
-from grokcrit.diagnostics.counts import counts
-from grokcrit.diagnostics.family import Curves, Family, curves, families
-from grokcrit.diagnostics.findings import Row, labelled, to_table
-from grokcrit.diagnostics.straightness import largest
-from grokcrit.errors import TableError
-from grokcrit.options import (
-    EstimateOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    listed,
-    settle,
-)
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.scaling import Ensemble
-from grokcrit.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
-from grokcrit.tables import Inputs, TableLike, by_stage
-from grokcrit.vocabulary import PHASES, QUESTIONS, RESAMPLED
+from grokcrit.questions.counts import counts
+from grokcrit.questions.family import Curves, Family, curves, families
+from grokcrit.questions.findings import Row, labelled, to_table
+from grokcrit.questions.straightness import largest
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs, TableLike, by_stage
+from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
 
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are held against their null.

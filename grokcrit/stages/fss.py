@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from grokcrit import provenance, resampling, scaling
-from grokcrit.options import EstimateOptions
-from grokcrit.parallel import Progress, Stop, StoppedError
-from grokcrit.scaling import Ensemble, Reals, Windows
-from grokcrit.schemas import AVALANCHE, FSS
-from grokcrit.tables import Inputs, TableLike
-from grokcrit.vocabulary import STATISTICS, WINDOWS
+from grokcrit.base.options import EstimateOptions
+from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.vocabulary import STATISTICS, WINDOWS
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs, TableLike
+from grokcrit.tables.schemas import AVALANCHE, FSS
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit import provenance
-from grokcrit.errors import OptionError, TableError
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order, thread_count
-from grokcrit.rng import stream
-from grokcrit.saved_series import IngestOptions, Kind, Layout, Series, Snapshot, series_of
-from grokcrit.saved_shards import network
-from grokcrit.saved_tensors import Values
-from grokcrit.schemas import TRAIN
-from grokcrit.tables import GROUP_BYTES
-from grokcrit.tensor_names import quoted
-from grokcrit.train_rows import RunName, record_of, rows_of, tensors_of
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
+from grokcrit.base.rng import stream
+from grokcrit.saved.series import IngestOptions, Kind, Layout, Series, Snapshot, series_of
+from grokcrit.saved.shards import network
+from grokcrit.saved.tensor_names import quoted
+from grokcrit.saved.tensors import Values
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import GROUP_BYTES
+from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks.train_rows import RunName, record_of, rows_of, tensors_of
 
 # A vector is one value of a Parquet page, which holds less than 2^31 bytes: 2^28 entries of single
 # precision, 2^27 of double.
@@ -90,7 +90,7 @@ def ingest(
     progress
         Called with (row groups done, in all).
     **options
-        Fields of :class:`grokcrit.saved_series.IngestOptions`.
+        Fields of :class:`grokcrit.saved.series.IngestOptions`.
 
     Returns
     -------

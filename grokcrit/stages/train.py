@@ -11,12 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit import provenance
-from grokcrit.errors import OptionError, RunError
-from grokcrit.graphs import Graph, check_graph, graph_of
-from grokcrit.kernels import mlp
-from grokcrit.kernels import types as kt
-from grokcrit.options import (
+from grokcrit.base.errors import OptionError, RunError
+from grokcrit.base.options import (
     INT32_MAX,
     CascadeOptions,
     ModaddOptions,
@@ -24,12 +20,16 @@ from grokcrit.options import (
     init_scale,
     run_options,
 )
-from grokcrit.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.processes import in_processes
-from grokcrit.rng import stream
-from grokcrit.schemas import TRAIN
-from grokcrit.train_rows import RunName, rows_of, tensors_of
-from grokcrit.vocabulary import ACTIVATIONS, GINI_OF
+from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.processes import in_processes
+from grokcrit.base.rng import stream
+from grokcrit.base.vocabulary import ACTIVATIONS, GINI_OF
+from grokcrit.cascades.graphs import Graph, check_graph, graph_of
+from grokcrit.kernels import mlp
+from grokcrit.kernels import types as kt
+from grokcrit.tables import provenance
+from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks.train_rows import RunName, rows_of, tensors_of
 
 XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 XOR_TARGETS = np.array([0.0, 1.0, 1.0, 0.0])
@@ -78,8 +78,8 @@ def train(
     cache
         Whether to keep graphs on disk, and take them from there.
     **options
-        Fields of :class:`grokcrit.options.TrainOptions`, or with ``task="modadd"`` of
-        :class:`grokcrit.options.ModaddOptions`, which needs torch.
+        Fields of :class:`grokcrit.base.options.TrainOptions`, or with ``task="modadd"`` of
+        :class:`grokcrit.base.options.ModaddOptions`, which needs torch.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def models() -> Any:
         There is no torch.
     """
     try:
-        from grokcrit.modadd import models as found
+        from grokcrit.tasks import modadd_models as found
     except ModuleNotFoundError:
         raise OptionError(
             "task", "modadd needs PyTorch; install it with: pip install 'grokcrit[torch]'"
@@ -207,7 +207,7 @@ def modadd_runs(
 
 def modadd_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
     """Train one run, in the process that this is called in."""
-    from grokcrit.modadd.training import train_run
+    from grokcrit.tasks.modadd_training import train_run
 
     return train_run(*task)
 

@@ -1,5 +1,6 @@
 """Short accounts of tables for a person or a script, and the warnings that go with them."""
 
+from grokcrit.base.summary import Notice, Summary
 from grokcrit.summaries.diagnose import diagnose_summary
 from grokcrit.summaries.ingest import ingest_summary
 from grokcrit.summaries.robustness import robustness_summary
@@ -11,7 +12,6 @@ from grokcrit.summaries.stages import (
     fss_summary,
     train_summary,
 )
-from grokcrit.summaries.summary import Notice, Summary
 from grokcrit.summaries.sweep import sweep_summary
 
 __all__ = [

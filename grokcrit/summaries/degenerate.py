@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from grokcrit import provenance
-from grokcrit.degenerate import KEY, most_zeros
-from grokcrit.provenance import whole
-from grokcrit.summaries.summary import Notice
-from grokcrit.tensor_names import some
+from grokcrit.base.degenerate import KEY, most_zeros
+from grokcrit.base.summary import Notice
+from grokcrit.saved.tensor_names import some
+from grokcrit.tables import provenance
+from grokcrit.tables.provenance import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from grokcrit.base.summary import Notice, Row, Summary, curved, gamma_above
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES, STATISTICS
 from grokcrit.summaries.degenerate import left_out
 from grokcrit.summaries.robustness import robustness_summary
 from grokcrit.summaries.stages import ends, no_null, quietness, truncation, varying
-from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
-from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grokcrit.summaries.summary import Notice, Row, Summary
-from grokcrit.tensor_names import some
-from grokcrit.vocabulary import MINIMUM_SIZES
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import MINIMUM_SIZES
+from grokcrit.saved.tensor_names import some
 
 if TYPE_CHECKING:
     from grokcrit.stages.ingest import Plan

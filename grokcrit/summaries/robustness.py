@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import DIFFERENCE, OBSERVABLES, PHASES
 from grokcrit.summaries.degenerate import left_out
 from grokcrit.summaries.stages import truncation
-from grokcrit.summaries.summary import Notice, Row, Summary
-from grokcrit.vocabulary import DIFFERENCE, OBSERVABLES, PHASES
+from grokcrit.tables.schemas import CASE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from grokcrit.degenerate import zero_threshold
-from grokcrit.schemas import CASE_COLUMNS
+from grokcrit.base.degenerate import zero_threshold
+from grokcrit.base.summary import Notice, Row, Summary, curved, gamma_above
+from grokcrit.base.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
+from grokcrit.saved.tensor_names import some
 from grokcrit.summaries import degenerate
-from grokcrit.summaries.summary import Notice, Row, Summary, curved, gamma_above
-from grokcrit.tensor_names import some
-from grokcrit.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN, PHASES
+from grokcrit.tables.schemas import CASE_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa

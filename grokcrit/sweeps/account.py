@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from grokcrit import provenance
-from grokcrit.schemas import SWEEP
+from grokcrit.base.summary import Row
 from grokcrit.summaries import Notice, Summary, sweep_summary
-from grokcrit.summaries.summary import Row
 from grokcrit.sweeps.forecast import Forecast
 from grokcrit.sweeps.sweep import State, Swept
-from grokcrit.tables import Inputs
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import SWEEP
 
 
 def swept_summary(found: Swept) -> Summary:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from grokcrit.errors import PlanError
-from grokcrit.options import CascadeOptions, ModaddOptions, TrainOptions, suggestion
+from grokcrit.base.errors import PlanError
+from grokcrit.base.options import CascadeOptions, ModaddOptions, TrainOptions, suggestion
 from grokcrit.stages.avalanche import AvalancheOptions
-from grokcrit.tables import LARGEST
+from grokcrit.tables.reading import LARGEST
 
 Kinds: TypeAlias = tuple[type, ...]
 

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from grokcrit.errors import GrokcritError, OptionError, TableError, reason
-from grokcrit.files import temporary_name
+from grokcrit.base.errors import GrokcritError, OptionError, TableError, reason
 from grokcrit.sweeps.task import Outcome, Task, compute, lost
+from grokcrit.tables.files import temporary_name
 
 LOCAL_CLUSTER = "local-cluster"
 # Tasks known to the scheduler for each thread of a worker: a million at once would fill it.

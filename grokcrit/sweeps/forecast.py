@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from grokcrit import tables
-from grokcrit.errors import GrokcritError
+from grokcrit.base.errors import GrokcritError
 from grokcrit.stages.train import n_params
 from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import measured
 from grokcrit.sweeps.task import trained_for
+from grokcrit.tables import reading as tables
 
 # Parameters times epochs of a piece: a tenth of a second of XOR.
 PIECE = 2_000_000

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from grokcrit.processes import Pool
+from grokcrit.base.processes import Pool
 from grokcrit.sweeps.task import Outcome, Task, compute, lost
 
 # Tasks under way for each worker: when one ends, the next is there.

@@ -15,20 +15,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from grokcrit import provenance
-from grokcrit.errors import OptionError, PlanError, TableError, reason
-from grokcrit.options import (
+from grokcrit.base.errors import OptionError, PlanError, TableError, reason
+from grokcrit.base.options import (
     CascadeOptions,
     EstimateOptions,
     ModaddOptions,
     TrainOptions,
     run_options,
 )
-from grokcrit.rng import stream
+from grokcrit.base.rng import stream
+from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.stages.avalanche import AvalancheOptions
 from grokcrit.stages.train import check_graphs, check_sizes
 from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, kinds_of, near, typed
-from grokcrit.vocabulary import MINIMUM_SIZES
+from grokcrit.tables import provenance
 
 T = TypeVar("T")
 Training: TypeAlias = TrainOptions | ModaddOptions

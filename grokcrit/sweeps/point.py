@@ -9,19 +9,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import provenance, resampling, scaling
-from grokcrit.diagnostics.crossings import rise_above
-from grokcrit.diagnostics.family import Family, course, families, phases
-from grokcrit.diagnostics.findings import Row, missing
-from grokcrit.diagnostics.nulls import WINDOWS
-from grokcrit.options import ADDED, CascadeOptions
-from grokcrit.resampling import Estimate
-from grokcrit.scaling import Ensemble, Ints
-from grokcrit.schemas import AVALANCHE, SWEEP, TRAINED
+from grokcrit.base.options import ADDED, CascadeOptions
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES, STATISTICS
+from grokcrit.questions.crossings import rise_above
+from grokcrit.questions.family import Family, course, families, phases
+from grokcrit.questions.findings import Row, missing
+from grokcrit.questions.nulls import WINDOWS
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble, Ints
+from grokcrit.scaling.resampling import Estimate
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.sweeps.plan import Point, SweepEstimates
-from grokcrit.tables import Inputs
-from grokcrit.vocabulary import DIFFERENCE, PHASES, STATISTICS
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import AVALANCHE, SWEEP, TRAINED
 
 SHARED = tuple(f.name for f in dataclasses.fields(CascadeOptions))
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from grokcrit import provenance, tables
-from grokcrit.errors import TableError, reason
-from grokcrit.files import remove_stale
-from grokcrit.schemas import SWEEP
+from grokcrit.base.errors import TableError, reason
 from grokcrit.sweeps.plan import Plan
+from grokcrit.tables import provenance
+from grokcrit.tables import reading as tables
+from grokcrit.tables.files import remove_stale
+from grokcrit.tables.schemas import SWEEP
 
 JOINT = f"{SWEEP.stage}.parquet"
 # Rows of the joint table in one row group: some 2,500 points.

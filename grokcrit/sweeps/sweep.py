@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grokcrit.parallel import Progress, thread_count
+from grokcrit.base.parallel import Progress, thread_count
 from grokcrit.sweeps.local import locally
 from grokcrit.sweeps.plan import Plan, read_plan
 from grokcrit.sweeps.store import DamagedError, Store

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from grokcrit import provenance
-from grokcrit.errors import GrokcritError, RunError
-from grokcrit.parallel import StoppedError
+from grokcrit.base.errors import GrokcritError, RunError
+from grokcrit.base.parallel import StoppedError
 from grokcrit.stages.train import train
 from grokcrit.sweeps.plan import Plan, Point, Training
 from grokcrit.sweeps.point import failed, measured
 from grokcrit.sweeps.store import DamagedError, Store
+from grokcrit.tables import provenance
 
 # Tasks that each worker has at least. Where there are fewer trainings, a training is repeated so
 # that its points can be divided: else workers would wait for one of them.

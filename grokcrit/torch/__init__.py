@@ -18,6 +18,6 @@ except ModuleNotFoundError as error:
         "grokcrit.torch needs PyTorch: pip install 'grokcrit[torch]'", name="torch"
     ) from None
 
-from grokcrit.torch.recorder import GradientRecorder
+from grokcrit.live.recorder import GradientRecorder
 
 __all__ = ["GradientRecorder"]

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import strategies as st
 
-from grokcrit.provenance import KEY
-from grokcrit.schemas import TABLES
+from grokcrit.tables.provenance import KEY
+from grokcrit.tables.schemas import TABLES
 from tests.badinput.samples import samples
 
 

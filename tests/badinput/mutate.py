@@ -27,9 +27,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from grokcrit import seals, tables
-from grokcrit.errors import GrokcritError
-from grokcrit.schemas import TABLES
+from grokcrit.base.errors import GrokcritError
+from grokcrit.tables import reading as tables
+from grokcrit.tables import seals
+from grokcrit.tables.schemas import TABLES
 from tests.badinput.samples import samples, save
 
 # Seconds a mutant may take in each that reads it, bytes by which it may enlarge its reader, and the

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 import grokcrit
-from grokcrit import tables
-from grokcrit.schemas import TABLES
+from grokcrit.tables import reading as tables
+from grokcrit.tables.schemas import TABLES
 from tests.sweeps.made import swept
 
 FEW = {"resamples": 20}

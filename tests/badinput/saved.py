@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 import grokcrit
-from grokcrit.errors import GrokcritError
-from grokcrit.saved_series import IngestOptions
-from grokcrit.schemas import AVALANCHE, TRAIN, Schema
+from grokcrit.base.errors import GrokcritError
+from grokcrit.saved.series import IngestOptions
 from grokcrit.stages import ingest
-from grokcrit.tables import Inputs
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import AVALANCHE, TRAIN, Schema
 from tests.badinput.mutate import PLACE, File, Found, markdown, scan
 
 ENTRIES = 60

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from grokcrit import tables
 from grokcrit.cli.app import invoke
 from grokcrit.plot.compose import PANELS
-from grokcrit.schemas import TABLES
+from grokcrit.tables import reading as tables
+from grokcrit.tables.schemas import TABLES
 from tests.badinput.samples import samples, save
 
 # Commands that make tables, and the stage that they read; names of tables are in braces.

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grokcrit.errors import TableError
-from grokcrit.schemas import TABLES
-from grokcrit.tables import Inputs
+from grokcrit.base.errors import TableError
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import TABLES
 from tests.badinput import damage, stages
 from tests.badinput.samples import samples
 

@@ -5,12 +5,12 @@ import pyarrow.compute as pc
 import pytest
 
 from grokcrit import plot
-from grokcrit.errors import TableError
-from grokcrit.provenance import confidence
+from grokcrit.base.errors import TableError
 from grokcrit.report import page
 from grokcrit.report.inputs import gather
 from grokcrit.report.origin import origin
-from grokcrit.studies.robustness import robustness
+from grokcrit.stages.robustness import robustness
+from grokcrit.tables.provenance import confidence
 from tests.badinput.damage import put
 from tests.badinput.samples import samples
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.errors import TableError
+from grokcrit.base.errors import TableError
 from tests.badinput import saved
 
 

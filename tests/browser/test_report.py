@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grokcrit
-from grokcrit import tables
+from grokcrit.tables import reading as tables
 from tests.browser import chromium
 from tests.unit.made_claims import CLAIMS
 

@@ -46,7 +46,7 @@ def test_import_is_light_and_the_public_names_are_callable(tmp_path):
         "heavy = {'numpy', 'numba', 'pyarrow', 'scipy', 'igraph', 'matplotlib', 'torch'}\n"
         "assert not heavy & set(sys.modules)\n"
         "from grokcrit.stages import train, avalanche, fss, bootstrap\n"
-        "import grokcrit.probe, grokcrit.graphs, grokcrit.plot\n"
+        "import grokcrit.cascades.single, grokcrit.cascades.graphs, grokcrit.plot\n"
         "names = 'train avalanche fss bootstrap cascade graph'.split()\n"
         "assert all(callable(getattr(grokcrit, name)) for name in names)\n"
         "g = grokcrit.graph('ba', n=81, degree=6, seed=0)\n"

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer.main
 
-from grokcrit import files, graphs
+from grokcrit.cascades import graphs
+from grokcrit.cascades.graph_cache import Recent
 from grokcrit.cli import app as cli
-from grokcrit.graph_cache import Recent
+from grokcrit.tables import files
 from tests.shell import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ MADE = typer.main.get_command(cli.app)
 
 
 class System:
-    """The ``os`` module as ``grokcrit.files`` sees it, one of whose calls goes wrong.
+    """The ``os`` module as ``grokcrit.tables.files`` sees it, one of whose calls goes wrong.
 
     Parameters
     ----------

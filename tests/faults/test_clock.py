@@ -8,7 +8,8 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from grokcrit import graph_cache, provenance
+from grokcrit.cascades import graph_cache
+from grokcrit.tables import provenance
 from tests.faults.system import COMMANDS, columns, listing, prepare, run
 
 YEAR = 365 * 24 * 3600

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grokcrit import provenance
+from grokcrit.tables import provenance
 from tests.faults.system import (
     COMMANDS,
     OLD,

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 import numpy as np
-from grokcrit.graphs import graph
+from grokcrit.cascades.graphs import graph
 from grokcrit.kernels import cascade, mlp, quantile, resample
 from grokcrit import cascade as one
 

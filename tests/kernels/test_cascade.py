@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from grokcrit.graphs import from_edges, stored
-from grokcrit.graphs import graph as make_graph
+from grokcrit.base.options import CascadeOptions
+from grokcrit.cascades.graphs import from_edges, stored
+from grokcrit.cascades.graphs import graph as make_graph
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.neighbours import LONG
-from grokcrit.options import CascadeOptions
 
 
 @dataclass

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokcrit.graphs import graph
+from grokcrit.base.options import CascadeOptions
+from grokcrit.cascades.graphs import graph
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
-from grokcrit.options import CascadeOptions
 
 INPUTS = np.array([x for x, _ in naive.XOR])
 TARGETS = np.array([y for _, y in naive.XOR])

@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from grokcrit.base.options import CascadeOptions
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.quantile import quantile, select
-from grokcrit.options import CascadeOptions
 
 
 def percentile(values, q):

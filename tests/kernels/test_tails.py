@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from grokcrit.kernels import tails as kernel
-from grokcrit.tails import counted
+from grokcrit.scaling.tails import counted
 
 INFINITE = math.inf
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from grokcrit.base.options import CascadeOptions
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.quantile import sort
 from grokcrit.kernels.threshold import SAMPLED, first_frontier
-from grokcrit.options import CascadeOptions
 
 QUANTILES = st.one_of(
     st.sampled_from([0.0, 50.0, 90.0, 99.0, 99.99999999999999]),

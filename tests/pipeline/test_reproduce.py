@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 import grokcrit
-from grokcrit.vocabulary import THE_FIVE
+from grokcrit.base.vocabulary import THE_FIVE
 from tests.shell import grokcrit as command
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from grokcrit.schemas import TRAIN
-from grokcrit.tables import Inputs
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import TRAIN
 from grokcrit.torch import GradientRecorder
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.extra("torch")
 import torch  # noqa: E402
 
 import grokcrit  # noqa: E402
-from grokcrit.errors import OptionError, RecorderError, TableError  # noqa: E402
-from grokcrit.schemas import TRAIN  # noqa: E402
-from grokcrit.tables import Inputs  # noqa: E402
+from grokcrit.base.errors import OptionError, RecorderError, TableError  # noqa: E402
+from grokcrit.tables.reading import Inputs  # noqa: E402
+from grokcrit.tables.schemas import TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 from tests.recording.models import ROOT, RUN, batch, loss_of, mlp, rows, train  # noqa: E402
 

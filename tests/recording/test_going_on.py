@@ -12,7 +12,7 @@ pytestmark = pytest.mark.extra("torch")
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from grokcrit.errors import OptionError, TableError  # noqa: E402
+from grokcrit.base.errors import OptionError, TableError  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 from tests.recording.models import RUN, gradients, loss_of, mlp, rows  # noqa: E402
 

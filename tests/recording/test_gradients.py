@@ -13,9 +13,9 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import grokcrit  # noqa: E402
-from grokcrit.errors import RecorderError  # noqa: E402
-from grokcrit.schemas import TRAIN  # noqa: E402
-from grokcrit.tables import Inputs  # noqa: E402
+from grokcrit.base.errors import RecorderError  # noqa: E402
+from grokcrit.tables.reading import Inputs  # noqa: E402
+from grokcrit.tables.schemas import TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 from tests.recording.models import (  # noqa: E402
     RUN,

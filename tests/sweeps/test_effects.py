@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from grokcrit import plot
-from grokcrit.diagnostics import effects
-from grokcrit.errors import OptionError, TableError
-from grokcrit.schemas import SWEEP
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.questions import effects
 from grokcrit.summaries import sweep_summary
+from grokcrit.tables.schemas import SWEEP
 
 LEVELS = {"activation": ["relu", "tanh"], "lr": [0.1, 0.5, 1.0], "rule": ["diffuse", "reset"]}
 

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from grokcrit import provenance
-from grokcrit.errors import GrokcritError, PlanError, TableError
+from grokcrit.base.errors import GrokcritError, PlanError, TableError
 from grokcrit.sweeps.plan import read_plan
+from grokcrit.tables import provenance
 from tests.sweeps.conftest import SMALL
 
 

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
-from grokcrit import tables
-from grokcrit.errors import TableError
-from grokcrit.schemas import SWEEP
+from grokcrit.base.errors import GrokcritError, TableError
 from grokcrit.sweeps import task as tasks
 from grokcrit.sweeps.plan import read_plan
 from grokcrit.sweeps.sweep import sweep
+from grokcrit.tables import reading as tables
+from grokcrit.tables.schemas import SWEEP
 from tests.sweeps.conftest import SMALL
 
 
@@ -173,7 +173,7 @@ def test_parts_of_another_plan_stay_and_are_not_in_the_table(copied):
 
 
 def test_options_of_the_code_that_changed_are_computed_again(copied, monkeypatch):
-    from grokcrit import provenance
+    from grokcrit.tables import provenance
 
     before = joint(copied)
     monkeypatch.setattr(provenance, "code_version", lambda: "another")
@@ -369,16 +369,16 @@ def test_another_version_on_a_worker_is_refused(swept, tmp_path):
     plan = read_plan(swept / "sweep.toml")
     (tmp_path / "parts").mkdir()
     (first, *_) = tasks.tasks_of(plan, {p.key for p in plan.points}, tmp_path, 1, True)
-    with pytest.raises(grokcrit.errors.GrokcritError, match="install the same version on both"):
+    with pytest.raises(GrokcritError, match="install the same version on both"):
         tasks.compute(dataclasses.replace(first, code="0.0.0+other"))
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(swept, tmp_path):
     plan = read_plan(swept / "sweep.toml")
     (first, *_) = tasks.tasks_of(plan, {p.key for p in plan.points}, tmp_path / "no", 1, True)
-    with pytest.raises(grokcrit.errors.GrokcritError, match="does not see the folder"):
+    with pytest.raises(GrokcritError, match="does not see the folder"):
         tasks.compute(first)
-    with pytest.raises(grokcrit.errors.GrokcritError, match="does not see the folder"):
+    with pytest.raises(GrokcritError, match="does not see the folder"):
         tasks.compute(dataclasses.replace(first, folder=str(swept / "sweep"), token="absent"))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from grokcrit.schemas import AVALANCHE
+from grokcrit.tables.schemas import AVALANCHE
 
 CASE = {
     "task": "xor",

@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit.errors import OptionError, TableError
-from grokcrit.graphs import graph_of
-from grokcrit.options import CascadeOptions
-from grokcrit.schemas import AVALANCHE
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import CascadeOptions
+from grokcrit.base.vocabulary import SURROGATES
+from grokcrit.cascades.graphs import graph_of
 from grokcrit.stages import avalanche as stage
-from grokcrit.vocabulary import SURROGATES
+from grokcrit.tables.schemas import AVALANCHE
 
 COUNTS = ("size", "area", "duration", "peak", "threshold", "truncated")
 KEY = ("width", "seed", "epoch")
@@ -213,7 +213,7 @@ def test_threads_and_the_pieces_a_table_comes_in_change_no_bit(trained, avalanch
 
 
 def test_files_and_folders_give_what_tables_in_memory_give(tmp_path, trained, avalanches):
-    from grokcrit.tables import split, write
+    from grokcrit.tables.reading import split, write
 
     write(tmp_path / "all.parquet", split(trained, ["width", "seed"]), trained.schema)
     found = grokcrit.avalanche(tmp_path / "all.parquet", surrogate=("none", "gaussian"), threads=2)
@@ -352,7 +352,7 @@ def test_permute_layers_moves_values_inside_each_tensor_of_the_network(trained, 
         seen.append((len(gradient), tuple(tensors)))
         return gradient
 
-    monkeypatch.setattr("grokcrit.counting.make_surrogate", spy)
+    monkeypatch.setattr("grokcrit.cascades.counting.make_surrogate", spy)
     grokcrit.avalanche(trained, surrogate="permute-layers", threads=1)
     # W1 (h, 2), b1, W2, b2: N = 4 h + 1.
     assert {n: (n - 1) // 4 for n, _ in seen} == {13: 3, 21: 5, 33: 8, 49: 12, 81: 20}
@@ -384,10 +384,10 @@ def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
     """No more rows at once than make a block, whoever wrote the table, and the same avalanches."""
     from pyarrow import parquet
 
-    from grokcrit import tables
-    from grokcrit.schemas import TRAIN
     from grokcrit.stages import avalanche as stage
     from grokcrit.stages import train as training
+    from grokcrit.tables import reading as tables
+    from grokcrit.tables.schemas import TRAIN
 
     monkeypatch.setattr(tables, "GROUP_BYTES", 20_000)
     monkeypatch.setattr(stage, "CHUNK", 2000)

@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit import resampling, scaling
-from grokcrit.errors import FitError, OptionError
-from grokcrit.schemas import BOOTSTRAP
+from grokcrit.base.errors import FitError, OptionError
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.tables.schemas import BOOTSTRAP
 
 from .synthetic import random_rows, regular_rows, row, table
 

@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokcrit import collapse as stage
-from grokcrit import resampling, scaling
-from grokcrit.collapse import collapse
+from grokcrit.scaling import collapse as stage
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.collapse import collapse
 
 from .synthetic import random_rows, row, table
 

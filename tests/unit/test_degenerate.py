@@ -6,9 +6,9 @@ import pyarrow.compute as pc
 import pytest
 
 import grokcrit
-from grokcrit.options import ModaddOptions, TrainOptions
-from grokcrit.provenance import decode
-from grokcrit.studies.robustness import robustness
+from grokcrit.base.errors import TableError
+from grokcrit.base.options import ModaddOptions, TrainOptions
+from grokcrit.stages.robustness import robustness
 from grokcrit.summaries import (
     avalanche_summary,
     bootstrap_summary,
@@ -16,7 +16,9 @@ from grokcrit.summaries import (
     fss_summary,
     robustness_summary,
 )
-from grokcrit.train_rows import RunName, record_of, rows_of
+from grokcrit.tables import provenance
+from grokcrit.tables.provenance import decode
+from grokcrit.tasks.train_rows import RunName, record_of, rows_of
 from tests.unit.synthetic import regular_rows, table
 
 SIZES = (40, 80, 160, 320)
@@ -36,7 +38,7 @@ def train_table(make, epochs=4, seeds=2):
             name = RunName("t", "c", "gradient", width, n, seed)
             parts.append(rows_of(name, np.arange(epochs), gradients, np.ones(epochs, bool), {}))
     record = record_of("c", widths, {})
-    return pa.concat_tables(parts).replace_schema_metadata(grokcrit.provenance.encode(record))
+    return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
 
 
 def sparse_at_first(n, rng, epoch):
@@ -205,5 +207,5 @@ def test_tables_of_different_thresholds_are_not_pooled():
     trained = train_table(lambda n, rng, _: rng.normal(size=n))
     half = [trained.filter(pc.equal(trained["seed"], s)) for s in (0, 1)]
     made = [grokcrit.avalanche(half[0]), grokcrit.avalanche(half[1], threshold_of="nonzero")]
-    with pytest.raises(grokcrit.errors.TableError, match="--threshold-of"):
+    with pytest.raises(TableError, match="--threshold-of"):
         grokcrit.fss(made)

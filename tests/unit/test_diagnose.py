@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import grokcrit
-from grokcrit import tables, tails
-from grokcrit.diagnostics import crossings, gini, nulls
-from grokcrit.errors import FitError, OptionError, TableError
-from grokcrit.resampling import Estimate
-from grokcrit.schemas import DIAGNOSTICS
+from grokcrit.base.errors import FitError, OptionError, TableError
+from grokcrit.questions import crossings, gini, nulls
+from grokcrit.scaling import tails
+from grokcrit.scaling.resampling import Estimate
+from grokcrit.tables import reading as tables
+from grokcrit.tables.schemas import DIAGNOSTICS
 
 from .synthetic import random_rows, regular_rows, row, table
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from grokcrit import files
-from grokcrit.errors import TableError
-from grokcrit.files import replacing
+from grokcrit.base.errors import TableError
+from grokcrit.tables import files
+from grokcrit.tables.files import replacing
 from tests.faults.system import System, failing, nothing
 
 needs_unnamed = pytest.mark.skipif(

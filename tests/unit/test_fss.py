@@ -9,10 +9,11 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit import resampling, scaling
-from grokcrit.errors import FitError, OptionError, TableError
-from grokcrit.schemas import CASE_COLUMNS, FSS
-from grokcrit.vocabulary import OBSERVABLES
+from grokcrit.base.errors import FitError, OptionError, TableError
+from grokcrit.base.vocabulary import OBSERVABLES
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.tables.schemas import CASE_COLUMNS, FSS
 
 from .synthetic import CASE, random_rows, regular_rows, row, table
 

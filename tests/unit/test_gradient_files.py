@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, TableError
 
 
 @pytest.fixture

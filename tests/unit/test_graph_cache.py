@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from grokcrit import files, graph_cache, graphs
-from grokcrit.graph_cache import Recent
+from grokcrit.cascades import graph_cache, graphs
+from grokcrit.cascades.graph_cache import Recent
+from grokcrit.tables import files
 from tests import privileges
 
 

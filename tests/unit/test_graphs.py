@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from grokcrit import graph_cache, graphs
-from grokcrit.errors import OptionError
-from grokcrit.graphs import from_edges, graph_of, shuffled
-from grokcrit.options import CascadeOptions
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import CascadeOptions
+from grokcrit.cascades import graph_cache, graphs
+from grokcrit.cascades.graphs import from_edges, graph_of, shuffled
 
 ALL = ("ba", "ring", "lattice", "small-world", "erdos-renyi", "random-regular", "affine")
 RANDOM = ("ba", "small-world", "erdos-renyi", "random-regular", "affine")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit import tables
-from grokcrit.errors import OptionError, TableError
-from grokcrit.saved_series import IngestOptions
-from grokcrit.schemas import TRAIN
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.saved.series import IngestOptions
 from grokcrit.stages import ingest as stage
+from grokcrit.tables import reading as tables
+from grokcrit.tables.schemas import TRAIN
 
 PATTERN = "{family}-{size}-seed{seed}/step{step}.*"
 STEPS = (0, 5, 10, 40)

@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional
 
 import grokcrit
-from grokcrit.errors import OptionError
-from grokcrit.modadd import training
-from grokcrit.modadd.models import Model, initial_parameters, shapes_of
-from grokcrit.modadd.pairs import pairs_of
-from grokcrit.options import ModaddOptions, run_options
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import ModaddOptions, run_options
+from grokcrit.tasks import modadd_training as training
+from grokcrit.tasks.modadd_models import Model, initial_parameters, shapes_of
+from grokcrit.tasks.modadd_pairs import pairs_of
 
 pytestmark = pytest.mark.extra("torch")
 SMALL = {"task": "modadd", "prime": 7, "hidden": (8, 12, 16), "seeds": 2, "epochs": 12}

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from grokcrit.errors import GrokcritError, OptionError, RunError, TableError
-from grokcrit.options import CascadeOptions, EstimateOptions, TrainOptions, init_scale
+from grokcrit.base.errors import GrokcritError, OptionError, RunError, TableError
+from grokcrit.base.options import CascadeOptions, EstimateOptions, TrainOptions, init_scale
 from grokcrit.stages.avalanche import AvalancheOptions
 from grokcrit.stages.fss import FssOptions
 

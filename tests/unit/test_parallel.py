@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from grokcrit import parallel
-from grokcrit.errors import OptionError
-from grokcrit.parallel import StoppedError, in_order, thread_count
+from grokcrit.base import parallel
+from grokcrit.base.errors import OptionError
+from grokcrit.base.parallel import StoppedError, in_order, thread_count
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7, None])

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit import saved_shards, tensor_names
-from grokcrit.errors import TableError
-from grokcrit.saved_series import IngestOptions
+from grokcrit.base.errors import TableError
+from grokcrit.saved import shards as saved_shards
+from grokcrit.saved import tensor_names
+from grokcrit.saved.series import IngestOptions
 from grokcrit.stages import ingest as stage
 from grokcrit.summaries import ingest_summary
 

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 import grokcrit
 import grokcrit.plot as stage
-from grokcrit import scaling
-from grokcrit.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.vocabulary import COMPARISONS, FIGURES, PANELS
 from grokcrit.plot import sizes, style
 from grokcrit.plot.sources import Request, Sources, rows
-from grokcrit.schemas import AVALANCHE
-from grokcrit.vocabulary import COMPARISONS, FIGURES, PANELS
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.tables.schemas import AVALANCHE
 from tests.sweeps.made import swept
 
 ALL = (*FIGURES, *COMPARISONS, *PANELS)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, TableError
 
 
 @pytest.mark.parametrize("topology", ["ba", "ring", "lattice", "small-world", "erdos-renyi"])

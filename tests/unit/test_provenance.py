@@ -6,8 +6,8 @@ import re
 import pytest
 
 import grokcrit
-from grokcrit import provenance
-from grokcrit.errors import TableError
+from grokcrit.base.errors import GrokcritError, TableError
+from grokcrit.tables import provenance
 
 LIBRARIES = {"python", "numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow"}
 
@@ -61,7 +61,7 @@ def test_the_time_of_creation_is_source_date_epoch_where_it_is_set(monkeypatch):
 
 def test_a_source_date_epoch_that_is_no_number_is_refused_in_words(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(grokcrit.errors.GrokcritError, match="SOURCE_DATE_EPOCH"):
+    with pytest.raises(GrokcritError, match="SOURCE_DATE_EPOCH"):
         provenance.now()
 
 
@@ -106,7 +106,7 @@ def test_a_record_with_an_unknown_option_value_is_refused_in_words(trained):
     for options in record["cases"].values():
         options["topology"] = "star"
     damaged = trained.replace_schema_metadata({b"grokcrit": json.dumps(record).encode()})
-    with pytest.raises(grokcrit.errors.GrokcritError):
+    with pytest.raises(GrokcritError):
         grokcrit.avalanche(damaged)
 
 

@@ -28,7 +28,8 @@ def test_the_public_names_are_there_and_no_others():
 
 def test_a_submodule_does_not_hide_the_function_of_its_name():
     code = (
-        "import grokcrit, grokcrit.stages.train, grokcrit.stages.avalanche, grokcrit.probe; "
+        "import grokcrit, grokcrit.stages.train, grokcrit.stages.avalanche; "
+        "import grokcrit.cascades.single, grokcrit.sweeps.sweep; "
         "assert callable(grokcrit.train) and callable(grokcrit.avalanche); "
         "assert callable(grokcrit.cascade)"
     )

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 import grokcrit
-from grokcrit import tables
-from grokcrit.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, TableError
 from grokcrit.report import html, report
 from grokcrit.report import page as stage
 from grokcrit.report.figures import Drawn
 from grokcrit.summaries import Summary
+from grokcrit.tables import reading as tables
 from tests.unit.made_claims import CLAIMS
 
 # The figures of one experiment; that of a sweep is in the tests of sweeps.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grokcrit.rng import stream
+from grokcrit.base.rng import stream
 
 KEYS = [
     ("weights", 1, 12),

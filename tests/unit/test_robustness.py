@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.errors import OptionError, TableError
-from grokcrit.schemas import DIAGNOSTICS
+from grokcrit.base.errors import OptionError, TableError
 from grokcrit.summaries import robustness_summary
+from grokcrit.tables.schemas import DIAGNOSTICS
 
 GRID = {
     "topology": ("ba", "ring"),

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from grokcrit import resampling, scaling
-from grokcrit.errors import FitError
-from grokcrit.vocabulary import OBSERVABLES
+from grokcrit.base.errors import FitError
+from grokcrit.base.vocabulary import OBSERVABLES
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
 
 from .synthetic import random_rows, regular_rows, row, table
 

@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
-from grokcrit import seals
-from grokcrit.errors import TableError
-from grokcrit.schemas import TRAIN
-from grokcrit.tables import Inputs, split, write
+from grokcrit.base.errors import TableError
+from grokcrit.tables import seals
+from grokcrit.tables.reading import Inputs, split, write
+from grokcrit.tables.schemas import TRAIN
 
 
 def save(path, table):

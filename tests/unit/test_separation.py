@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grokcrit
-from grokcrit.diagnostics.separation import LASTING, since_when
-from grokcrit.errors import TableError
-from grokcrit.schemas import AVALANCHE
+from grokcrit.base.errors import TableError
+from grokcrit.questions.separation import LASTING, since_when
+from grokcrit.tables.schemas import AVALANCHE
 
 SIZES = (1000, 2000, 4000, 8000)
 EPOCHS = range(0, 101, 10)

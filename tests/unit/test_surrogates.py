@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from grokcrit.rng import stream
-from grokcrit.surrogates import surrogate
-from grokcrit.vocabulary import SURROGATES
+from grokcrit.base.rng import stream
+from grokcrit.base.vocabulary import SURROGATES
+from grokcrit.cascades.surrogates import surrogate
 
 
 def test_none_is_the_snapshot_itself():

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
-from grokcrit.errors import TableError
-from grokcrit.options import CascadeOptions
-from grokcrit.schemas import AVALANCHE, TRAIN
-from grokcrit.tables import Inputs
+from grokcrit.base.errors import TableError
+from grokcrit.base.options import CascadeOptions
+from grokcrit.tables.reading import Inputs
+from grokcrit.tables.schemas import AVALANCHE, TRAIN
 
 INTEGERS = [f.name for f in AVALANCHE.arrow if pa.types.is_integer(f.type)]
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
-from grokcrit.errors import OptionError, TableError
-from grokcrit.schemas import AVALANCHE, BOOTSTRAP, FSS, TABLES, TRAIN
-from grokcrit.tables import Inputs, check_output, split, write
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.tables.reading import Inputs, check_output, split, write
+from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TABLES, TRAIN
 from tests.sweeps.made import swept
 
 
@@ -463,9 +463,9 @@ def test_a_file_that_promises_far_more_than_it_can_hold_is_refused_unread(tmp_pa
 READER = """
 import random, sys
 from pathlib import Path
-from grokcrit.errors import TableError
-from grokcrit.schemas import TRAIN
-from grokcrit.tables import Inputs
+from grokcrit.base.errors import TableError
+from grokcrit.tables.schemas import TRAIN
+from grokcrit.tables.reading import Inputs
 
 source, copy, first = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 whole = source.read_bytes()
@@ -674,8 +674,8 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     code = """
 import resource, signal, sys
 import grokcrit
-from grokcrit.errors import TableError
-from grokcrit.tables import write
+from grokcrit.base.errors import TableError
+from grokcrit.tables.reading import write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 table = grokcrit.train(hidden=(20,), seeds=1, epochs=50, snapshot_every=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
@@ -783,7 +783,7 @@ def test_the_types_of_the_contract():
 
 
 def test_the_reference_page_names_every_column():
-    from grokcrit.schemas import markdown
+    from grokcrit.tables.schemas import markdown
 
     page = markdown()
     for schema in TABLES.values():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from grokcrit import tails
-from grokcrit.errors import OptionError
+from grokcrit.base.errors import OptionError
 from grokcrit.kernels.tails import sums
+from grokcrit.scaling import tails
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

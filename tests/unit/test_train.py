@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import grokcrit
-from grokcrit.errors import OptionError, RunError
-from grokcrit.options import TrainOptions
-from grokcrit.parallel import StoppedError
-from grokcrit.schemas import TRAIN
+from grokcrit.base.errors import OptionError, RunError
+from grokcrit.base.options import TrainOptions
+from grokcrit.base.parallel import StoppedError
 from grokcrit.stages import train as stage
+from grokcrit.tables.schemas import TRAIN
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 
@@ -248,7 +248,7 @@ def test_a_run_is_that_of_the_oracle_for_its_first_updates(options):
     table = grokcrit.train(hidden=(6,), seeds=1, epochs=20, snapshot_every=1, **options)
     chosen = TrainOptions(**options)
     weights = initial(6, 0, **options)
-    from grokcrit.graphs import graph_of
+    from grokcrit.cascades.graphs import graph_of
 
     neighbours = naive.adjacency(graph_of(chosen.cascade, 25))
     for row in table.to_pylist():

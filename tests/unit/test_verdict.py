@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from grokcrit.report.verdict import from_bootstrap, verdict
-from grokcrit.schemas import BOOTSTRAP
+from grokcrit.tables.schemas import BOOTSTRAP
 from tests.unit.made_claims import ROWS as CLAIMS
 
 LARGER = "Is D larger after grokking than before?"

@@ -1,0 +1,134 @@
+"""Gradients in .npy files, a snapshot each: for those that no Parquet page can hold."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit.base import degenerate
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import INT32_MAX
+from grokcrit.base.parallel import Stop, StoppedError
+from grokcrit.cascades.counting import COPIED, Counted, Probe, surrogates_of
+from grokcrit.cascades.graphs import graph_of
+from grokcrit.cascades.single import cascade, check_finite, mapped
+from grokcrit.tables.reading import repeated
+from grokcrit.tables.schemas import TRAIN
+
+# The task and the case of what comes in files.
+CASE = "npy"
+
+
+@dataclass(frozen=True)
+class GradientFile:
+    """A .npy file with one gradient: a run of one snapshot, of that length and number."""
+
+    path: str
+    n: int
+    seed: int
+
+    @property
+    def rows(self) -> int:
+        """What it costs, in rows of small networks: it is worth many."""
+        return self.n
+
+    @property
+    def row(self) -> pa.Table:
+        """Which snapshot it is, as a row."""
+        known = {"task": CASE, "case": CASE, "field": "gradient", "width": self.n}
+        known |= {"n_params": self.n, "seed": self.seed, "epoch": 0, "grok_epoch": None}
+        return pa.table({name: pa.array([known[name]], TRAIN.column(name).type) for name in COPIED})
+
+
+def is_gradient_file(path: object) -> bool:
+    """Whether a name is that of a .npy file."""
+    return isinstance(path, str | os.PathLike) and str(os.fspath(path)).lower().endswith(".npy")
+
+
+def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile]:
+    """Open every file; number those of one length from 0, in the order given.
+
+    Raises
+    ------
+    TableError
+        A file that cannot be read, or does not hold one real vector; one given twice.
+    """
+    numbers: Counter[int] = Counter()
+    found = []
+    for path, twice in zip(paths, repeated(paths), strict=True):
+        name, values = os.fspath(path), mapped(path)
+        if twice:
+            raise TableError(f"{name} is given twice; give each file once")
+        if values.dtype.kind not in "iuf" or values.ndim != 1 or not 0 < values.size <= INT32_MAX:
+            raise TableError(
+                f"{name} holds {values.dtype} of shape {values.shape}; it must hold one vector of "
+                f"1 to {INT32_MAX} real numbers"
+            )
+        found.append(GradientFile(name, values.size, numbers[values.size]))
+        numbers[values.size] += 1
+    return found
+
+
+def file_avalanches(
+    file: GradientFile, probes: Sequence[Probe], seed: int, cache: bool, stop: Stop
+) -> list[Counted]:
+    """Run every probe over the gradient of one file, which is read once for each.
+
+    Raises
+    ------
+    OptionError
+        ``permute-layers``: a file does not say where its tensors are.
+    TableError
+        A gradient that is not finite: the file and the entry.
+    """
+    row, found = file.row, []
+    for probe in probes:
+        if stop.is_set():
+            raise StoppedError
+        if probe.surrogate == "permute-layers":
+            raise OptionError("surrogate", "permute-layers needs tensors, which .npy does not name")
+        settings = probe.cascade
+        source: Any = file.path
+        try:
+            if probe.surrogate != "none":
+                whole = mapped(file.path)
+                check_finite(whole)
+                wanted = np.float32 if whole.dtype == np.float32 else np.float64
+                gradients: Any = np.asarray(whole, wanted)[None]
+                source = surrogates_of(gradients, row, probe, [0], seed)[0]
+            result = cascade(
+                source,
+                graph_of(settings, file.n, cache=cache),
+                alpha=settings.alpha,
+                quantile=settings.quantile,
+                rule=settings.rule,
+                max_steps=settings.max_steps,
+                threshold_of=settings.threshold_of,
+                overwrite=probe.surrogate != "none",
+            )
+        except TableError as error:
+            raise TableError(f"{file.path}: {error}") from None
+        counts = [result.size, result.area, result.duration, result.peak]
+        theta, odd = np.array([result.threshold]), None
+        if probe.surrogate == "none":
+            odd = degenerate.findings(mapped(file.path)[None], theta, [result.size], [0], [])
+        found.append(
+            Counted(
+                row,
+                probe,
+                theta,
+                np.array([counts]),
+                np.array([result.truncated]),
+                np.array([result.transported]),
+                result.activity,
+                odd,
+            )
+        )
+        del result, source
+    return found

@@ -1,0 +1,1 @@
+"""Gradients recorded inside a training loop."""

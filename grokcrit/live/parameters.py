@@ -1,0 +1,167 @@
+"""The parameters of a model that are recorded, and their gradients as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from grokcrit.base.errors import RecorderError
+from grokcrit.saved import tensor_names
+
+Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
+SHARDED = (
+    "spreads its gradients over processes, so that none of them holds the whole one; "
+    "record a run under DistributedDataParallel or on one device"
+)
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the model inside torch.compile, DataParallel and DistributedDataParallel.
+
+    So its parameters have the same names with and without them.
+    """
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, wrappers):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        else:
+            return model
+
+
+def named(model: torch.nn.Module) -> Named:
+    """Return all parameters of a model, frozen ones included, by their plain names.
+
+    Plain names are without the prefixes that wrappers of submodules add.
+
+    Raises
+    ------
+    RecorderError
+        DeepSpeed or FSDP: no process has the gradient.
+    """
+    if type(model).__name__ == "DeepSpeedEngine":
+        raise RecorderError(f"DeepSpeed {SHARDED}")
+    inner = unwrapped(model)
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in inner.modules()):
+        raise RecorderError(f"FullyShardedDataParallel {SHARDED}")
+    parameters = dict(inner.named_parameters())
+    for name, parameter in parameters.items():
+        if hasattr(parameter, "placements"):  # a DTensor: FSDP2, tensor parallelism
+            raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
+        if hasattr(parameter, "ds_id"):
+            raise RecorderError(f"DeepSpeed {SHARDED}")
+    names = tensor_names.plain_names(list(parameters))
+    return [(plain, parameters[name]) for plain, name in names.items()]
+
+
+def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> set[str]:
+    """Return the names that patterns choose, also where a pattern has a wrapper's prefix in it."""
+    plain = {name: name for name, _ in parameters}
+    patterns = [
+        None if each is None else [tensor_names.without_wrappers(pattern) for pattern in each]
+        for each in (include, exclude)
+    ]
+    return set(tensor_names.chosen(plain, patterns[0], patterns[1] or []))
+
+
+def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
+    """Return the trainable parameters whose names match, in their order.
+
+    Parameters
+    ----------
+    parameters
+        From ``named``. Frozen ones are left out; one that is used twice is there once.
+    include, exclude
+        Patterns as in a shell, ``blocks.*.weight``; None includes all.
+
+    Raises
+    ------
+    RecorderError
+        No parameter is left. A complex one.
+    """
+    wanted = matching(parameters, include, exclude)
+    found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
+    if not found:
+        raise RecorderError(
+            "no trainable parameter is left to record; check include=, exclude= and requires_grad"
+        )
+    for name, parameter in found:
+        if parameter.is_complex():
+            raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
+    return found
+
+
+def precision(parameters: Named) -> npt.DTypeLike:
+    """Return float64 where the model has it, or else float32, half precision included."""
+    double = any(parameter.dtype == torch.float64 for _, parameter in parameters)
+    return np.float64 if double else np.float32
+
+
+def flat_gradient(
+    parameters: Named, missing: str, divisors: Sequence[float]
+) -> npt.NDArray[np.floating]:
+    """Return the gradients one after the other, a copy in main memory.
+
+    Parameters
+    ----------
+    parameters
+        From ``chosen``.
+    missing
+        ``zeros``, or ``refuse`` a parameter without a gradient.
+    divisors
+        The factor by which each gradient is scaled.
+
+    Raises
+    ------
+    RecorderError
+        A parameter has no gradient.
+    """
+    without = [name for name, parameter in parameters if parameter.grad is None]
+    if without and (missing == "refuse" or len(without) == len(parameters)):
+        raise RecorderError(missing_words(without, len(parameters)))
+    flat = np.empty(sum(p.numel() for _, p in parameters), precision(parameters))
+    # Into main memory tensor by tensor: a joint vector on the device could be one too many there.
+    target, offset = torch.from_numpy(flat), 0
+    for (_, parameter), divisor in zip(parameters, divisors, strict=True):
+        place = target[offset : offset + parameter.numel()]
+        offset += parameter.numel()
+        gradient: Any = parameter.grad
+        if gradient is None:
+            place.zero_()
+        else:
+            dense = gradient.to_dense() if gradient.is_sparse else gradient
+            place.copy_(dense.detach().reshape(-1))
+            if divisor != 1:
+                place.mul_(1 / divisor)
+    return flat
+
+
+def is_finite(vector: npt.NDArray[np.floating]) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum of squares is fast and almost always settles it; it may overflow by itself.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())
+
+
+def missing_words(without: Sequence[str], total: int) -> str:
+    """Say which parameters have no gradient, and what that may come from."""
+    if len(without) == total:
+        return (
+            "no parameter has a gradient; record after loss.backward() and before "
+            "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
+        )
+    return (
+        f"{tensor_names.some(without)} took no part in the loss and has no gradient; freeze or "
+        "exclude it, or take it as zeros with missing='zeros'"
+    )
+
+
+def is_first_rank() -> bool:
+    """Return whether this process writes the rows: it is alone, or rank 0."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not there or torch.distributed.get_rank() == 0

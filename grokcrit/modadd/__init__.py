@@ -1,1 +1,0 @@
-"""Modular addition: the task, the two models that grok on one core, and one run of them."""

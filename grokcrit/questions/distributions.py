@@ -1,0 +1,162 @@
+"""Power-law fits of each size's distribution of avalanches; the crackling-noise relation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from grokcrit.base.rng import stream
+from grokcrit.questions.findings import Row, finding, labelled
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling, tails
+from grokcrit.scaling.ensembles import Ensemble, Ints
+from grokcrit.scaling.resampling import Widening
+from grokcrit.scaling.tails import TailFit, Upper
+
+# How the cutoffs are chosen: both by the data, or the lower one alone.
+CUTOFFS: dict[str, Upper] = {"both cutoffs": "free", "lower cutoff": None}
+SHORT = "range too short for a reliable exponent"
+# Resamples of the runs behind an interval; each searches its cutoffs again.
+REFITS = 200
+
+
+def distributions(
+    ensemble: Ensemble,
+    observable: str,
+    windows: Sequence[str],
+    draws: Sequence[Ints],
+    gof: int,
+    seed: int,
+    confidence: float,
+) -> list[Row]:
+    """Fit P(s) ~ s^-tau for every size in every window.
+
+    The interval is over resampled runs, cutoffs sought again in each; p is the goodness of fit
+    (METHOD, section 7). Likelihood ratios are positive where the power law is the better one. Both
+    p take avalanches to be independent, which those of one run are not: they are indicative.
+
+    Parameters
+    ----------
+    observable
+        One that counts: whole numbers.
+    gof
+        Data sets drawn for the goodness of fit.
+    """
+    values = ensemble.observe(observable).astype(np.int64)
+    rows: list[Row] = []
+    for window in windows:
+        inside = scaling.windows(ensemble, window).bin_of >= 0
+        for k, n in enumerate(ensemble.sizes):
+            chosen = inside & (ensemble.size_of[ensemble.run] == k) & (values > 0)
+            found: list[Row] = []
+            for part, upper in CUTOFFS.items():
+                rng = stream("tails", seed, observable, window, int(n), part)
+                distinct, counts = np.unique(values[chosen], return_counts=True)
+                fit = (
+                    tails.fit(distinct, counts, upper=upper, gof=gof, rng=rng)
+                    if len(distinct)
+                    else None
+                )
+                ends = run_interval(
+                    ensemble, values, chosen, k, draws[k][:REFITS], upper, confidence
+                )
+                found += labelled(rows_of(fit, ends, len(values[chosen])), part=part)
+            rows += labelled(found, window=window, n_params=int(n))
+    return rows
+
+
+def run_interval(
+    ensemble: Ensemble,
+    values: Ints,
+    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    k: int,
+    drawn: Ints,
+    upper: Upper,
+    confidence: float,
+) -> tuple[float, float]:
+    """Interval of tau over resampled runs, widened for few of them; NaN where there is none."""
+    runs = np.flatnonzero(ensemble.size_of == k)
+    if len(runs) < 2 or not chosen.any():
+        return np.nan, np.nan
+    distinct, place = np.unique(values[chosen], return_inverse=True)
+    counts = np.zeros((len(runs), len(distinct)), np.int64)
+    np.add.at(counts, (np.searchsorted(runs, ensemble.run[chosen]), place), 1)
+    exponents = np.full((len(drawn), 1), np.nan)
+    for d, picks in enumerate(drawn):
+        total = counts[picks].sum(axis=0)
+        seen = total > 0
+        found = tails.search(tails.counted(distinct[seen], total[seen]), None, upper)
+        if found is not None:
+            exponents[d, 0] = found.exponent
+    n = len(runs)
+    few = Widening(np.array([math.sqrt(n / (n - 1))]), np.array([n - 1.0]), np.array([False]))
+    low, high = resampling.interval(exponents, few, confidence)
+    return float(low[0]), float(high[0])
+
+
+def rows_of(fit: TailFit | None, ends: tuple[float, float], n: int) -> list[Row]:
+    """Make the rows of one fit."""
+    if fit is None:
+        return [finding("tau", None, n=n, method="no range can be fitted")]
+    largest = fit.lower * 10**fit.decades
+    words = f"{fit.lower} to {largest:.0f}, {fit.decades:.1f} decades"
+    rows = [
+        finding(
+            "tau",
+            fit.exponent,
+            ci_low=ends[0],
+            ci_high=ends[1],
+            p=fit.p,
+            n=fit.n,
+            method=f"{words}: {SHORT}" if fit.short else words,
+        ),
+        finding("tau-stderr", fit.stderr, n=fit.n, method="observed information"),
+        finding("tau-lower", float(fit.lower), n=fit.n),
+        finding("tau-upper", None if fit.upper is None else float(fit.upper), n=fit.n),
+        finding("tau-decades", fit.decades, n=fit.n),
+        finding("tau-distance", fit.distance, n=fit.n, method="Kolmogorov-Smirnov"),
+    ]
+    rows += [
+        finding(
+            f"ratio-{name.replace(' ', '-')}", r.normalised, p=r.p, n=fit.n, method="normalised"
+        )
+        for name, r in fit.ratios.items()
+    ]
+    if fit.truncated is not None:
+        rows.append(finding("truncated-tau", fit.truncated.exponent, n=fit.n))
+        rows.append(finding("truncated-cutoff", fit.truncated.cutoff, n=fit.n))
+    return rows
+
+
+def crackling(ensemble: Ensemble, windows: Sequence[str], confidence: float) -> list[Row]:
+    """Hold (tau_T - 1) / (tau_S - 1) against gamma of <S>(T) ~ T^gamma, for every size.
+
+    ``crackling-left`` and ``crackling-right`` are its sides, null where an exponent does not exist;
+    the p of the right is that of their being equal, both taken to be normal and independent.
+    """
+    size, duration = (ensemble.observe(o).astype(np.int64) for o in ("size", "duration"))
+    rows: list[Row] = []
+    z = special.ndtri(0.5 + confidence / 2)
+    for window in windows:
+        inside = scaling.windows(ensemble, window).bin_of >= 0
+        for k, n in enumerate(ensemble.sizes):
+            chosen = inside & (ensemble.size_of[ensemble.run] == k) & (size > 0)
+            s, t = size[chosen], duration[chosen]
+            fits = [
+                tails.fit(*np.unique(v, return_counts=True), upper="free") if len(v) else None
+                for v in (s, t)
+            ]
+            sides = tails.crackling(fits[0], fits[1], s, t)
+            p = np.nan
+            if sides[0] is not None and sides[1] is not None:
+                error = math.hypot(sides[0].stderr, sides[1].stderr)
+                p = 2 * special.ndtr(-abs(sides[0].value - sides[1].value) / error)
+            for name, side in zip(("crackling-left", "crackling-right"), sides, strict=True):
+                value, reach = (np.nan, np.nan) if side is None else (side.value, z * side.stderr)
+                row = finding(name, value, ci_low=value - reach, ci_high=value + reach, n=len(s))
+                row |= {"window": window, "n_params": int(n)}
+                rows.append(row | finding(name, value, p=p if name.endswith("right") else None))
+    return rows

@@ -1,0 +1,146 @@
+"""The transient of the Gini coefficient: its peak, height, length, and distance from grokking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from scipy import special
+
+from grokcrit.questions.findings import Row, finding
+from grokcrit.scaling.ensembles import Reals
+from grokcrit.tables.reading import split
+
+RUN = ("task", "case", "field", "n_params", "seed")
+COLUMNS = (*RUN, "width", "epoch", "weight_gini", "grok_epoch")
+QUANTITIES = ("gini-peak", "gini-height", "gini-length", "gini-distance")
+# The source: within 10 epochs of grokking.
+NEAR = 10
+
+
+@dataclass(frozen=True)
+class Transient:
+    """The transient of one run.
+
+    Attributes
+    ----------
+    peak : int
+        Epoch of the largest Gini coefficient.
+    height : float
+        The largest over that at the start, minus 1.
+    length : int
+        Epochs above half of the height.
+    distance : float
+        Peak minus grokking epoch: negative before it; NaN for a run that never groks.
+    passed : bool
+        Whether the curve is back below half of its height at the end: else it is no transient.
+    """
+
+    peak: int
+    height: float
+    length: int
+    distance: float
+    passed: bool
+
+
+def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
+    """Measure the transient of a run; NaN where the weights, all zero, have no Gini coefficient.
+
+    Parameters
+    ----------
+    epoch, gini
+        Shape (T,), by epoch.
+    grok
+        Grokking epoch; NaN for never.
+    """
+    if np.isnan(gini[0]) or gini[0] <= 0:
+        return Transient(int(epoch[0]), np.nan, 0, np.nan, False)
+    peak = int(np.nanargmax(gini))
+    above = gini > gini[0] + (gini[peak] - gini[0]) / 2
+    return Transient(
+        int(epoch[peak]),
+        float(gini[peak] / gini[0] - 1),
+        int(above.sum()),
+        float(epoch[peak] - grok),
+        not bool(above[-1]),
+    )
+
+
+def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
+    """Measure every run of a train table sorted by its key."""
+    for run in split(table, ("task", "case", "field", "width", "seed")):
+        grok = run["grok_epoch"][0].as_py()
+        labels = {name: run[name][0].as_py() for name in RUN}
+        yield (
+            labels,
+            transient(
+                run["epoch"].to_numpy().astype(np.float64),
+                run["weight_gini"].to_numpy(),
+                np.nan if grok is None else float(grok),
+            ),
+        )
+
+
+def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[Row]:
+    """Make the rows of every run, and the medians, quartiles and shares of each size and of all."""
+    rows = [
+        {**labels, **finding(name, float(number), method="of the run")}
+        for labels, found in runs
+        for name, number in zip(QUANTITIES, numbers(found), strict=True)
+    ]
+    cases = {(r["task"], r["case"], r["field"]): r for r, _ in runs}
+    for labels in cases.values():
+        mine = [(r, t) for r, t in runs if all(r[k] == labels[k] for k in ("case", "field"))]
+        for n in (None, *sorted({r["n_params"] for r, _ in mine})):
+            chosen = [t for r, t in mine if n is None or r["n_params"] == n]
+            place = {k: labels[k] for k in ("task", "case", "field")} | {"n_params": n}
+            rows += [{**place, **row} for row in summary(chosen, confidence)]
+    return rows
+
+
+def numbers(found: Transient) -> tuple[float, ...]:
+    """Return what is measured, in the order of the quantities."""
+    return found.peak, found.height, found.length, found.distance
+
+
+def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
+    """Summarise the runs of a size, or of all."""
+    rows = []
+    for name, values in zip(QUANTITIES, np.array([numbers(t) for t in chosen]).T, strict=True):
+        known = np.sort(values[~np.isnan(values)])
+        low, high = median_interval(known, confidence)
+        middle = float(np.median(known)) if len(known) else None
+        rows.append(
+            finding(name, middle, ci_low=low, ci_high=high, n=len(known), method="median run")
+        )
+        rows += [
+            finding(name, float(np.quantile(known, q)), n=len(known), method=f"{q:.0%} of runs")
+            for q in (0.05, 0.25, 0.75, 0.95)
+            if len(known)
+        ]
+    distance = np.array([t.distance for t in chosen])
+    known = distance[~np.isnan(distance)]
+    near = float((np.abs(known) <= NEAR).mean()) if len(known) else None
+    rows.append(
+        finding("gini-share-near", near, n=len(known), method=f"within {NEAR} epochs of grokking")
+    )
+    passed = float(np.mean([t.passed for t in chosen]))
+    rows.append(
+        finding("gini-share-passed", passed, n=len(chosen), method="back below half at the end")
+    )
+    return rows
+
+
+def median_interval(values: Reals, confidence: float) -> tuple[float | None, float | None]:
+    """Interval of a median from order statistics, no shape assumed; None for too few values.
+
+    The k-th smallest and largest bound the median with probability 1 - 2 P(Binomial(n, 1/2) < k).
+    """
+    n = len(values)
+    k = np.arange(1, n // 2 + 1)
+    enough = k[1 - 2 * special.bdtr(k - 1, n, 0.5) >= confidence] if n else k
+    if not len(enough):
+        return None, None
+    return float(values[enough[-1] - 1]), float(values[n - enough[-1]])

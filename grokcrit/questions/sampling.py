@@ -1,0 +1,34 @@
+"""How much an exponent of i.i.d. Gaussian gradients scatters by sampling alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from grokcrit.scaling.ensembles import Ensemble
+
+
+def sampling_cv(nulls: Iterable[Ensemble]) -> float:
+    """CV of the synthetic exponent if all graphs were equal: sd over draws only, to first order.
+
+    sd(D)^2 = sum_k w_k^2 cv_k^2 / n_k: cv_k the relative sd of the size over the n_k independent
+    draws of one graph at size N_k, w_k the least-squares weights of ln(N_k).
+
+    Parameters
+    ----------
+    nulls
+        Gaussian surrogates, a graph each.
+    """
+    variances, exponents = [], []
+    for ensemble in nulls:
+        sizes, size = ensemble.sizes, ensemble.observe("size")
+        at = ensemble.size_of[ensemble.run]
+        x = np.log(sizes) - np.log(sizes).mean()
+        weight = x / (x**2).sum()
+        mean = np.array([size[at == k].mean() for k in range(len(sizes))])
+        spread = np.array([size[at == k].std(ddof=1) for k in range(len(sizes))])
+        count = np.bincount(at)
+        variances.append(((weight * spread / mean) ** 2 / count).sum())
+        exponents.append((weight * np.log(mean)).sum())
+    return float(np.sqrt(np.mean(variances)) / np.mean(exponents))

@@ -1,0 +1,1 @@
+"""Files that others saved: tensors by name, networks, runs."""

@@ -1,0 +1,402 @@
+"""Saved files as series of snapshots: whose each is, when, and that all of a size fit together."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.options import INT32_MAX, check_choice, check_integer, listed, settle
+from grokcrit.saved.names import FileName, matcher, read_name, whole
+from grokcrit.saved.shards import changed, network, networks
+from grokcrit.saved.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
+from grokcrit.saved.tensors import Saved, Tensor
+from grokcrit.saved.torch import FLAT
+from grokcrit.tables.reading import repeated
+
+FIELDS = ("gradient", "clipped-gradient", "update")
+FAMILY = "given"
+# A family's networks of one size: they have the same tensors.
+Kind: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What the stage depends on. ``family`` to ``run_seed`` None: from the path, or by default."""
+
+    checkpoints: bool = False
+    field: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    keep_buffers: bool = False
+    strip: tuple[str, ...] = ()
+    key: str | None = None
+    sample: int | float | str | None = None
+    pattern: str | None = None
+    family: str | None = None
+    size: int | str | None = None
+    step: int | str | None = None
+    run_seed: int | str | None = None
+    label: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every range; read numbers that have units."""
+        if self.checkpoints and self.field not in (None, "update"):
+            raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
+        kind = "update" if self.checkpoints else self.field or "gradient"
+        check_choice("field", kind, FIELDS)
+        numbers = {
+            name: number(name, getattr(self, name), int(name == "size"))
+            for name in ("size", "step", "run_seed")
+            if getattr(self, name) is not None
+        }
+        if self.pattern is not None:
+            in_pattern = matcher(self.pattern).groupindex
+            for name in ("family", "size", "step", "run_seed"):
+                if name.removeprefix("run_") in in_pattern and getattr(self, name) is not None:
+                    raise OptionError(name, f"is in --pattern {self.pattern!r} too; give it once")
+        for name in ("family", "label", "key"):
+            if getattr(self, name) is not None and not getattr(self, name).strip():
+                raise OptionError(name, "must not be empty")
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        settle(
+            self,
+            **numbers,
+            field=kind,
+            include=listed(self.include),
+            exclude=listed(self.exclude),
+            strip=listed(self.strip),
+            sample=None if self.sample is None else sample_of(self.sample),
+        )
+
+    def keeps(self, *names: str) -> bool:
+        """Return whether a tensor is kept that would be left out: all are, or it is named."""
+        return self.keep_buffers or bool(set(names) & set(self.include))
+
+
+def number(name: str, value: int | str, low: int) -> int:
+    """Read a whole number, with or without a unit."""
+    found = whole(value) if isinstance(value, str) else value
+    if found is None:
+        raise OptionError(name, f"must be a whole number such as 512, 70m or 1.4b, got {value!r}")
+    check_integer(name, found, low)
+    return int(found)
+
+
+def sample_of(value: int | float | str) -> int | float:
+    """Read how much to sample: a number of entries, or a share of them, 0.01 or 1%."""
+    count = whole(value) if isinstance(value, str) else value
+    if isinstance(count, int) and not isinstance(count, bool):
+        check_integer("sample", count, 1)
+        return count
+    try:
+        text = str(value)
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise OptionError(
+            "sample",
+            "must be how many entries, at least 1, or a share of them between 0 and 1 (0.01, 1%), "
+            f"got {value!r}",
+        )
+    return share
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tensors make the vector of a size, in this order: as its first file has them."""
+
+    path: str
+    tensors: dict[str, Tensor]
+
+    @property
+    def entries(self) -> int:
+        """Length of the vector."""
+        return sum(tensor.entries for tensor in self.tensors.values())
+
+    @property
+    def doubles(self) -> set[str]:
+        """Return the tensors that are in double precision."""
+        return {name for name, tensor in self.tensors.items() if tensor.kind == "float64"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One row to be: a file, and of checkpoints the one before it."""
+
+    family: str
+    size: int
+    seed: int
+    step: int
+    path: str
+    earlier: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Its family and size."""
+        return self.family, self.size
+
+    @property
+    def run(self) -> tuple[str, int, int]:
+        """What tells its run from others."""
+        return self.family, self.size, self.seed
+
+
+@dataclass
+class Series:
+    """What the files are, before any number in them is read."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    layouts: dict[Kind, Layout] = field(default_factory=dict)
+    doubles: set[str] = field(default_factory=set)  # in some file; also of tensors left out since
+    left_out: dict[str, str] = field(default_factory=dict)  # whole numbers: tensor, and its type
+    buffers: dict[str, None] = field(default_factory=dict)  # known by their names; in their order
+    unchanging: dict[str, None] = field(default_factory=dict)
+    empty: dict[str, None] = field(default_factory=dict)
+    idle: set[str] = field(default_factory=set)  # patterns that no name matches
+    asked: set[str] = field(default_factory=set)  # tensors that are kept because they are named
+    disordered: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def names_left_out(self) -> dict[str, list[str]]:
+        """Return the tensors that are not in the vectors though they were asked for, by reason."""
+        found = {
+            "not-floating": list(self.left_out),
+            "buffers": list(self.buffers),
+            "unchanging": list(self.unchanging),
+            "empty": list(self.empty),
+        }
+        return {reason: names for reason, names in found.items() if names}
+
+    @property
+    def double(self) -> bool:
+        """Return whether it takes double precision to hold the vectors."""
+        return any(self.doubles & set(layout.tensors) for layout in self.layouts.values())
+
+
+def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
+    """Read names and shapes of every file; put the snapshots in order.
+
+    Raises
+    ------
+    TableError
+        A file that cannot be read, does not match the pattern or has other tensors than the first
+        of its size; two files of one snapshot; a checkpoint that is alone.
+    """
+    if not paths:
+        raise OptionError("FILES", "needs at least one file")
+    for path, twice in zip(paths, repeated(paths), strict=True):
+        if twice:
+            raise TableError(f"{path} is given twice; give each file once")
+    pattern = None if options.pattern is None else matcher(options.pattern)
+    found, places = Series(idle={*options.include, *options.exclude}), Counter[Any]()
+    for path in networks(paths):
+        name = FileName() if pattern is None else read_name(path, pattern, str(options.pattern))
+        with network(path, options.key, options.strip) as saved:
+            layout = layout_of(saved, options, found)
+        family = name.family or options.family or FAMILY
+        size = name.size or options.size or size_of(layout, family, found, options.checkpoints)
+        run = family, int(size), first_given(name.seed, options.run_seed, 0)
+        step = first_given(name.step, options.step, places[run])
+        places[run] += 1
+        check_same(layout, found.layouts.setdefault(run[:2], layout))
+        found.doubles |= layout.doubles
+        found.snapshots.append(Snapshot(*run, step, path))
+    found.snapshots.sort(key=lambda each: (*each.run, each.step))
+    placed = options.step is None and (pattern is None or "step" not in pattern.groupindex)
+    check_steps(found, placed)
+    if options.checkpoints:
+        check_pairs(found.snapshots)
+        if not options.keep_buffers:
+            counted = options.size is None and (pattern is None or "size" not in pattern.groupindex)
+            leave_out_unchanging(found, options, counted)
+        found.snapshots = list(differences(found.snapshots))
+    return found
+
+
+def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> int:
+    """Return the size where none is named: the number of parameters.
+
+    Checkpoints of a family are of one size, that of the first: one that lacks a tensor is no
+    smaller network.
+    """
+    size = layout.entries
+    known = [other for name, other in found.layouts if name == family]
+    if checkpoints and known:
+        return known[0]
+    check_no_other_size(layout, found.layouts, family)
+    if size > INT32_MAX:
+        raise TableError(
+            f"{layout.path} has {size} parameters, more than the width column can hold; name its "
+            "size with --size, in a unit of your own"
+        )
+    return size
+
+
+def check_steps(found: Series, placed: bool) -> None:
+    """Raise TableError at two files of one step; note where places go against names."""
+    for a, b in pairwise(found.snapshots):
+        if (a.run, a.step) == (b.run, b.step):
+            raise TableError(
+                f"{a.path} and {b.path} are both of size {a.size}, seed {a.seed}, step {a.step}; "
+                "tell them apart by --pattern, or ingest them into tables with different --label"
+            )
+        if placed and a.run == b.run and natural(a.path) > natural(b.path):
+            found.disordered.append((a.path, b.path))
+
+
+def first_given(*values: Any) -> int:
+    """Return the first value that is not None."""
+    return int(next(value for value in values if value is not None))
+
+
+def natural(path: str) -> list[tuple[int, str]]:
+    """Sort key by which step9 comes before step10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+
+def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
+    """Choose the tensors of a file that make its vector; note those left out."""
+    names = {name: saved.names.get(name, name) for name in saved.tensors}
+    found.idle -= matched(names, (*options.include, *options.exclude))
+    buffers = buffers_among({name: tensor.entries for name, tensor in saved.tensors.items()})
+    kept = {}
+    for name in chosen(names, options.include or None, options.exclude):
+        tensor = saved.tensors[name]
+        if options.keeps(name, names[name]):
+            found.asked.add(name)
+        if tensor.whole and name != FLAT:
+            found.left_out.setdefault(name, tensor.kind)
+        elif name in buffers and name not in found.asked:
+            found.buffers[name] = None
+        elif not tensor.entries:
+            found.empty[name] = None
+        elif tensor.floating:
+            kept[name] = tensor
+        else:
+            raise TableError(
+                f"{saved.path}: tensor '{name}' holds {tensor.kind}, which is not read; convert "
+                f"it, or leave it out with --exclude {quoted(name)}"
+            )
+    if not kept:
+        listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
+        advice = "; check --include and --exclude" if options.include or options.exclude else ""
+        advice += "; keep buffers with --keep-buffers" if found.buffers else ""
+        raise TableError(
+            f"{saved.path}: no floating tensor is left to take (its tensors: {listed})"
+            + (advice or "; give a file that holds parameters")
+        )
+    return Layout(saved.path, kept)
+
+
+def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
+    """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
+
+    Parameters
+    ----------
+    found
+        Its layouts are replaced; nothing is left out where nothing changes.
+    options
+        How files are opened.
+    counted
+        Whether the size of a network is its number of parameters, which is then another.
+    """
+    for family in dict.fromkeys(name for name, _ in found.layouts):
+        layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
+        still = unchanging(found, layouts, options)
+        for kind, layout in layouts.items():
+            kept = {name: t for name, t in layout.tensors.items() if name not in still}
+            if not kept:
+                continue
+            found.unchanging |= dict.fromkeys(name for name in layout.tensors if name in still)
+            smaller = replace(layout, tensors=kept)
+            size = smaller.entries if counted else kind[1]
+            del found.layouts[kind]
+            found.layouts[family, size] = smaller
+            found.snapshots = [
+                replace(each, size=size) if each.kind == kind else each for each in found.snapshots
+            ]
+
+
+def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOptions) -> set[str]:
+    """Return the tensors of a family's networks that have the same entries all through each run.
+
+    A vector stays with the rest of its layer: the bias before a BatchNorm has no gradient, and the
+    weight of a LayerNorm, 1 in half precision, hides small changes. Both are parameters.
+    """
+    shapes = {name: t.shape for layout in layouts.values() for name, t in layout.tensors.items()}
+    still, runs = set(shapes), dict[tuple[str, int, int], list[str]]()
+    for each in found.snapshots:
+        if each.kind in layouts:
+            runs.setdefault(each.run, []).append(each.path)
+    for run, paths in runs.items():
+        # The last first: it settles nearly all tensors.
+        for path in [paths[-1], *paths[1:-1]]:
+            mine = [name for name in layouts[run[:2]].tensors if name in still]
+            still -= set(changed(paths[0], path, mine, options.key, options.strip))
+    moving = set(shapes) - still
+    return {
+        name
+        for name in still
+        if name not in found.asked
+        and (len(shapes[name]) > 1 or not layer_mates(name, moving, shapes))
+    }
+
+
+def check_same(layout: Layout, first: Layout) -> None:
+    """Raise TableError at the first tensor that a file lacks, adds or has in another shape."""
+
+    def advice(name: str) -> str:
+        return f"leave it out with --exclude {quoted(name)}, or name another size by --pattern"
+
+    for name, tensor in first.tensors.items():
+        other = layout.tensors.get(name)
+        if other is None:
+            raise TableError(
+                f"{layout.path} lacks the tensor '{name}' (shape {list(tensor.shape)}) of "
+                f"{first.path}, which is of the same size; {advice(name)}"
+            )
+        if other.shape != tensor.shape:
+            raise TableError(
+                f"{layout.path}: tensor '{name}' has shape {list(other.shape)}, in {first.path}, "
+                f"which is of the same size, {list(tensor.shape)}; {advice(name)}"
+            )
+    for name, tensor in layout.tensors.items():
+        if name not in first.tensors:
+            raise TableError(
+                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}), which "
+                f"{first.path} of the same size lacks; {advice(name)}"
+            )
+
+
+def check_no_other_size(layout: Layout, known: dict[Kind, Layout], family: str) -> None:
+    """Raise TableError where a size by number of parameters is one that only lacks a tensor."""
+    for (other, _), first in known.items():
+        shared = [name for name in layout.tensors if name in first.tensors]
+        alike = all(layout.tensors[name].shape == first.tensors[name].shape for name in shared)
+        if other == family and shared and alike:
+            check_same(layout, first)
+
+
+def check_pairs(snapshots: list[Snapshot]) -> None:
+    """Raise TableError at a checkpoint that is the only one of its run."""
+    runs = Counter(each.run for each in snapshots)
+    for each in snapshots:
+        if runs[each.run] == 1:
+            raise TableError(
+                f"{each.path} is the only checkpoint of size {each.size}, seed {each.seed}; a "
+                "difference takes two"
+            )
+
+
+def differences(snapshots: list[Snapshot]) -> Iterator[Snapshot]:
+    """Pair each checkpoint of a run with the one before it; sorted by run and step."""
+    for a, b in pairwise(snapshots):
+        if a.run == b.run:
+            yield replace(b, earlier=a.path)

@@ -1,0 +1,227 @@
+"""The network in a PyTorch file: its tensors by name. No code in the file is run."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from grokcrit.base.errors import TableError
+from grokcrit.saved.tensor_names import is_collection, quoted, some
+
+# The name of a vector that was saved without one.
+FLAT = "vector"
+# Where a .pt file keeps its state dict, when it is not the whole of it; in this order.
+NESTS = ("model", "state_dict", "model_state_dict", "module")
+# Ends of a key: the tensors beside other dicts, and those of all dicts.
+ON_TOP, EVERY = ".", "*"
+# The torch whose weights_only is trusted, and the words for who lacks it.
+TORCH = (2, 10)
+EXTRA = "pip install 'grokcrit[torch]'"
+
+
+def state(path: str, key: str | None) -> dict[str, Any]:
+    """Map a PyTorch file into memory and return the tensors of its network.
+
+    Parameters
+    ----------
+    path
+        The file. Whatever in it is not a tensor or plain data is refused, not run.
+    key
+        Where the network lies: names of nested dicts, joined by dots. At the end ``.`` stands for
+        the tensors beside other dicts, ``*`` for all. None: on top, or under a usual name.
+
+    Raises
+    ------
+    TableError
+        There is no PyTorch, the file holds more than tensors, or it is not certain which tensors
+        are the network.
+    """
+    torch = torch_for(path)
+    try:
+        # Files from before torch 1.6 are no archives, and cannot be mapped.
+        mapped = zipfile.is_zipfile(path)
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        culprit = re.search(r"GLOBAL (\S+)", str(error))
+        if culprit is None:
+            raise
+        raise TableError(
+            f"{path} holds more than tensors ({culprit[1]}), and none of its code is run; save "
+            "model.state_dict() alone, best as .safetensors"
+        ) from None
+    return state_of(held, torch.Tensor, path, key)
+
+
+def values(tensor: Any) -> npt.NDArray[Any]:
+    """Return the entries of a tensor, flat; bfloat16 as 16-bit integers."""
+    import torch
+
+    flat = tensor.detach().reshape(-1)
+    found: npt.NDArray[Any] = (
+        flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat
+    ).numpy()
+    return found
+
+
+def torch_for(path: str) -> Any:
+    """Load PyTorch, or say how to get it."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise TableError(f"{path}: reading it takes PyTorch; {EXTRA}") from None
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < TORCH:
+        raise TableError(
+            f"{path}: reading it takes torch {'.'.join(map(str, TORCH))} or later, this is "
+            f"{torch.__version__}; {EXTRA}"
+        )
+    # Said of files that plain pickle wrote, which are then refused in a sentence of our own.
+    warnings.filterwarnings("ignore", "Detected pickle protocol")
+    return torch
+
+
+def kind(tensor: Any) -> str:
+    """Return a tensor's type as numpy names it, or the layout that keeps it from being read."""
+    if str(tensor.layout) != "torch.strided":
+        return str(tensor.layout).removeprefix("torch.")
+    if tensor.is_meta:
+        return "nothing (device meta)"
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, Any]:
+    """Find the network in what a .pt file holds: its tensors by name.
+
+    Raises
+    ------
+    TableError
+        There are no tensors where one would look; there are several nested dicts of tensors, or
+        dicts beside tensors, so that it is not certain which of them is the network.
+    """
+    if isinstance(held, tensor) and key is None:
+        if held.dim() == 1:  # type: ignore[attr-defined]
+            return {FLAT: held}
+        what = f"a tensor of shape {list(held.shape)}"  # type: ignore[attr-defined]
+    elif isinstance(held, Mapping):
+        if key is not None:
+            return chosen(held, key, tensor, path)
+        if {"state", "param_groups"} <= set(held):
+            raise TableError(f"{path} holds the state of an optimizer; give that of the network")
+        parent = next((n for n in NESTS if flattened(held.get(n), tensor)), None)
+        found = certain(held[parent] if parent else held, parent or "", tensor, path)
+        if found:
+            return found
+        what = "a dict of " + (some([repr(str(name)) for name in held], 8) or "nothing")
+    else:
+        what = f"a {type(held).__name__}"
+    raise TableError(
+        f"{path} holds {what}; it must hold one flat vector, or a dict of named tensors, which may "
+        f"lie under {', '.join(NESTS)}, or where --key says"
+    )
+
+
+def nests_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
+    """Return the names of the nested dicts that hold tensors, at any depth."""
+    return [
+        str(name)
+        for name, value in held.items()
+        if isinstance(value, Mapping) and flattened(value, tensor)
+    ]
+
+
+def flattened(held: Any, tensor: type) -> dict[str, Any]:
+    """Return the tensors of nested dicts, names joined by dots; none of what is no dict."""
+    found: dict[str, Any] = {}
+    if not isinstance(held, Mapping):
+        return found
+    for name, value in held.items():
+        if isinstance(value, tensor):
+            found[str(name)] = value
+        elif isinstance(value, Mapping):
+            inside = flattened(value, tensor).items()
+            found |= {f"{name}.{below}": each for below, each in inside}
+    return found
+
+
+def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> dict[str, Any]:
+    """Return the tensors of a dict that holds no other dicts of tensors.
+
+    Parameters
+    ----------
+    network
+        The dict.
+    place
+        Its key in the file; empty for the whole file.
+
+    Raises
+    ------
+    TableError
+        There are other dicts: says which, and what to type to choose among them.
+    """
+    nests = nests_of(network, tensor)
+    if not nests:
+        return flattened(network, tensor)
+    # An optimizer's state is the last that anyone means.
+    nests.sort(key=is_collection)
+    before = f"{place}." if place else ""
+    shown = [f"{before}{nest}" for nest in nests]
+    keys = [quoted(each) for each in shown[:1] if not is_collection(nests[0])]
+    if any(isinstance(each, tensor) and each.numel() > 1 for each in network.values()):  # type: ignore[attr-defined]
+        keys.append(f"{quoted(before + ON_TOP)} (the tensors beside them)")
+    if len(nests) > 1:
+        keys.append(f"{quoted(before + EVERY)} (all)")
+    raise TableError(
+        f"{path} holds dicts of tensors under {some([repr(each) for each in shown])}, and it does "
+        f"not say which is the network; choose with --key {' or '.join(keys or [quoted(shown[0])])}"
+    )
+
+
+def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
+    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end.
+
+    Raises
+    ------
+    TableError
+        There is no such dict, or it holds other dicts of tensors.
+    """
+    place, last = key, ""
+    if under(held, key) is None and key.endswith((ON_TOP, EVERY)):
+        place, last = key[:-1].removesuffix("."), key[-1]
+    network = under(held, place) if place else held
+    if network is not None and flattened(network, tensor):
+        if last == ON_TOP:
+            loose = {str(n): each for n, each in network.items() if isinstance(each, tensor)}
+            if loose:
+                return loose
+        else:
+            return flattened(network, tensor) if last else certain(network, place, tensor, path)
+    names = [repr(name) for name in paths_of(held, tensor)]
+    known = f"; there are {some(names, 8)}" if names else ""
+    raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
+
+
+def under(held: Mapping[Any, Any], key: str) -> Mapping[Any, Any] | None:
+    """Return the dict that a key names: a name, or several joined by dots; None for no dict."""
+    inside = {str(name): value for name, value in held.items() if isinstance(value, Mapping)}
+    if key in inside:
+        return inside[key]
+    for name, value in inside.items():
+        if key.startswith(f"{name}."):
+            found = under(value, key.removeprefix(f"{name}."))
+            if found is not None:
+                return found
+    return None
+
+
+def paths_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
+    """Return the keys of all dicts that hold tensors, names joined by dots."""
+    found = []
+    for name, value in held.items():
+        if isinstance(value, Mapping) and flattened(value, tensor):
+            found += [str(name), *(f"{name}.{below}" for below in paths_of(value, tensor))]
+    return found

@@ -1,0 +1,408 @@
+"""Finite-size scaling: ensembles of runs, statistics over windows, slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grokcrit.base.degenerate import KEY, zero_threshold
+from grokcrit.base.errors import FitError, TableError
+from grokcrit.base.options import ADDED
+from grokcrit.base.parallel import Progress, Stop, in_order
+from grokcrit.base.vocabulary import MINIMUM_SIZES
+from grokcrit.tables.reading import Inputs, split
+from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
+
+R = TypeVar("R")
+Reals: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+# Width of an aligned bin, in epochs (METHOD, section 7).
+BIN = 10
+# Width of a bin of time over the grokking epoch, in per cent of it.
+RELATIVE_BIN = 10
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All avalanches of one case.
+
+    Attributes
+    ----------
+    case : dict
+        The case columns.
+    sizes : ndarray, shape (K,)
+        System sizes N, ascending.
+    size_of, seed, grok : ndarray, shape (R,)
+        Of each run: index of its size, its seed, its grokking epoch (NaN: never).
+    run, epoch, truncated : ndarray, shape (rows,)
+        Of each avalanche: index of its run, its epoch, whether it was cut off.
+    table : pyarrow.Table
+        The rows, sorted by size, seed, epoch.
+    left_out : int
+        Avalanches that are not among them because a threshold of 0 was theirs, or that of another
+        null model of their snapshot.
+    """
+
+    case: dict[str, Any]
+    sizes: Ints
+    size_of: Ints
+    seed: Ints
+    grok: Reals
+    run: Ints
+    epoch: Ints
+    truncated: npt.NDArray[np.bool_]
+    table: pa.Table
+    left_out: int = 0
+
+    @property
+    def runs(self) -> int:
+        """Number of runs R."""
+        return len(self.seed)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether every size has avalanches."""
+        return len(np.unique(self.size_of[self.run])) == len(self.sizes)
+
+    def observe(self, observable: str) -> Reals:
+        """Return an observable of every avalanche; NaN where it is not defined.
+
+        ``excess`` is size minus the activity of step 1; ``branching`` the activity of step 2 over
+        that of step 1, not defined for a quiet avalanche. ``transported-per-toppling`` is the
+        transported amount over the size, not defined for a quiet avalanche either.
+        """
+        if observable == "transported-per-toppling":
+            size = column(self.table, "size")
+            amount = column(self.table, "transported")
+            return np.where(size > 0, amount / np.maximum(size, 1), np.nan)
+        if observable not in ("excess", "branching"):
+            return column(self.table, observable).astype(np.float64)
+        activity = self.table["activity"].combine_chunks()
+        flat = activity.flatten().to_numpy()
+        start = np.cumsum(np.concatenate([[0], activity.value_lengths().to_numpy()]))[:-1]
+        duration = column(self.table, "duration")
+        padded = np.append(flat, [0, 0])
+        first = np.where(duration > 0, padded[start], 0)
+        if observable == "excess":
+            return (column(self.table, "size") - first).astype(np.float64)
+        second = np.where(duration > 1, padded[start + 1], 0)
+        return np.where(first > 0, second / np.maximum(first, 1), np.nan)
+
+
+def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a column as an array."""
+    values: npt.NDArray[Any] = table[name].to_numpy()
+    return values
+
+
+def over_cases(
+    function: Callable[[Ensemble, Stop], R],
+    cases: Sequence[Ensemble],
+    *,
+    threads: int | None,
+    progress: Progress | None,
+) -> Iterator[R]:
+    """Yield ``function(ensemble, stop)`` for each case, cases over threads."""
+    return in_order(
+        function,
+        cases,
+        cost=lambda ensemble: ensemble.runs,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
+    """Read avalanche tables and split them into their cases.
+
+    Parameters
+    ----------
+    inputs
+        Schema ``avalanche/1``.
+    keep_zero_threshold
+        Whether avalanches of threshold 0 are kept.
+
+    Raises
+    ------
+    TableError
+        The tables were made with different root seeds, step limits, parameter orders or
+        ``threshold_of``. No column tells these apart, so they would be pooled in silence.
+    FitError
+        No case has three sizes.
+    """
+    known: dict[tuple[str, str], Any] = {}
+    for record in inputs.records:
+        configuration = record.get("configuration", {})
+        for case in record.get("cases", {}):
+            for name in ("seed", "max_steps", "parameter_order", "threshold_of"):
+                value = configuration.get(name)
+                value = value.get(case) if isinstance(value, dict) else value
+                value = ADDED.get(name) if value is None else value
+                other = known.setdefault((case, name), value)
+                if other != value:
+                    raise TableError(
+                        f"avalanche tables of case {case} were made with different "
+                        f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
+                    )
+    return ensembles(inputs.read(), keep_zero_threshold)
+
+
+def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
+    """Split an avalanche table into its cases; see ``ensembles_of``.
+
+    Raises
+    ------
+    FitError
+        No case has three sizes.
+    """
+    ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
+    marked = ordered if keep_zero_threshold else with_usable(ordered)
+    found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
+    most = max(found, key=lambda e: len(e.sizes)).sizes
+    if len(most) < MINIMUM_SIZES:
+        raise FitError(
+            f"a fit needs at least {MINIMUM_SIZES} sizes, the table has {len(most)} "
+            f"(N = {', '.join(map(str, most))}); train more widths with --hidden"
+        )
+    return found
+
+
+def left_out(cases: Sequence[Ensemble]) -> dict[str, Any]:
+    """Return how many avalanches of the data were left out, for a record; nothing if none was."""
+    data = [each for each in cases if each.case["surrogate"] == "none"]
+    count = sum(each.left_out for each in data)
+    total = count + sum(len(each.epoch) for each in data)
+    return {KEY: {"zero_threshold": count, "gradients": total}} if count else {}
+
+
+def with_usable(table: pa.Table) -> pa.Table:
+    """Mark the rows that fits may use in a column ``usable``, if there are others.
+
+    A threshold of 0 makes a whole snapshot unusable, in every null model: what is compared is then
+    still of the same snapshots.
+    """
+    zero = zero_threshold(column(table, "threshold"), column(table, "size"))
+    if "zero_threshold" in table.column_names:  # what the table says, where it says something
+        zero = pc.coalesce(table["zero_threshold"], pa.array(zero)).to_numpy()
+    if not zero.any():
+        return table
+    shared = [name for name in AVALANCHE.key if name not in ("surrogate", "replicate")]
+    rows = table.select(shared).append_column("row", pa.array(np.arange(table.num_rows)))
+    bad = rows.filter(pa.array(zero)).group_by(shared).aggregate([])
+    unusable = column(rows.join(bad, shared, join_type="left semi"), "row")
+    usable = np.ones(table.num_rows, bool)
+    usable[unusable] = False
+    return table.append_column("usable", pa.array(usable))
+
+
+def ensemble(rows: pa.Table) -> Ensemble:
+    """Return the ensemble of one case, from its rows sorted by width, seed, epoch.
+
+    Rows that a column ``usable`` rules out are left out of it. Their sizes and runs remain, without
+    data.
+    """
+    case = {name: rows[name][0].as_py() for name in CASE_COLUMNS}
+    runs = split(rows, ("width", "seed"))
+    lengths = [run.num_rows for run in runs]
+    n_params = np.array([run["n_params"][0].as_py() for run in runs], np.int64)
+    sizes, size_of = np.unique(n_params, return_inverse=True)
+    grok = [run["grok_epoch"][0].as_py() for run in runs]
+    run, left_out = np.repeat(np.arange(len(runs)), lengths), 0
+    if "usable" in rows.column_names:
+        usable = column(rows, "usable")
+        run, left_out = run[usable], int((~usable).sum())
+        rows = rows.filter(rows["usable"]).drop_columns("usable").combine_chunks()
+    return Ensemble(
+        case=case,
+        sizes=sizes,
+        size_of=size_of,
+        seed=np.array([run["seed"][0].as_py() for run in runs], np.int64),
+        grok=np.array([np.nan if g is None else g for g in grok], np.float64),
+        run=run,
+        epoch=column(rows, "epoch").astype(np.int64),
+        truncated=rows["truncated"].to_numpy(),
+        table=rows,
+        left_out=left_out,
+    )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One kind of window: which bin each avalanche falls into.
+
+    Attributes
+    ----------
+    name : str
+        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch``, ``aligned`` or ``relative``.
+    times : list
+        Time of each bin, or [None].
+    bin_of : ndarray, shape (rows,)
+        Bin of each avalanche; -1 for none.
+    """
+
+    name: str
+    times: list[int | None]
+    bin_of: Ints
+
+
+def windows(ensemble: Ensemble, name: str) -> Windows:
+    """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
+    grok = ensemble.grok[ensemble.run]
+    epoch = ensemble.epoch
+    if name == "epoch":
+        times, bin_of = np.unique(epoch, return_inverse=True)
+        return Windows(name, times.tolist(), bin_of)
+    if name in ("aligned", "relative"):
+        grokked = ~np.isnan(grok) & ((grok > 0) | (name == "aligned"))
+        origin = np.where(grokked, grok, 1.0)
+        relative = 100 * epoch / origin if name == "relative" else epoch - origin
+        width = RELATIVE_BIN if name == "relative" else BIN
+        start = np.floor_divide(relative, width).astype(np.int64) * width
+        times = np.unique(start[grokked])
+        place = np.searchsorted(times, start)
+        return Windows(name, times.tolist(), np.where(grokked, place, -1))
+    inside = {
+        "aggregate": np.ones(len(epoch), bool),
+        "pre": epoch < grok,
+        "post": epoch >= grok,
+        "ungrokked": np.isnan(grok),
+    }[name]
+    return Windows(name, [None], np.where(inside, 0, -1))
+
+
+def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
+    """Reduce each run's avalanches in each bin: their mean, or their maximum.
+
+    Returns
+    -------
+    ndarray, shape (R, bins)
+        NaN where a run has no data in a bin.
+    """
+    shape = (ensemble.runs, len(bins.times))
+    inside = (bins.bin_of >= 0) & ~np.isnan(values)
+    place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
+    count = np.bincount(place, minlength=shape[0] * shape[1])
+    if statistic == "mean":
+        total = np.bincount(place, values[inside], minlength=len(count))
+        reduced = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    else:
+        reduced = np.full(len(count), -np.inf)
+        np.maximum.at(reduced, place, values[inside])
+        reduced[count == 0] = np.nan
+    by_run: Reals = reduced.reshape(shape)
+    return by_run
+
+
+def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> Ints:
+    """Count the chosen avalanches of each run and bin, shape (R, bins)."""
+    shape = (ensemble.runs, len(bins.times))
+    inside = (bins.bin_of >= 0) & chosen
+    place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
+    return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
+    """Reduce the runs of each size: their mean, or for ``max`` their maximum.
+
+    Parameters
+    ----------
+    values
+        Shape (R, bins), NaN where a run has no data.
+
+    Returns
+    -------
+    ndarray, shape (bins, K)
+        NaN where no run of a size has data.
+    """
+    there = ~np.isnan(values)
+    reduced = np.full((values.shape[1], n_sizes), np.nan)
+    for k in range(n_sizes):
+        mine, count = values[size_of == k], there[size_of == k].sum(axis=0)
+        filled = np.where(np.isnan(mine), -np.inf if statistic == "max" else 0.0, mine)
+        joint = filled.max(axis=0) if statistic == "max" else filled.sum(axis=0)
+        divisor = np.maximum(count, 1) if statistic != "max" else 1
+        reduced[:, k] = np.where(count > 0, joint / divisor, np.nan)
+    return reduced
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least squares of ln(statistic) on ln(N), over the last axis of what was fitted.
+
+    All NaN where fewer than three sizes have a positive statistic.
+    """
+
+    exponent: Reals
+    intercept: Reals
+    stderr: Reals
+    r_squared: Reals
+    curvature: Reals
+    n_sizes: Ints
+
+
+def fit(sizes: Ints, statistic: Reals) -> Fit:
+    """Fit statistic ~ N^exponent along the last axis.
+
+    Parameters
+    ----------
+    sizes
+        N, shape (K,).
+    statistic
+        Shape (..., K); sizes where it is NaN or not positive are left out.
+
+    Returns
+    -------
+    Fit
+        Arrays of shape (...). ``curvature`` is the coefficient of (ln N)^2 in a quadratic fit,
+        NaN for three sizes where the parabola leaves no freedom to speak of.
+    """
+    there = np.nan_to_num(statistic, nan=-1.0) > 0
+    count = there.sum(axis=-1)
+    weight = there / np.maximum(count, 1)[..., None]
+    x = np.log(sizes.astype(np.float64))
+    y = np.log(np.where(there, statistic, 1.0))
+
+    def centred(values: Reals) -> Reals:
+        return np.where(there, values - (weight * values).sum(axis=-1, keepdims=True), 0.0)
+
+    def ratio(top: Reals, bottom: Reals) -> Reals:
+        safe = bottom > 0
+        return np.where(safe, top / np.where(safe, bottom, 1.0), np.nan)
+
+    dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
+    # A flat line is flat: what rounding left of it is no variance to be explained.
+    flat = np.abs(dy).max(axis=-1, initial=0) <= 1e-14 * (1 + np.abs(y).max(axis=-1, initial=0))
+    dy = np.where(flat[..., None], 0.0, dy)
+    sxx = (dx * dx).sum(axis=-1)
+    exponent = ratio((dx * dy).sum(axis=-1), sxx)
+    residual = dy - exponent[..., None] * dx
+    squared, total = (residual**2).sum(axis=-1), (dy**2).sum(axis=-1)
+    # The part of (ln N)^2 that is orthogonal to a straight line.
+    bend = centred(np.broadcast_to(x * x, y.shape))
+    bend = bend - ratio((bend * dx).sum(axis=-1), sxx)[..., None] * dx
+    enough, free = count >= MINIMUM_SIZES, count - 2
+    return Fit(
+        exponent=np.where(enough, exponent, np.nan),
+        intercept=np.where(enough, (weight * (y - exponent[..., None] * x)).sum(axis=-1), np.nan),
+        stderr=np.where(enough, np.sqrt(ratio(squared, np.maximum(free, 1) * sxx)), np.nan),
+        # Not defined for a flat line, which has no variance.
+        r_squared=np.where(enough, 1 - ratio(squared, total), np.nan),
+        curvature=np.where(
+            count > MINIMUM_SIZES, ratio((bend * dy).sum(axis=-1), (bend**2).sum(axis=-1)), np.nan
+        ),
+        n_sizes=count,
+    )
+
+
+def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> float:
+    """Fit the exponent of a statistic in a window of one bin; NaN where there is no fit."""
+    by_run = over_snapshots(ensemble, values, bins, statistic)
+    by_size = over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    return float(fit(ensemble.sizes, by_size).exponent[0])

@@ -1,0 +1,281 @@
+"""The run bootstrap: draws of whole runs, and the intervals and p values made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from grokcrit.base.rng import stream
+from grokcrit.kernels.resample import resampled_means
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Numbers estimated from runs, one a bin, and what their intervals are made from.
+
+    Estimates from the same runs and draws can be subtracted: draws and influences are paired.
+
+    Attributes
+    ----------
+    value : ndarray, shape (bins,)
+    draws : ndarray, shape (resamples, bins)
+        No rows for ``max``, whose resampled maximum is biased.
+    influences : ndarray, shape (R, bins)
+        Share of each run, to first order; see :func:`influence`.
+    size_of : ndarray, shape (R,)
+        Index of each run's size.
+    """
+
+    value: Reals
+    draws: Reals
+    influences: Reals
+    size_of: Ints
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """Subtract bin by bin, draw by draw."""
+        return Estimate(
+            self.value - other.value,
+            self.draws - other.draws,
+            self.influences - other.influences,
+            self.size_of,
+        )
+
+    def __getitem__(self, bins: slice | npt.NDArray[np.bool_]) -> Estimate:
+        """Pick bins."""
+        return Estimate(
+            self.value[bins], self.draws[:, bins], self.influences[:, bins], self.size_of
+        )
+
+    def joined(self, other: Estimate) -> Estimate:
+        """Put the bins of another behind these."""
+        return Estimate(
+            np.concatenate([self.value, other.value]),
+            np.concatenate([self.draws, other.draws], axis=1),
+            np.concatenate([self.influences, other.influences], axis=1),
+            self.size_of,
+        )
+
+    def with_difference(self) -> Estimate:
+        """Append post - pre to the bins aggregate, pre, post."""
+        return self.joined(self[2:3] - self[1:2])
+
+    def interval(self, confidence: float) -> tuple[Reals, Reals]:
+        """Expanded percentile interval of each bin; NaN without draws. See :func:`interval`."""
+        return interval(self.draws, widening(self.influences, self.size_of), confidence)
+
+    def p(self) -> Reals:
+        """Two-sided p of zero of each bin; NaN without draws. See :func:`two_sided_p`."""
+        return two_sided_p(self.draws, widening(self.influences, self.size_of))
+
+
+def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
+    """Estimate the exponents of a statistic with their draws.
+
+    Parameters
+    ----------
+    by_run
+        Statistic of each run and bin, shape (R, bins).
+    statistic
+        ``max`` is not resampled.
+    draws
+        From :func:`draw_runs`.
+    """
+    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    drawn = np.empty((0, by_run.shape[1]))
+    if statistic != "max":
+        drawn = scaling.fit(ensemble.sizes, resample(ensemble, by_run, draws)).exponent
+    return Estimate(
+        scaling.fit(ensemble.sizes, by_size).exponent,
+        drawn,
+        influence(ensemble, by_run, by_size),
+        ensemble.size_of,
+    )
+
+
+def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
+    """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
+
+    Returns
+    -------
+    list of ndarray, shape (resamples, runs of the size)
+        Positions among the runs of each size, sorted by seed. The same for every case with those
+        runs, so that data, null models and windows are compared on the same draws.
+    """
+    return [
+        stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
+        for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
+    ]
+
+
+def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
+    """Average drawn runs: from (R, bins) to (resamples, bins, K)."""
+    out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
+    buffer = np.empty(out.shape[:2])
+    for k, drawn in enumerate(draws):
+        resampled_means(np.ascontiguousarray(values[ensemble.size_of == k]), drawn, buffer)
+        out[:, :, k] = buffer
+    return out
+
+
+def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
+    """Share of each run in the exponent, to first order: w_k (v_r / mean_k - 1), shape (R, bins).
+
+    The exponent is sum_k w_k ln(mean_k) with w_k = (x_k - mean x) / sum (x - mean x)^2,
+    x = ln N, over the sizes in the fit; its derivative by run r of size k is this over n_k.
+    Differences of exponents have the differences of the influences. NaN where a run has no data.
+    """
+    there = np.nan_to_num(statistic, nan=-1.0) > 0
+    x = np.log(ensemble.sizes.astype(np.float64))
+    centre = (there * x).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    deviation = np.where(there, x - centre[:, None], 0.0)
+    scale = (deviation**2).sum(axis=1)
+    weight = deviation / np.where(scale > 0, scale, np.nan)[:, None]
+    mean = np.where(there, statistic, np.nan)
+    return (weight[:, ensemble.size_of] * (values.T / mean[:, ensemble.size_of] - 1)).T
+
+
+@dataclass(frozen=True)
+class Widening:
+    """How few runs there are, for each bin.
+
+    Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
+    variance is itself estimated.
+
+    Attributes
+    ----------
+    scale : ndarray, shape (bins,)
+        c, the root of the unbiased variance over that of the resampling, from the influences.
+    freedom : ndarray, shape (bins,)
+        Welch-Satterthwaite degrees of freedom of the variance.
+    single : ndarray of bool, shape (bins,)
+        Whether some size has one run, so that nothing can be said.
+    """
+
+    scale: Reals
+    freedom: Reals
+    single: npt.NDArray[np.bool_]
+
+
+def widening(influences: Reals, size_of: Ints) -> Widening:
+    """Work out how much wider than the draws an exponent's distribution is.
+
+    Parameters
+    ----------
+    influences
+        Shape (R, bins).
+    size_of
+        Index of each run's size, shape (R,).
+    """
+    bins = influences.shape[1]
+    variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
+    single = np.zeros(bins, bool)
+    for k in np.unique(size_of):
+        mine = influences[size_of == k]
+        n = (~np.isnan(mine)).sum(axis=0)
+        mean = np.where(np.isnan(mine), 0.0, mine).sum(axis=0) / np.maximum(n, 1)
+        square = np.where(np.isnan(mine), 0.0, (mine - mean) ** 2).sum(axis=0)
+        part = square / np.maximum(n * (n - 1), 1)
+        variance += part
+        resampled += part * (n - 1) / np.maximum(n, 1)
+        spread += part**2 / np.maximum(n - 1, 1)
+        single |= n == 1
+    moving = resampled > 0
+    return Widening(
+        np.sqrt(np.where(moving, variance, 1.0) / np.where(moving, resampled, 1.0)),
+        np.where(moving, variance**2 / np.where(moving, spread, 1.0), 1.0),
+        single,
+    )
+
+
+def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
+    """Interval of an exponent from its bootstrap draws, widened for few runs.
+
+    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
+    for several samples: the percentiles taken are Phi(-+ c t), t Student's quantile.
+
+    Parameters
+    ----------
+    draws
+        Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
+        out.
+    few
+        How few runs there are.
+    confidence
+        0.95 for a 95 % interval.
+
+    Returns
+    -------
+    tuple of ndarray, shape (bins,)
+        Low and high; NaN where a size in the fit has fewer than two runs.
+    """
+    tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
+    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
+    for b in np.flatnonzero(~few.single):
+        valid = draws[~np.isnan(draws[:, b]), b]
+        if len(valid):
+            low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
+    return low, high
+
+
+def two_sided_p(draws: Reals, few: Widening) -> Reals:
+    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
+
+    Parameters
+    ----------
+    draws
+        Shape (resamples, bins).
+    few
+        How few runs there are.
+
+    Returns
+    -------
+    ndarray, shape (bins,)
+        At least that of one draw beyond zero; NaN without draws or with a single run.
+    """
+    below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
+    valid = (~np.isnan(draws)).sum(axis=0)
+    tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))
+    p = 2 * special.stdtr(few.freedom, special.ndtri(tail) / few.scale)
+    return np.where((valid > 0) & ~few.single, p, np.nan)
+
+
+def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
+    """BCa interval (B. Efron, JASA 82, 171, 1987), for several samples.
+
+    The percentiles taken are Phi(z0 + (z0 + z) / (1 - a (z0 + z))): z0 from the share of draws
+    below the estimate, a = sum u^3 / (6 (sum u^2)^(3/2)) over the runs, u the influence of a run
+    over the number of runs of its size.
+
+    Returns
+    -------
+    tuple of ndarray, shape (bins,)
+        Low and high; NaN without draws, or where a size has a single run.
+    """
+    draws, single = estimate.draws, widening(estimate.influences, estimate.size_of).single
+    valid = (~np.isnan(draws)).sum(axis=0)
+    below = (draws < estimate.value).sum(axis=0) + (draws == estimate.value).sum(axis=0) / 2
+    share = below / np.maximum(valid, 1)
+    # All draws on one side would put z0 at infinity; half a draw on the other is as far as B sees.
+    edge = 0.5 / np.maximum(valid, 1)
+    z0 = special.ndtri(np.clip(share, edge, 1 - edge))
+    count = np.array(
+        [(~np.isnan(estimate.influences[estimate.size_of == k])).sum(0) for k in estimate.size_of]
+    )
+    u = np.nan_to_num(estimate.influences / np.maximum(count, 1))
+    square = (u**2).sum(axis=0)
+    a = (u**3).sum(axis=0) / (6 * np.where(square > 0, square, 1.0) ** 1.5)
+    ends = []
+    for level in (0.5 - confidence / 2, 0.5 + confidence / 2):
+        z = z0 + special.ndtri(level)
+        tail = special.ndtr(z0 + z / (1 - a * z))
+        end = np.full(draws.shape[1], np.nan)
+        for b in np.flatnonzero((valid > 0) & ~single):
+            end[b] = np.quantile(draws[~np.isnan(draws[:, b]), b], tail[b])
+        ends.append(end)
+    return ends[0], ends[1]

@@ -1,0 +1,230 @@
+"""How D depends on how the cascade is set up: the same gradients on other graphs, other rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit.base.options import (
+    EstimateOptions,
+    check_choice,
+    check_distinct,
+    check_integer,
+    listed,
+    settle,
+)
+from grokcrit.base.parallel import Progress, in_order
+from grokcrit.base.vocabulary import (
+    PARAMETER_ORDERS,
+    PHASES,
+    RESAMPLED,
+    RULES,
+    THE_FIVE,
+    THRESHOLDS_OF,
+    TOPOLOGIES,
+)
+from grokcrit.questions.counts import zero_threshold
+from grokcrit.questions.crossings import rise_above
+from grokcrit.questions.family import Course, Family, course, families, phases
+from grokcrit.questions.findings import Row, finding, labelled, of_bins, to_table
+from grokcrit.questions.nulls import WINDOWS, in_phases, values
+from grokcrit.questions.sampling import sampling_cv
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.stages.avalanche import avalanche
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs, TableLike
+from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
+
+BOTH = ("none", "gaussian")
+
+
+@dataclass(frozen=True)
+class RobustnessOptions(EstimateOptions):
+    """The grid: one axis is varied at a time, all else is as in training."""
+
+    observable: tuple[str, ...] = ("size", "excess")
+    resamples: int = 2000
+    topology: tuple[str, ...] = THE_FIVE
+    graph_seeds: int = 6
+    alpha: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    quantile: tuple[float, ...] = (80.0, 85.0, 90.0, 95.0)
+    threshold_of: str | None = None  # as in training
+
+    def __post_init__(self) -> None:
+        """Turn single values into lists; check every range."""
+        super().__post_init__()
+        for name in ("topology", "alpha", "quantile"):
+            settle(self, **{name: listed(getattr(self, name))})
+            check_distinct(name, getattr(self, name))
+        for name in self.topology:
+            check_choice("topology", name, TOPOLOGIES)
+        check_integer("graph_seeds", self.graph_seeds, 1)
+        if self.threshold_of is not None:
+            check_choice("threshold_of", self.threshold_of, THRESHOLDS_OF)
+
+    def axes(self) -> dict[str, dict[str, Any]]:
+        """Name each axis and the options of ``avalanche`` that make it."""
+        seeds = tuple(range(self.graph_seeds))
+        return {
+            "topology": {"topology": self.topology, "graph_seed": seeds},
+            "alpha": {"alpha": self.alpha},
+            "quantile": {"quantile": self.quantile},
+            "rule": {"rule": RULES},
+            **{
+                f"parameter order {order}": {"parameter_order": order, "graph_seed": seeds}
+                for order in PARAMETER_ORDERS
+            },
+        }
+
+
+def robustness(
+    tables: TableLike | Sequence[TableLike],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
+    **options: Any,
+) -> pa.Table:
+    """Measure D of the same gradients over a grid of graphs, alpha, percentiles, rules and orders.
+
+    Parameters
+    ----------
+    tables
+        Schema ``train/1``; pyarrow Tables, files, or folders of parts.
+    threads
+        None for all cores. Changes no bit of the result.
+    progress
+        Called with (axes done, in all).
+    cache
+        Whether to keep graphs on disk, and take them from there.
+    **options
+        Fields of :class:`RobustnessOptions`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Schema ``diagnostics/1``: ``exponent`` of data and Gaussian null at every point of the
+        grid, the lasting rise of D(t) above its null and whether it is clear, and for each axis
+        the coefficient of variation. ``part`` names the axis.
+
+    Raises
+    ------
+    OptionError
+        An option out of its range.
+    TableError
+        A gradient that is not finite or not of length n_params.
+    FitError
+        The table has fewer than three sizes.
+    """
+    chosen = RobustnessOptions(**options)
+    inputs = Inputs(tables, TRAIN)
+    record = provenance.record(
+        DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
+    )
+    rows: list[Row] = []
+    axes = chosen.axes()
+    for done, (axis, varied) in enumerate(axes.items()):
+        if progress:
+            progress(done, len(axes))
+        probed = {"surrogate": BOTH, "seed": chosen.seed, **varied}
+        probed["threshold_of"] = chosen.threshold_of
+        found = avalanche(tables, threads=threads, cache=cache, **probed)
+        rows += labelled(axis_rows(found, chosen, threads), part=axis)
+    return to_table(rows).replace_schema_metadata(provenance.encode(record))
+
+
+def axis_rows(found: pa.Table, chosen: RobustnessOptions, threads: int | None) -> list[Row]:
+    """Estimate at every point of an axis; sum up how the points differ."""
+    ensembles = scaling.ensembles_of(Inputs(found, AVALANCHE), chosen.keep_zero_threshold)
+    points = in_order(
+        lambda family, _: point(family, chosen),
+        families(ensembles),
+        cost=lambda _: 1.0,
+        threads=threads,
+    )
+    rows = [row for each in points for row in each]
+    return rows + spreads(rows, ensembles)
+
+
+def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
+    """Estimate D of data and Gaussian null, and the rise of D(t), at one point of the grid."""
+    draws = resampling.draw_runs(family.data, chosen.resamples, chosen.seed)
+    baseline = family.nulls["gaussian"]
+    rows: list[Row] = []
+    for observable in chosen.observable:
+        for statistic in RESAMPLED:
+            what = (observable, statistic)
+            own, null = (phases(members, *what, draws) for members in ([family.data], baseline))
+            found = values(own, chosen.confidence) + errors(own.draws)
+            found += of_bins("data-minus-null", own - null, chosen.confidence, in_phases())
+            if statistic == "mean":  # at one snapshot a time, run-max is the same
+                found += rises(
+                    course([family.data], *what, "epoch", draws),
+                    course(baseline, *what, "epoch", draws),
+                    chosen.confidence,
+                )
+            cut = float(family.data.truncated.sum())
+            found.append(finding("truncated", cut, n=len(family.data.epoch), method="avalanches"))
+            found += zero_threshold(family.data)
+            found += labelled(values(null, chosen.confidence), surrogate="gaussian")
+            rows += labelled(found, observable=observable, statistic=statistic)
+    return [{**family.data.case, **row} for row in rows]
+
+
+def errors(draws: scaling.Reals) -> list[Row]:
+    """Make the rows of the error between runs: the standard deviation of the draws."""
+    spread = np.std(draws, axis=0, ddof=1) if len(draws) > 1 else np.full(len(WINDOWS), np.nan)
+    return [
+        finding("error-between-runs", float(value), **place, method="of the draws")
+        for place, value in zip(in_phases(), spread, strict=True)
+    ]
+
+
+def rises(data: Course, null: Course, confidence: float) -> list[Row]:
+    """Make the rows of the lasting rise of D(t) above its null, and whether it is clear."""
+    rise = rise_above(data, null, confidence)
+    return [
+        finding("crossing", rise.time, window="epoch", method="upward, lasting, of the null"),
+        finding("crossing-clear", float(rise.clear), window="epoch", method="1: yes, 0: no"),
+        finding("starts-below", float(rise.started_below), window="epoch", method="1: yes, 0: no"),
+        finding("ends-above", float(rise.ends_above), window="epoch", method="1: yes, 0: no"),
+    ]
+
+
+def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
+    """Sum up how the points of an axis differ, and how the graphs of one topology do."""
+    made: list[Row] = []
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row["quantity"] == "exponent" and row["value"] is not None:
+            key = tuple(row[k] for k in ("observable", "statistic", "surrogate", "window"))
+            groups.setdefault(key, []).append(row)
+    nulls = [e for e in ensembles if e.case["surrogate"] == "gaussian" and e.complete]
+    for (observable, statistic, surrogate, window), points in groups.items():
+        labels = {k: points[0][k] for k in ("task", "case", "field")}
+        labels |= {"observable": observable, "statistic": statistic}
+        labels |= {"surrogate": surrogate, "window": window}
+        found = np.array([p["value"] for p in points])
+        made.append(
+            finding("spread", float(found.mean()), ci_low=float(found.min()), **labels)
+            | {"ci_high": float(found.max()), "n": len(found), "method": "least to greatest point"}
+        )
+        if window in PHASES and len(found) > 1:
+            cv = float(found.std(ddof=1) / found.mean())
+            made.append(finding("cv", cv, n=len(found), **labels, method="over the points"))
+        place = observable, statistic, surrogate, window
+        if nulls and place == ("size", "mean", "gaussian", "aggregate"):
+            made.append(finding("cv-sampling", sampling_cv(nulls), n=len(found), **labels))
+        for topology in dict.fromkeys(p["topology"] for p in points):
+            graphs = np.array([p["value"] for p in points if p["topology"] == topology])
+            if len({p["graph_seed"] for p in points if p["topology"] == topology}) > 1:
+                spread = finding("error-between-graphs", float(graphs.std(ddof=1)), n=len(graphs))
+                made.append({**labels, "topology": topology, **spread})
+    return made

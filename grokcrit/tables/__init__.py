@@ -1,0 +1,1 @@
+"""Tables in Parquet: schemas, reading, writing, provenance."""

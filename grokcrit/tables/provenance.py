@@ -1,0 +1,204 @@
+"""The record every table carries: what made it, from what, with which versions."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeAlias
+
+from grokcrit._version import __version__
+from grokcrit.base.errors import GrokcritError, TableError
+
+Record: TypeAlias = dict[str, Any]
+KEY = b"grokcrit"
+# Parts of a record that are text, where they are there.
+WORDS = ("grokcrit", "command_line", "created")
+# How deep a record may be nested; six records behind one another are 20 deep.
+DEEPEST = 100
+LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
+# Folders whose code decides the numbers of a table.
+COMPUTING = ("base", "cascades", "kernels", "questions", "scaling", "stages", "tasks")
+
+# The command line of this process, where it is a command; None in a Python program.
+command_line: str | None = None
+
+
+def now() -> str:
+    """Return the time of creation, ISO 8601, UTC; SOURCE_DATE_EPOCH where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.datetime.now(datetime.UTC)
+    if epoch:
+        try:
+            moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+        except (ValueError, OverflowError, OSError):
+            raise GrokcritError(
+                f"SOURCE_DATE_EPOCH must be seconds since 1970, got {epoch!r}; unset or mend it"
+            ) from None
+    return moment.isoformat(timespec="seconds")
+
+
+def record(
+    schema: str,
+    configuration: dict[str, Any],
+    *,
+    root_seed: int,
+    inputs: list[Record] | None = None,
+    cases: dict[str, Any] | None = None,
+    widths: dict[str, Any] | None = None,
+) -> Record:
+    """Make the record of a table that is about to be written.
+
+    Parameters
+    ----------
+    schema
+        Schema name and version, ``train/1``.
+    configuration
+        Every option with its default resolved; neither threads nor the output's path.
+    root_seed
+        The root seed.
+    inputs
+        Records of the tables read.
+    cases, widths
+        Options of each case and parameters of each width, merged with those of the inputs.
+
+    Raises
+    ------
+    TableError
+        One case name stands for two different configurations.
+    """
+    inputs = inputs or []
+    return {
+        "schema": schema,
+        "grokcrit": __version__,
+        "command_line": command_line,
+        "configuration": configuration,
+        "root_seed": root_seed,
+        "versions": versions(),
+        "created": now(),
+        "cases": merged("case", [r.get("cases", {}) for r in inputs] + [cases or {}]),
+        "widths": merged("width", [r.get("widths", {}) for r in inputs] + [widths or {}]),
+        "inputs": inputs,
+    }
+
+
+def without_command_line(made: Record) -> Record:
+    """Return a record that does not say which command made it, nor which made its inputs."""
+    inputs = [without_command_line(each) for each in made["inputs"]]
+    return {**made, "command_line": None, "inputs": inputs}
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries; looked up once, that takes 5 ms."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"python": platform.python_version(), **found}
+
+
+@functools.cache
+def code_version() -> str:
+    """Return the version and a digest of the source code that computes numbers.
+
+    A change to a figure, a page or a file reader leaves it as it is.
+    """
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in COMPUTING for path in (package / folder).rglob("*.py")):
+        name = path.relative_to(package)
+        digest.update(f"{name.as_posix()}\n".encode() + path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join maps that may repeat one another but not contradict one another."""
+    joint: dict[str, Any] = {}
+    for each in maps:
+        for name, options in each.items():
+            if joint.setdefault(name, options) != options:
+                different = (
+                    sorted(k for k in options if joint[name].get(k) != options[k])
+                    if (isinstance(options, dict))
+                    else []
+                )
+                raise TableError(
+                    f"{what} {name!r} stands for two different configurations among the inputs"
+                    f"{' (' + ', '.join(different) + ')' if different else ''}: "
+                    "give them different labels"
+                )
+    return joint
+
+
+def confidence(made: Record) -> float | None:
+    """Return the confidence of a table's intervals; None where its record does not say."""
+    options = made.get("configuration", {})
+    nested = options.get("fss")
+    level = options.get("confidence", nested.get("confidence") if isinstance(nested, dict) else 0)
+    return level if isinstance(level, float) and 0 < level < 1 else None
+
+
+def encode(made: Record) -> dict[bytes, bytes]:
+    """Turn a record into schema metadata."""
+    return {KEY: json.dumps(made, sort_keys=True).encode()}
+
+
+def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
+    """Read the record out of schema metadata; None where there is none.
+
+    Raises
+    ------
+    TableError
+        The record is there but is not what grokcrit writes.
+    """
+    if not metadata or KEY not in metadata:
+        return None
+    try:
+        found = json.loads(metadata[KEY])
+        sound = is_record(found) and depth(found) <= DEEPEST
+    except (ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise TableError(f"{where}: its grokcrit record is damaged; make the table again")
+    return dict(found)
+
+
+def is_record(found: object) -> bool:
+    """Whether a value is of the form that :func:`record` gives; what is not there is not missed."""
+    if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+        return False
+    maps = {name: found.get(name, {}) for name in ("configuration", "cases", "widths", "versions")}
+    if not all(isinstance(each, dict) for each in maps.values()):
+        return False
+    tensors = [tensor for each in maps["widths"].values() for tensor in listed(each)]
+    return (
+        all(isinstance(each, dict) for each in maps["cases"].values())
+        and all(isinstance(each, str) for each in maps["versions"].values())
+        and all(isinstance(found.get(name, ""), str | NoneType) for name in WORDS)
+        and (found.get("root_seed") is None or whole(found["root_seed"]))
+        and all(isinstance(t, dict) and whole(t.get("offset")) for t in tensors)
+        and all(is_record(each) for each in listed(found.get("inputs", [])))
+    )
+
+
+def listed(value: object) -> list[Any]:
+    """Return a list as it is, and anything else as a list of what is no record and no tensor."""
+    return value if isinstance(value, list) else [None]
+
+
+def whole(value: object) -> bool:
+    """Whether a value is a whole number from 0 up."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def depth(value: object) -> int:
+    """Return how many lists and maps lie in one another."""
+    inside = value.values() if isinstance(value, dict) else value
+    if not isinstance(inside, Iterable) or isinstance(inside, str):
+        return 0
+    return 1 + max(map(depth, inside), default=0)

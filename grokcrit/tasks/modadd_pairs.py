@@ -1,0 +1,52 @@
+"""The task a + b mod p: all ordered pairs, and how they are split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from grokcrit.base.options import ModaddOptions
+from grokcrit.base.rng import stream
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All p^2 ordered pairs, a-major, and which of them train."""
+
+    a: Indices  # (p^2,)
+    b: Indices  # (p^2,)
+    total: Indices  # (p^2,), a + b mod p
+    train: Indices  # places of the training pairs, ascending
+    mirrored: Indices  # of test pairs (a, b) with (b, a) among the training pairs
+    unmirrored: Indices  # of the other test pairs
+
+
+def pairs_of(options: ModaddOptions, seed: int) -> Pairs:
+    """Split the pairs for one seed; all widths of a seed share the split.
+
+    ``pairs`` draws ordered pairs: for most test pairs (a, b) the mirror (b, a) trains, and a model
+    that memorises with a symmetric rule knows those without generalising. ``sym`` draws unordered
+    pairs, both orders on one side.
+    """
+    p = options.prime
+    place = np.arange(p * p)
+    a, b = place // p, place % p
+    rng = stream("modadd-split", options.seed, options.split, p, seed)
+    unit = place if options.split == "pairs" else np.minimum(a, b) * p + np.maximum(a, b)
+    units = np.unique(unit)
+    chosen = rng.permutation(units)[: options.training_units(len(units))]
+    trains = np.isin(unit, chosen)
+    mirror = trains[b * p + a]
+    return Pairs(
+        a,
+        b,
+        (a + b) % p,
+        np.flatnonzero(trains),
+        np.flatnonzero(~trains & mirror),
+        np.flatnonzero(~trains & ~mirror),
+    )
