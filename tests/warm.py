@@ -64,13 +64,13 @@ def become(arguments: list[str], cwd: str, env: dict[str, str], place: str) -> N
 def main() -> None:
     """Fork for every line of the input."""
     import grokcrit.cli.app
-    import grokcrit.plot
     import grokcrit.report
     import grokcrit.stages.avalanche
     import grokcrit.stages.bootstrap
     import grokcrit.stages.diagnose
     import grokcrit.stages.fss
     import grokcrit.stages.ingest
+    import grokcrit.stages.plot
     import grokcrit.stages.train  # noqa: F401
 
     with suppress(SystemExit), redirect_stdout(StringIO()):  # what Typer imports with the first

@@ -32,7 +32,7 @@ class Summary:
     """What a command did: a table of plain values, and warnings.
 
     ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts;
-    ``more`` are further tables shown below.
+    ``more`` are further tables shown below; ``about`` explains the table in a report.
     """
 
     title: str
@@ -41,6 +41,7 @@ class Summary:
     formats: dict[str, str] = field(default_factory=dict)
     details: list[Row] | None = None
     more: list[Summary] = field(default_factory=list)
+    about: str = ""
 
     @property
     def columns(self) -> list[tuple[str, bool]]:
@@ -63,34 +64,6 @@ class Summary:
             ),
             "warnings": [w.as_dict() for w in warnings],
         }
-
-
-def curved(where: Sequence[str]) -> list[Notice]:
-    """Warn of lines that are bent."""
-    if not where:
-        return []
-    named = ", ".join(dict.fromkeys(where))
-    return [
-        Notice(
-            "curved",
-            f"ln(statistic) against ln(N) is significantly bent ({named}): one exponent sums up a "
-            "curve, and depends on the sizes chosen",
-        )
-    ]
-
-
-def gamma_above(windows: Sequence[str]) -> list[Notice]:
-    """Warn of windows in which the exponent of the mean exceeds that of the maximum."""
-    if not windows:
-        return []
-    return [
-        Notice(
-            "gamma-above-D",
-            f"in {', '.join(dict.fromkeys(windows))} gamma (mean) exceeds D (largest); the mean is "
-            "never larger than the maximum, so this cannot last as N grows: it is a finite-size "
-            "effect",
-        )
-    ]
 
 
 def cell(value: Any, form: str = ".3f") -> str:

@@ -40,7 +40,7 @@ def bootstrap(
       grokcrit bootstrap avalanche.parquet --resamples 10000
     """
     from grokcrit.stages.bootstrap import bootstrap as stage
-    from grokcrit.summaries import bootstrap_summary
+    from grokcrit.stages.bootstrap import bootstrap_summary
 
     sh.run_stage(
         stage,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grokcrit.base.vocabulary import QUESTIONS
 from grokcrit.cli import shell as sh
+from grokcrit.questions import QUESTIONS
 
 
 def complete_question(start: str) -> list[str]:
@@ -67,7 +67,7 @@ def diagnose(
       grokcrit diagnose avalanche.parquet train.parquet
     """
     from grokcrit.stages.diagnose import diagnose as stage
-    from grokcrit.summaries import diagnose_summary
+    from grokcrit.stages.diagnose import diagnose_summary
 
     options = sh.given(
         only=sh.words(only),

@@ -40,7 +40,7 @@ def fss(
       grokcrit fss avalanche.parquet --observable size,area,duration
     """
     from grokcrit.stages.fss import fss as stage
-    from grokcrit.summaries import fss_summary
+    from grokcrit.stages.fss import fss_summary
 
     sh.run_stage(
         stage,

@@ -9,10 +9,12 @@ import typer
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
+from grokcrit.base.vocabulary import OBSERVABLES, STATISTICS
 from grokcrit.cli import shell as sh
+from grokcrit.plot import MODULES, SOURCE
+from grokcrit.questions import QUESTIONS
 
-KNOWN = FIGURES + COMPARISONS + PANELS
+KNOWN = (*SOURCE, *(name for group in (MODULES, QUESTIONS) for k in group for name in group[k]))
 
 
 def complete_figure(start: str) -> list[str]:
@@ -98,7 +100,7 @@ def plot(
     check_choice("statistic", statistic, STATISTICS)
     target = out or Path(f"{figure}.png")
 
-    from grokcrit.plot import plot as stage
+    from grokcrit.stages.plot import plot as stage
     from grokcrit.summaries import Summary
     from grokcrit.tables import reading as tables
 

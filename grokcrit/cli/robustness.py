@@ -63,10 +63,10 @@ def robustness(
     Example:
       grokcrit robustness train.parquet --graph-seeds 3 --alpha 0.1,0.3,0.5
     """
-    from grokcrit.plot import check_extension
-    from grokcrit.plot import plot as draw
+    from grokcrit.stages.plot import check_extension
+    from grokcrit.stages.plot import plot as draw
     from grokcrit.stages.robustness import robustness as stage
-    from grokcrit.summaries import robustness_summary
+    from grokcrit.stages.robustness import robustness_summary
     from grokcrit.tables import reading as tables
 
     target = out.with_suffix(".png") if figure is None else figure

@@ -26,8 +26,9 @@ from grokcrit.paper.claim_row import (
     verdict,
 )
 from grokcrit.paper.reference import Reference
-from grokcrit.questions.crossings import Rise, clear_rise, lasting_rise
-from grokcrit.questions.findings import missing
+from grokcrit.questions import judge
+from grokcrit.questions.rows import missing
+from grokcrit.scaling.crossings import Rise, clear_rise, lasting_rise
 
 NORMAL_95 = 1.959964
 
@@ -229,23 +230,25 @@ def cautions(tables: Tables) -> list[str]:
     """Say what a reader of the exponents must know: straightness, and gamma against D."""
     found = []
     place = {"observable": "size", "surrogate": "none", "time": None}
+    sizes = tables["avalanche"]["n_params"].unique().to_pylist()
     for window in PHASES:
         fits = {s: one(tables["fss"], window=window, statistic=s, **place) for s in STATISTICS}
         gamma, largest = fits["mean"]["exponent"], fits["max"]["exponent"]
-        if gamma is not None and largest is not None and gamma > largest:
+        if judge.exceeds(gamma, largest):
             found.append(
                 f"{window}: gamma {number(gamma)} exceeds D (max) {number(largest)}. The mean is "
                 "never larger than the maximum, so this cannot last as N grows: it is a "
                 "finite-size effect."
             )
         for statistic, fit in fits.items():
-            if fit["curvature_p"] is not None and fit["curvature_p"] < 0.05:
+            bend = judge.bend_of(fit["curvature"], sizes)
+            if judge.bent(bend, fit["curvature_p"]):
                 found.append(
-                    f"{window}, {statistic}: ln s against ln N is not straight, curvature "
-                    f"{number(fit['curvature'])} (p {fit['curvature_p']:.2g}); one exponent is a "
-                    "summary of a bent line."
+                    f"{window}, {statistic}: ln s against ln N is not straight, its slope changes "
+                    f"by {number(bend)} over the sizes (p {fit['curvature_p']:.2g}); one exponent "
+                    "sums up a curve."
                 )
-    return (found or ["no gamma above D, no significant curvature."]) + without_seed(tables)
+    return (found or ["gamma does not exceed D, and no line is bent."]) + without_seed(tables)
 
 
 def without_seed(tables: Tables) -> list[str]:

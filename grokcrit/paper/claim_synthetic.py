@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from grokcrit.base.vocabulary import THE_FIVE
 from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import Claim, Tables, basis, number, select, span, verdict
-from grokcrit.questions.sampling import sampling_cv
 from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.sampling import sampling_cv
 
 
 def synthetic(tables: Tables) -> list[Claim]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit import plot
 from grokcrit._version import __version__
 from grokcrit.base.errors import TableError
 from grokcrit.base.options import TrainOptions, check_choice
@@ -22,6 +21,7 @@ from grokcrit.paper.claim_row import number
 from grokcrit.paper.claims import Claim, claims
 from grokcrit.paper.reference import ELSEWHERE
 from grokcrit.report import report
+from grokcrit.stages import plot
 from grokcrit.stages import train as training
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.stages.bootstrap import bootstrap

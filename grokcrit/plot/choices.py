@@ -13,9 +13,10 @@ from matplotlib.ticker import StrMethodFormatter
 
 from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot import style
+from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.questions import effects
-from grokcrit.questions.effects import Points
+from grokcrit.scaling import effects
+from grokcrit.scaling.effects import Points
 from grokcrit.scaling.ensembles import Reals
 
 # Windows, each a little above or below its line.
@@ -245,3 +246,13 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
     title = f"{left} points lack a fit and are not shown" if left else None
     style.legend_above(ax, 1, title=title)
     return ax
+
+
+PANELS = {
+    "effects": Panel(main_effects, ("sweep",), height=4.0),
+    "variance": Panel(variance, ("sweep",)),
+    "crossings": Panel(crossings, ("sweep",), height=3.0),
+}
+FIGURES = {
+    "sweep": Layout((("effects", {}), ("crossings", {}), ("variance", {})), "ab;ac", (PAGE, 5.6)),
+}

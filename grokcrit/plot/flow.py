@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from grokcrit.base.errors import TableError
 from grokcrit.plot import style
+from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs, values
 from grokcrit.scaling.ensembles import BIN, Reals
 
@@ -104,3 +105,9 @@ def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:
         ax.axvspan(grok.min(), grok.max(), color=style.YELLOW, alpha=0.2, linewidth=0, label=label)
         median = float(np.median(grok))
         ax.axvline(median, **style.MARK, label=f"median {median:g}")
+
+
+PANELS = {
+    "dimension": Panel(dimension, ("fss",), ("train", "avalanche")),
+    "controls": Panel(controls, ("fss",), ("train", "avalanche"), height=2.9),
+}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from grokcrit.plot import style
+from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
+from grokcrit.tables.schemas import CASE_COLUMNS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Axes of a grid are named by their column, and the order of the parameters by this and its value.
 ORDER = "parameter order "
 # Windows shown, each a little above or below its line.
 SHOWN = {"pre": 0.18, "post": -0.18}
@@ -17,6 +21,8 @@ SHOWN = {"pre": 0.18, "post": -0.18}
 
 def robustness(ax: Axes, sources: Sources, request: Request) -> Axes:
     """D before and after at every point of the grid, all graphs; the mean of the null a tick."""
+    from grokcrit.plot import style
+
     table = rows(
         sources.table("diagnostics"),
         observable=request.observable,
@@ -63,6 +69,11 @@ def robustness(ax: Axes, sources: Sources, request: Request) -> Axes:
     return ax
 
 
+def is_axis(part: str | None) -> bool:
+    """Return whether the part of a row names an axis of a grid."""
+    return part is not None and (part.startswith(ORDER) or part in CASE_COLUMNS)
+
+
 def place(row: dict[str, Any]) -> Any:
     """Return the value of the axis at a point."""
     return row["part"].removeprefix(ORDER) if row["part"].startswith(ORDER) else row[row["part"]]
@@ -76,6 +87,8 @@ def named(axis: str) -> str:
 
 def draw(ax: Axes, mine: list[dict[str, Any]], window: str, y: float) -> None:
     """Draw a phase at one point: every graph with its interval, and the null."""
+    from grokcrit.plot import style
+
     data = [r for r in mine if r["surrogate"] == "none"]
     null = [r["value"] for r in mine if r["surrogate"] == "gaussian"]
     looks = {**style.PHASES[window], "linestyle": "none"}
@@ -92,3 +105,6 @@ def draw(ax: Axes, mine: list[dict[str, Any]], window: str, y: float) -> None:
     size = 3.5 if len(data) == 1 else 2.0
     ax.plot([r["value"] for r in data], y + spread, **{**looks, "markersize": size})
     ax.plot(null, np.full(len(null), y), "|", color=style.NULL, markersize=5)
+
+
+PANELS = {"robustness": Panel(robustness, ("diagnostics",), height=5.6)}

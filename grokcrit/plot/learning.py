@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from grokcrit.base.errors import OptionError
 from grokcrit.plot import style
+from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs, values
 from grokcrit.scaling.ensembles import Reals
 
@@ -189,3 +190,10 @@ def gini_of_size(table: pa.Table) -> tuple[Reals, Reals, Reals, float]:
     error = values(complete, "weight_gini_stddev") / np.sqrt(len(found.seed))
     grok = float(np.median(np.where(np.isnan(found.grok), np.inf, found.grok)))
     return values(complete, "epoch"), values(complete, "weight_gini_mean"), error, grok
+
+
+PANELS = {
+    "trajectory": Panel(trajectory, ("train",)),
+    "grokking": Panel(grokking, ("train",)),
+    "gini": Panel(gini, ("train",), height=2.8),
+}

@@ -11,6 +11,7 @@ from scipy import stats
 from grokcrit.base.errors import OptionError
 from grokcrit.base.vocabulary import INTERVAL
 from grokcrit.plot import style
+from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, values
 from grokcrit.scaling.ensembles import Reals
 
@@ -148,3 +149,9 @@ def name_places(ax: Axes, places: list[tuple[str, int]]) -> None:
             ax.axvline(k - 0.5, color=style.INK, linewidth=0.6)
     parts = dict.fromkeys(part for part, _ in places)
     ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in parts)}")
+
+
+PANELS = {
+    "bootstrap": Panel(bootstrap, ("bootstrap",)),
+    "leave-one-out": Panel(leave_one_out, ("bootstrap",), height=2.8),
+}

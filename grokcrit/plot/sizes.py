@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
-from grokcrit.base.vocabulary import PHASES
 from grokcrit.plot import style
+from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
 from grokcrit.scaling import ensembles as fits
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -29,23 +28,6 @@ LAWS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 BAND = "bands: s.e. over runs"
-
-
-@dataclass(frozen=True)
-class Rescaling:
-    """An exponent D to rescale with: where it is from, its interval, the quality S it reaches."""
-
-    label: str
-    exponent: float
-    low: float | None
-    high: float | None
-    quality: float | None
-
-    def text(self) -> str:
-        """Write all that is known, a line each."""
-        interval = "" if self.low is None else rf"\ [{self.low:.3f}, {self.high:.3f}]"
-        quality = "" if self.quality is None else f"\n$S = {self.quality:.3g}$"
-        return f"{self.label}\n$D = {self.exponent:.3f}{interval}${quality}"
 
 
 @dataclass(frozen=True)
@@ -157,129 +139,6 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
     return ax
 
 
-def collapsing(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """Every phase, rescaled with the D of the largest avalanche and with that of the least S."""
-    data = ensemble(sources, "none")
-    wanted = {"observable": request.observable, "surrogate": "none"}
-    table = rows(sources.table("diagnostics"), **wanted)
-    found = {
-        (r["quantity"], r["part"], r["window"]): r
-        for r in table.to_pylist()
-        if r["quantity"].startswith("collapse-")
-    }
-    lines = []
-    for window in PHASES:
-        best = found.get(("collapse-exponent", None, window))
-        bins = fits.windows(data, window)
-        direct = fits.exponent(data, data.observe(request.observable), bins, "max")
-        least = found.get(("collapse-quality", None, window))
-        if best is None or least is None or best["value"] is None or np.isnan(direct):
-            continue
-        quality = found.get(("collapse-quality", "D of max", window))
-        ends = best["ci_low"], best["ci_high"]
-        lines.append(
-            (
-                window,
-                Rescaling(f"{window}: largest", direct, None, None, quality and quality["value"]),
-                Rescaling(f"{window}: least $S$", best["value"], *ends, least["value"]),
-            )
-        )
-    if not lines:
-        tried = {
-            str(r["method"])
-            for (name, _, _), r in found.items()
-            if name == "collapse-exponent" and r["value"] is None
-        }
-        if tried:
-            raise EmptyPanelError(
-                f"no phase has a collapse of the {request.observable}: {'; '.join(sorted(tried))}"
-            )
-        raise EmptyPanelError(
-            f"the diagnostics hold no collapse of the {request.observable}; "
-            "'grokcrit diagnose avalanche.parquet --only collapse' makes it"
-        )
-    place = ax.get_subplotspec()
-    assert place is not None  # every panel has one: compose makes them
-    inner, figure = place.subgridspec(len(lines), 2), ax.figure
-    ax.remove()
-    for line, (window, *rescalings) in enumerate(lines):
-        axes = [figure.add_subplot(inner[line, column]) for column in range(2)]
-        collapses(axes, data, request.observable, window, rescalings)
-        legend = axes[0].get_legend()
-        if line and legend is not None:
-            legend.remove()
-    return axes[0]
-
-
-def collapses(
-    axes: Sequence[Axes],
-    data: Ensemble,
-    observable: str,
-    window: str,
-    rescalings: Sequence[Rescaling],
-) -> None:
-    """Draw P(S > s) of every size against s / N^D, a panel for each D, all with the same axes.
-
-    Parameters
-    ----------
-    axes
-        As many as there are exponents, from left to right.
-    data
-        The avalanches of one case.
-    observable, window
-        What is drawn, and when.
-    rescalings
-        The exponents.
-    """
-    observed = data.observe(observable)
-    observed = np.where(fits.windows(data, window).bin_of >= 0, observed, np.nan)
-    if not (observed > 0).any():
-        raise EmptyPanelError(f"no avalanche of the window {window} has a {observable} above 0")
-    symbol, _ = style.OBSERVABLES[observable]
-    sizes: list[int] = data.sizes.tolist()
-    colours = style.size_colours(len(sizes))
-    for ax, rescaling in zip(axes, rescalings, strict=True):
-        for k, (n, colour) in enumerate(zip(sizes, colours, strict=True)):
-            mine = data.size_of[data.run] == k
-            s, p, error = exceedance(observed[mine], data.run[mine])
-            x = s / n**rescaling.exponent
-            label = style.size_label(k, sizes)
-            # P(S > s) holds from s up to the next value; 0 has no logarithm.
-            drawn = np.where(p > 0, p, np.nan)
-            ax.plot(x, drawn, color=colour, drawstyle="steps-post", label=label)
-            low = np.maximum(drawn - error, np.nanmin(drawn, initial=1) / 2)
-            ax.fill_between(x, low, drawn + error, step="post", color=colour, **style.BAND)
-        style.note(ax, 0.04, 0.05, rescaling.text(), va="bottom")
-        ax.set(xscale="log", yscale="log", xlabel=rf"${symbol} / N^D$")
-    limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
-    for ax in axes:
-        ax.set_xlim(min(x[0] for x, _ in limits), max(x[1] for x, _ in limits))
-        ax.set_ylim(min(y[0] for _, y in limits), max(y[1] for _, y in limits))
-        style.plain_log_ticks(ax.xaxis)
-        style.plain_log_ticks(ax.yaxis)
-        ax.tick_params(labelleft=ax is axes[0])
-    axes[0].set_ylabel(rf"$P({{>}}\,{symbol})$")
-    style.legend_above(axes[0], 4, title=f"{style.PARAMETERS}; {BAND}")
-
-
-def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
-    """Return the positive values s, the mean over runs of P(S > s), and its standard error.
-
-    One value to the left of them is added, as a curve begins level. The error is NaN for one run.
-    """
-    runs = [observed[(run == r) & np.isfinite(observed)] for r in np.unique(run)]
-    runs = [np.sort(mine) for mine in runs if len(mine)]
-    if not runs or max(mine[-1] for mine in runs) <= 0:
-        return np.empty(0), np.empty(0), np.empty(0)
-    s = np.unique(np.concatenate(runs))
-    s = s[s > 0]
-    s = np.insert(s, 0, s[0] / 1.1)
-    shares = np.array([1 - np.searchsorted(mine, s, side="right") / len(mine) for mine in runs])
-    none = np.full(len(s), np.nan)
-    error = shares.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else none
-    return s, shares.mean(axis=0), error
-
-
 def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Largest and mean avalanche of each size against N, with the fitted power laws."""
     known = pc.unique(sources.table("avalanche")["surrogate"]).to_pylist()
@@ -366,3 +225,10 @@ def by_size(data: Ensemble, observable: str, statistic: str) -> Reals:
     by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
     reduced: Reals = fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]
     return reduced
+
+
+PANELS = {
+    "ccdf": Panel(ccdf, ("avalanche",), height=2.8),
+    "collapse": Panel(collapse, ("avalanche", "fss"), height=2.8),
+    "scaling": Panel(scaling, ("avalanche", "fss"), height=3.0),
+}

@@ -136,6 +136,14 @@ class Sources:
         wanted = {"observable": request.observable, "statistic": request.statistic}
         return rows(table, **{**wanted, **equal})
 
+    def asked(self, request: Request, **equal: Any) -> list[dict[str, Any]]:
+        """Return the rows of the diagnostics table for one observable and statistic."""
+        wanted = {"observable": request.observable, "statistic": request.statistic}
+        found: list[dict[str, Any]] = rows(
+            self._tables["diagnostics"], **wanted, **equal
+        ).to_pylist()
+        return found
+
     def gini_of(self) -> str:
         """Name what the Gini coefficient of the train tables is of."""
         options = [o for r in self._records["train"] for o in r.get("cases", {}).values()]

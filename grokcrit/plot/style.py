@@ -18,9 +18,6 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from grokcrit.scaling.ensembles import Reals
 
-# Widths of one and of two columns, inches.
-COLUMN = 3.375
-PAGE = 7.0
 # Named lines, inches: a letter of a name; data and legend beside them; legend and axis.
 LETTER, BESIDE, ABOVE_AND_BELOW = 0.056, 2.35, 1.2
 # Letters of the longest name that is written out.

@@ -1,26 +1,27 @@
-"""What weakens a fit, counted: avalanches cut off or quiet, runs that never grok, thin bins."""
+"""Counts of what weakens a fit: avalanches cut off or quiet, runs that never grok, thin bins."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from grokcrit.base.summary import Notice, Row
 from grokcrit.base.vocabulary import PHASES
-from grokcrit.questions.family import Family
-from grokcrit.questions.findings import Row, finding
+from grokcrit.questions.family import Family, zero_threshold
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.rows import finding, labelled, of
 from grokcrit.scaling import ensembles as scaling
-from grokcrit.scaling.ensembles import Ensemble
 
 
-def zero_threshold(data: Ensemble) -> list[Row]:
-    """Count the avalanches left out for a threshold of 0, of all; no row if there is none."""
-    if not data.left_out:
-        return []
-    total = data.left_out + len(data.epoch)
-    return [finding("zero-threshold", float(data.left_out), n=total, method="avalanches left out")]
+def of_family(family: Family, _: DiagnoseOptions) -> list[Task]:
+    """Count in one task."""
+    return [lambda _: labelled(counts(family), **family.data.case)]
 
 
 def counts(family: Family) -> list[Row]:
-    """Count what weakens a fit: avalanches cut off or quiet, runs that never grok, thin bins."""
+    """Make the rows of all counts of a case."""
     data = family.data
     quiet = data.observe("size") == 0
     rows = [
@@ -49,3 +50,27 @@ def counts(family: Family) -> list[Row]:
         for name in family.strangers
     ]
     return rows
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of everything that is counted."""
+    warnings = []
+    for name in ("zero-threshold", "truncated", "quiet", "never-grokked"):
+        for row in of(rows, name)[-1:]:
+            warnings += warn(name, int(row["value"] or 0), row["n"])
+    if any(row["value"] for row in of(rows, "single-run")):
+        warnings += warn("single-run")
+    thin = [row for row in of(rows, "thin") if row["value"]]
+    bins = [f"{row['value']:.0f} of {row['n']} {row['window']}" for row in thin]
+    strangers = sorted(row["part"] for row in of(rows, "null-of-other-runs"))
+    return warnings + warn("lacking-size", bins) + warn("null-of-other-runs/named", strangers)
+
+
+QUESTION = Question(
+    quantities={
+        "truncated, quiet, never-grokked, thin, single-run": "avalanches cut off, of size 0; runs "
+        "that never grok; bins that lack a size; sizes with one run; `n`: of how many",
+    },
+    of_family=of_family,
+    cautions=cautions,
+)

@@ -1,206 +1,43 @@
-"""When D(t) crosses its null or 1, when it changes most, and how long before grokking."""
+"""Crossings: when D(t) rises above its null or 1, when it changes most, and before grokking."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from grokcrit.questions.family import Course, Curves
-from grokcrit.questions.findings import Row, finding, labelled
+from grokcrit.base.summary import Row, Summary
+from grokcrit.questions.family import Course, gap_of
+from grokcrit.questions.question import Answer, Asked, Question
+from grokcrit.questions.rows import ends, finding, groups, interval, labelled, of, one
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals
+from grokcrit.scaling.crossings import SIDE, change_point, lasting_rise, sign_changes
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Widening
 
-# Snapshots that either side of a change point needs.
-SIDE = 3
 QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MEDIAN = "median run"
 
 
-def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
-    """Return every crossing of zero, interpolated, and whether it is upward.
-
-    A stretch at zero is crossed where it ends; one that is only touched is not crossed.
-    """
-    there = np.isfinite(gap) & (gap != 0)
-    t, g = times[there], gap[there]
-    return [
-        (float(t0 + (t1 - t0) * -g0 / (g1 - g0)), bool(g1 > 0))
-        for (t0, g0), (t1, g1) in itertools.pairwise(zip(t, g, strict=True))
-        if (g0 < 0) != (g1 < 0)
-    ]
-
-
-def lasting_rise(times: Reals, gaps: Reals) -> Reals:
-    """Time of the upward crossing after which a curve stays above zero to its end, interpolated.
-
-    There is at most one: METHOD's first upward crossing that lasts.
-
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    gaps
-        Curves, shape (..., T).
-
-    Returns
-    -------
-    ndarray, shape (...,)
-        NaN where a curve was never at or below zero, or ends there.
-    """
-    below = ~(gaps > 0)
-    last = gaps.shape[-1] - 1 - np.argmax(below[..., ::-1], axis=-1)
-    crossed = below.any(axis=-1) & (last < gaps.shape[-1] - 1)
-    before = np.where(crossed, last, 0)
-    after = np.minimum(before + 1, gaps.shape[-1] - 1)
-    g0 = np.take_along_axis(gaps, before[..., None], -1)[..., 0]
-    g1 = np.take_along_axis(gaps, after[..., None], -1)[..., 0]
-    span = np.where(crossed & (g1 > g0), g1 - g0, np.nan)
-    rise: Reals = np.where(
-        crossed, times[before] - (times[after] - times[before]) * g0 / span, np.nan
-    )
-    return rise
-
-
-@dataclasses.dataclass(frozen=True)
-class Rise:
-    """How D(t) stands to its null.
-
-    Attributes
-    ----------
-    time : float
-        Epoch of the lasting rise above the null; NaN without one.
-    started_below : bool
-        Whether D(t) was ever below the null by more than its own interval.
-    ends_above : bool
-        Whether it ends above the null by more than its own interval.
-    judged : bool
-        Whether there is an interval to say so.
-    """
-
-    time: float
-    started_below: bool
-    ends_above: bool
-    judged: bool
-
-    @property
-    def clear(self) -> bool:
-        """Whether D(t) rises from clearly below its null to clearly above."""
-        return not np.isnan(self.time) and self.started_below and self.ends_above
-
-
-def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals) -> Rise:
-    """Follow a curve and its interval against its null, all of shape (T,)."""
-    if not len(times):
-        return Rise(np.nan, False, False, False)
-    known = np.flatnonzero(~np.isnan(low))
-    return Rise(
-        float(lasting_rise(times, value - null)),
-        bool((high[known] < null[known]).any()),
-        bool(len(known) and low[known[-1]] > null[known[-1]]),
-        bool(len(known)),
-    )
-
-
-def rise_above(data: Course, null: Course, confidence: float) -> Rise:
-    """Follow D(t) of the data against that of a null model, at the times that both have."""
-    both = np.isin(data.times, null.times)
-    level = null.estimate.value[np.isin(null.times, data.times)]
-    kept = data.estimate[both]
-    low, high = kept.interval(confidence)
-    return clear_rise(data.times[both].astype(np.float64), kept.value, low, high, level)
-
-
-def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
-    """Split curves into two constants by least squares.
-
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    curves
-        Shape (..., T).
-
-    Returns
-    -------
-    tuple of ndarray, shape (...,)
-        Time of the change, halfway between two snapshots; mean after minus mean before; share of
-        the variance that the two means explain. NaN where there are too few times, or a gap.
-    """
-    count = curves.shape[-1]
-    if count < 2 * SIDE:
-        nothing = np.full(curves.shape[:-1], np.nan)
-        return nothing, nothing, nothing
-    first = np.arange(SIDE, count - SIDE + 1)  # how many lie before the change
-    total = curves.sum(axis=-1, keepdims=True)
-    before = np.cumsum(curves, axis=-1)[..., first - 1]
-    jump = (total - before) / (count - first) - before / first
-    gain = first * (count - first) / count * jump**2
-    gain = np.where(np.isnan(gain), -1.0, gain)
-    best = np.argmax(gain, axis=-1)
-    chosen = (np.take_along_axis(each, best[..., None], -1)[..., 0] for each in (jump, gain))
-    step, explained = chosen
-    variance = ((curves - total / count) ** 2).sum(axis=-1)
-    there = explained >= 0
-    after = first[best]
-    return (
-        np.where(there, (times[after - 1] + times[after]) / 2, np.nan),
-        np.where(there, step, np.nan),
-        np.where(there & (variance > 0), explained / np.where(variance > 0, variance, 1), np.nan),
-    )
-
-
-def moments(
-    ensemble: Ensemble,
-    data: Curves,
-    null: Curves | None,
-    levels: Sequence[str],
-    draws: Sequence[Ints],
-    confidence: float,
-) -> list[Row]:
-    """Make the rows of crossings, change points and lead times of one observable and statistic.
-
-    Parameters
-    ----------
-    null
-        The Gaussian null, where there is one.
-    levels
-        What D(t) may cross: ``gaussian``, ``1``.
-    draws
-        Which runs each resample holds: lead times resample the grokking epochs with them.
-    """
+def of_curves(asked: Asked) -> list[Row]:
+    """Make the rows of crossings, change points and lead times, by epoch and since grokking."""
+    data, confidence = asked.family.data, asked.options.confidence
+    groks = drawn_medians(data, asked.draws)
     rows: list[Row] = []
-    groks = drawn_medians(ensemble, draws)
-    for place, course in enumerate(data.courses):
+    for place, course in enumerate(asked.own.courses):
         found: list[Row] = []
-        for level in levels:
-            gap = gap_of(course, null.courses[place] if null else None, level)
+        for level in asked.levels:
+            gap = gap_of(course, asked.gaussian.courses[place] if asked.gaussian else None, level)
             if gap is not None:
-                found += labelled(crossings(gap, confidence, groks, ensemble), part=level)
-        found += changes(course, confidence, groks, ensemble)
+                found += labelled(crossings(gap, confidence, groks, data), part=level)
+        found += changes(course, confidence, groks, data)
         rows += labelled(found, window=course.window)
     return rows
 
 
-def middle(course: Course) -> Reals:
-    """Times of a course; an aligned bin stands at its middle."""
-    return course.times.astype(np.float64) + (BIN / 2 if course.window == "aligned" else 0.0)
-
-
-def gap_of(course: Course, null: Course | None, level: str) -> Course | None:
-    """Return how far D(t) lies above a level; None for a null that is not there."""
-    if level == "gaussian":
-        return None if null is None else course - null
-    above = course.estimate
-    shifted = dataclasses.replace(above, value=above.value - 1, draws=above.draws - 1)
-    return dataclasses.replace(course, estimate=shifted)
-
-
 def crossings(gap: Course, confidence: float, groks: Reals, ensemble: Ensemble) -> list[Row]:
     """Make the rows of every crossing and of the headline: the upward one that lasts."""
-    times = middle(gap)
+    times = gap.middle
     if not len(times):
         return [finding("crossing", None, n=0)]
     value = gap.estimate.value
@@ -221,7 +58,7 @@ def crossings(gap: Course, confidence: float, groks: Reals, ensemble: Ensemble) 
 
 def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble) -> list[Row]:
     """Make the rows of the change point."""
-    times = middle(course)
+    times = course.middle
     when, jump, share = change_point(times, course.estimate.value)
     drawn = change_point(times, course.estimate.draws)
     few = at_time(course, times, float(when))
@@ -286,9 +123,9 @@ def leads(
     """
     lead = ensemble.grok[~np.isnan(ensemble.grok)] - value
     if not len(lead) or np.isnan(value):
-        return [finding(f"{of}-lead", None, n=0, method="median run")]
+        return [finding(f"{of}-lead", None, n=0, method=MEDIAN)]
     rows = [
-        moment(f"{of}-lead", float(np.median(lead)), groks - drawn, few, confidence, "median run"),
+        moment(f"{of}-lead", float(np.median(lead)), groks - drawn, few, confidence, MEDIAN),
         finding(f"{of}-lead-share", float((lead > 0).mean()), n=len(lead), method="of the runs"),
     ]
     rows += [
@@ -303,3 +140,94 @@ def leads(
                 finding(f"{of}-lead", median, n=len(own), n_params=n, method="median run of a size")
             )
     return rows
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up when D(t) rises for good above its null and 1, and when it changes most."""
+    out = []
+    # At one snapshot a bin the mean and the maximum of a run are the same number.
+    chosen = [
+        r
+        for r in rows
+        if r["quantity"].startswith(("crossing", "share-", "every-", "chang"))
+        and r["statistic"] == "mean"
+    ]
+    keys = (*shown, "observable", "window")
+    for key, mine in groups(chosen, *keys).items():
+        for what, part in (("crossing", "gaussian"), ("crossing", "1"), ("change-point", None)):
+            found = of(mine, what, part=part)
+            if found:
+                out.append(dict(zip(keys, key, strict=True)) | line(mine, found[0], what, part))
+    formats = dict.fromkeys(("time", "interval", "lead", "interval of lead"), ".1f")
+    formats |= dict.fromkeys(("draws without", "runs that grok later"), ".2f")
+    title = "D(t) of the mean: lasting rise, change point; lead: grokking - time"
+    return Summary(title, out, formats=formats)
+
+
+def line(mine: list[Row], found: Row, what: str, part: str | None) -> Row:
+    """Sum up one moment of D(t)."""
+    lead = of(mine, f"{what}-lead", part=part, method=MEDIAN)
+    after = of(mine, f"{what}-lead-share", part=part)
+    without = of(mine, "share-without-crossing", part=part)
+    every = [
+        f"{'up' if r['method'] == 'upward' else 'down'} {r['value']:.0f}"
+        for r in of(mine, "every-crossing", part=part)
+        if r["value"] is not None
+    ]
+    return {
+        "of": part or found["method"],
+        "time": found["value"],
+        "interval": ends(found),
+        "draws without": without[0]["value"] if without and part else None,
+        "all crossings": ", ".join(every) or None,
+        "lead": lead[0]["value"] if lead else None,
+        "interval of lead": ends(lead[0]) if lead else None,
+        "runs that grok later": after[0]["value"] if after else None,
+    }
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say when D(t) rises for good above its null, and when the median run groks."""
+    size = [row for row in rows if row["observable"] == "size"]
+    place = {"window": "epoch", "part": "gaussian"}
+    found = of(size, "crossing", **place)
+    if not found:
+        return []
+    question = "When does D(t) rise above that of random numbers for good?"
+    share = one(size, "share-without-crossing", **place)
+    without = ""
+    if share is not None and share["value"] > 0:
+        without = f" In {100 * share['value']:.0f} % of the bootstrap draws it never does."
+    when = found[0]["value"]
+    if when is None:
+        words = f"D(t) does not end above its null.{without}"
+        return [Answer("crossing", question, "Never", (words,))]
+    words = f"Of the time of the crossing: {interval(found[0], '.0f')}.{without}"
+    lead = one(size, "crossing-lead", **place, method=MEDIAN)
+    if lead is not None:
+        side = "after" if lead["value"] > 0 else "before"
+        words += (
+            f" The median run groks {abs(lead['value']):.0f} epochs {side} that "
+            f"(grokking minus crossing: {interval(lead, '.0f')})."
+        )
+    return [Answer("crossing", question, f"At epoch {when:.0f}", (words,))]
+
+
+QUESTION = Question(
+    quantities={
+        "every-crossing": "each crossing of a level (`part`: `gaussian`, `1`), upward or downward",
+        "crossing": "the headline: the upward one after which D(t) stays above to the end, "
+        "interpolated; interval over the draws that have one",
+        "share-without-crossing": "share of the draws that have none",
+        "change-point, change-of-D, change-explained": "two means fitted to D(t); at least three "
+        "times on either side",
+        "crossing-lead, change-point-lead": "grokking epoch minus that moment: median run, "
+        "quantiles over runs, median run of each size",
+        "crossing-lead-share, change-point-lead-share": "share of the runs that grok later",
+    },
+    of_curves=of_curves,
+    section=section,
+    about="When D(t) rises for good above the Gaussian null and above 1, and when it changes most. "
+    "The lead is the median run's grokking epoch minus that time.",
+    answers=answers,
+)

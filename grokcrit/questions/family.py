@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import PHASES
+from grokcrit.questions.judge import FAMILY, same_snapshots
+from grokcrit.questions.rows import finding
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.crossings import Rise, clear_rise
+from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
-from grokcrit.tables.schemas import CASE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,8 @@ class Family:
 def families(found: Sequence[Ensemble]) -> list[Family]:
     """Put every case and its null models together; null models without their data stay out."""
     by_place: dict[tuple[object, ...], list[Ensemble]] = {}
-    shared = [name for name in CASE_COLUMNS if name not in ("surrogate", "replicate")]
     for each in found:
-        by_place.setdefault(tuple(each.case[name] for name in shared), []).append(each)
+        by_place.setdefault(tuple(each.case[name] for name in FAMILY), []).append(each)
     made = []
     for members in by_place.values():
         for data in (m for m in members if m.case["surrogate"] == "none"):
@@ -51,22 +54,6 @@ def families(found: Sequence[Ensemble]) -> list[Family]:
                     strangers.add(null.case["surrogate"])
             made.append(Family(data, nulls, tuple(sorted(strangers))))
     return made
-
-
-def same_runs(one: Ensemble, other: Ensemble) -> bool:
-    """Whether two ensembles are of the same sizes and seeds."""
-    return all(
-        np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("sizes", "size_of", "seed")
-    )
-
-
-def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
-    """Whether two ensembles are of the same runs and epochs."""
-    return same_runs(one, other) and all(
-        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
-        for name in ("grok", "run", "epoch")
-    )
 
 
 @dataclass(frozen=True)
@@ -86,6 +73,11 @@ class Course:
     window: str
     times: Ints
     estimate: Estimate
+
+    @property
+    def middle(self) -> Reals:
+        """The times; an aligned bin stands at its middle."""
+        return self.times.astype(np.float64) + (BIN / 2 if self.window == "aligned" else 0.0)
 
     def __sub__(self, other: Course) -> Course:
         """Subtract time by time, where both have data."""
@@ -160,12 +152,45 @@ def over_replicates(
     members: Sequence[Ensemble], observable: str, bins: scaling.Windows, statistic: str
 ) -> Reals:
     """Reduce the snapshots of each run in each bin, then average over replicates, NaN left out."""
-    each = np.array(
+    return mean_of_replicates(
         [
             scaling.over_snapshots(member, member.observe(observable), bins, statistic)
             for member in members
         ]
     )
-    count = (~np.isnan(each)).sum(axis=0)
-    total = np.where(np.isnan(each), 0.0, each).sum(axis=0)
+
+
+def mean_of_replicates(each: Sequence[Reals]) -> Reals:
+    """Average the statistics of runs over replicates, NaN left out."""
+    if len(each) == 1:
+        return each[0]
+    there = ~np.isnan(each)
+    count = there.sum(axis=0)
+    total = np.where(there, each, 0.0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def gap_of(course: Course, null: Course | None, level: str) -> Course | None:
+    """Return how far D(t) lies above a level; None for a null that is not there."""
+    if level == "gaussian":
+        return None if null is None else course - null
+    above = course.estimate
+    shifted = dataclasses.replace(above, value=above.value - 1, draws=above.draws - 1)
+    return dataclasses.replace(course, estimate=shifted)
+
+
+def rise_above(data: Course, null: Course, confidence: float) -> Rise:
+    """Follow D(t) of the data against that of a null model, at the times that both have."""
+    both = np.isin(data.times, null.times)
+    level = null.estimate.value[np.isin(null.times, data.times)]
+    kept = data.estimate[both]
+    low, high = kept.interval(confidence)
+    return clear_rise(data.times[both].astype(np.float64), kept.value, low, high, level)
+
+
+def zero_threshold(data: Ensemble) -> list[Row]:
+    """Count the avalanches left out for a threshold of 0, of all; no row if there is none."""
+    if not data.left_out:
+        return []
+    total = data.left_out + len(data.epoch)
+    return [finding("zero-threshold", float(data.left_out), n=total, method="avalanches left out")]

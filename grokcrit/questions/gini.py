@@ -1,4 +1,4 @@
-"""The transient of the Gini coefficient: its peak, height, length, and distance from grokking."""
+"""Gini: the transient of the Gini coefficient, and its distance from grokking."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import numpy as np
 import pyarrow as pa
 from scipy import special
 
-from grokcrit.questions.findings import Row, finding
+from grokcrit.base.summary import Row, Summary
+from grokcrit.questions.question import DiagnoseOptions, Question
+from grokcrit.questions.rows import ends, finding, groups, index
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.tables.reading import split
+from grokcrit.tables.schemas import TRAIN
 
 RUN = ("task", "case", "field", "n_params", "seed")
 COLUMNS = (*RUN, "width", "epoch", "weight_gini", "grok_epoch")
 QUANTITIES = ("gini-peak", "gini-height", "gini-length", "gini-distance")
 # The source: within 10 epochs of grokking.
 NEAR = 10
+MEDIAN = "median run"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
     )
 
 
+def of_training(table: pa.Table, options: DiagnoseOptions) -> list[Row]:
+    """Measure the Gini transient of every run, wherever its rows are."""
+    order = [(name, "ascending") for name in ("task", *TRAIN.key)]
+    return findings(list(transients(table.sort_by(order))), options.confidence)
+
+
 def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
     """Measure every run of a train table sorted by its key."""
     for run in split(table, ("task", "case", "field", "width", "seed")):
@@ -112,9 +122,7 @@ def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
         known = np.sort(values[~np.isnan(values)])
         low, high = median_interval(known, confidence)
         middle = float(np.median(known)) if len(known) else None
-        rows.append(
-            finding(name, middle, ci_low=low, ci_high=high, n=len(known), method="median run")
-        )
+        rows.append(finding(name, middle, ci_low=low, ci_high=high, n=len(known), method=MEDIAN))
         rows += [
             finding(name, float(np.quantile(known, q)), n=len(known), method=f"{q:.0%} of runs")
             for q in (0.05, 0.25, 0.75, 0.95)
@@ -144,3 +152,41 @@ def median_interval(values: Reals, confidence: float) -> tuple[float | None, flo
     if not len(enough):
         return None, None
     return float(values[enough[-1] - 1]), float(values[n - enough[-1]])
+
+
+def section(rows: list[Row], _: list[str]) -> Summary:
+    """Sum up medians over runs of the Gini transient, of each size and of all."""
+    out = []
+    chosen = [r for r in rows if r["quantity"].startswith("gini-")]
+    several = len({r["case"] for r in chosen}) > 1
+    for (case, n), mine in groups(chosen, "case", "n_params").items():
+        middle = index([r for r in mine if r["method"] == MEDIAN], "quantity")
+        shares = index([r for r in mine if "share" in r["quantity"]], "quantity")
+        row: Row = {"case": case} if several else {}
+        row |= {"N": n or "all", "runs": shares["gini-share-passed",]["n"]}
+        for name in ("peak", "height", "length", "distance"):
+            row[name] = middle[f"gini-{name}",]["value"]
+        row["interval of distance"] = ends(middle["gini-distance",])
+        row["within 10 epochs"] = shares["gini-share-near",]["value"]
+        row["back below half"] = shares["gini-share-passed",]["value"]
+        out.append(row)
+    formats = dict.fromkeys(("peak", "length", "distance", "interval of distance"), ".0f")
+    formats |= dict.fromkeys(("within 10 epochs", "back below half"), ".2f")
+    title = "Gini transient: median run; peak, length, distance from grokking in epochs"
+    return Summary(title, out, formats=formats)
+
+
+QUESTION = Question(
+    quantities={
+        "gini-peak, gini-height, gini-length, gini-distance": "of each run (`seed`), and median "
+        "and quantiles over runs: epoch of the peak, height over the start, epochs above half "
+        "height, peak minus grokking epoch",
+        "gini-share-near, gini-share-passed": "share of runs that peak within 10 epochs of "
+        "grokking; that are back below half height at the end",
+    },
+    of_training=of_training,
+    columns=COLUMNS,
+    section=section,
+    about="How unequal the weights are (Gini coefficient, 0 equal, 1 all in one): the source sees "
+    "a transient peak at grokking.",
+)

@@ -1,22 +1,38 @@
-"""Runs that grok against controls that do not: D(t) of both, and since when they differ."""
+"""Separation: since when do runs that grok differ from controls that never do?"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from grokcrit.questions.family import Course, Family, course, same_runs
-from grokcrit.questions.findings import Row, finding, labelled, of_bins
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.tables.schemas import CASE_COLUMNS
+from grokcrit.base.parallel import Stop
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import RESAMPLED
+from grokcrit.plot.panel import PAGE, Layout, Panel
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.questions import judge
+from grokcrit.questions.family import Course, Family, course
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.rows import ends, finding, labelled, of, of_bins
+from grokcrit.scaling import resampling
+from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Reals
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Times in a row at which the difference must be seen, so that one noisy time is no separation.
 LASTING = 3
-ALIGNMENTS = ("epoch", "aligned", "relative")
-
+# Of each way to count time: label, unit and shift of an axis.
+AXES = {
+    "epoch": ("epoch", 1.0, 0.0),
+    "aligned": (r"$t - t_\mathrm{grok}$ (epochs)", 1.0, BIN / 2),
+    "relative": (r"$t / t_\mathrm{grok}$", 0.01, RELATIVE_BIN / 2),
+}
 
 Pair: TypeAlias = tuple[Family, Family]
 
@@ -26,7 +42,7 @@ def controlled(found: Sequence[Family]) -> list[Pair]:
 
     The same runs: equal columns but for the case, equal sizes and seeds.
     """
-    shared = [name for name in CASE_COLUMNS if name != "case"]
+    shared = [name for name in judge.FAMILY if name != "case"]
     return [
         (first, second)
         for first in found
@@ -35,16 +51,22 @@ def controlled(found: Sequence[Family]) -> list[Pair]:
         if not np.isnan(one.grok).all()
         and np.isnan(other.grok).all()
         and all(one.case[name] == other.case[name] for name in shared)
-        and same_runs(one, other)
+        and judge.same_runs(one, other)
+    ]
+
+
+def of_families(found: Sequence[Family], options: DiagnoseOptions) -> list[Task]:
+    """Compare every case that groks with each of its controls."""
+    return [
+        partial(separations, pair, observable, statistic, options)
+        for pair in controlled(found)
+        for observable in options.observable
+        for statistic in RESAMPLED
     ]
 
 
 def separations(
-    pair: Pair,
-    observable: str,
-    statistic: str,
-    draws: Sequence[Ints],
-    confidence: float,
+    pair: Pair, observable: str, statistic: str, options: DiagnoseOptions, _: Stop
 ) -> list[Row]:
     """Compare D(t) of a case with that of its control, on three ways to count time.
 
@@ -53,9 +75,10 @@ def separations(
     same width and seed. Draws take partners together. Null models of either stand beside it, with
     their name as ``surrogate``.
     """
-    groks = pair[0].data.grok
+    groks, confidence = pair[0].data.grok, options.confidence
+    draws = resampling.draw_runs(pair[0].data, options.resamples, options.seed)
     rows: list[Row] = []
-    for window in ALIGNMENTS:
+    for window in AXES:
         how = observable, statistic, window, draws
 
         def along(members: Sequence[Ensemble], how: Any = how) -> Course:
@@ -118,7 +141,7 @@ def separation(gap: Course, confidence: float) -> Row:
 
     Only the sign that the difference ends with counts: curves that are apart one way and cross
     before they part the other way separate at the latter. The interval: each draw of the
-    difference is held against the same half-widths, and the central range of the times that this
+    difference is compared with the same half-widths, and the central range of the times that this
     gives is taken over the draws that have one, counted in ``n``; it is not widened for few runs.
     """
     low, high = gap.estimate.interval(confidence)
@@ -143,3 +166,100 @@ def separation(gap: Course, confidence: float) -> Row:
         n=len(valid),
         method=f"first of {LASTING} intervals in a row beyond 0, on the side where they end",
     )
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up since when cases that grok and controls that do not differ."""
+    names = {"epoch": "epoch", "aligned": "t - t_grok", "relative": "% of t_grok"}
+    out = [
+        {name: row[name] for name in shown}
+        | {
+            "control": row["part"],
+            "observable": row["observable"],
+            "statistic": row["statistic"],
+            "time in": names[row["window"]],
+            "separate at": row["value"],
+            "interval": ends(row),
+            "draws": row["n"],
+        }
+        for row in of(rows, "separation")
+    ]
+    formats = {"separate at": ".0f", "interval": ".0f", "draws": ".0f"}
+    return Summary("since when D(t) of grokking runs and controls differ", out, formats=formats)
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of comparisons without a separation."""
+    found = of(rows, "separation")
+    return warn("no-separation", sum(row["value"] is None for row in found), len(found))
+
+
+def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Draw D(t) of both cases, and since when they differ."""
+    from grokcrit.plot import style
+
+    looks_of: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+        ("D-grokking", "gaussian"): ("Gaussian null", style.GAUSSIAN),
+        ("D-grokking", "none"): ("grokking", style.DATA),
+        ("D-control", "none"): ("control", {"color": style.RED, "linestyle": "--"}),
+    }
+    label, scale, shift = AXES[window]
+    drawn = False
+    for (quantity, surrogate), (name, looks) in looks_of.items():
+        place = {"quantity": quantity, "surrogate": surrogate, "window": window}
+        found = sources.asked(request, **place)
+        found.sort(key=lambda row: row["time"])
+        if not found:
+            continue
+        x = scale * (np.array([row["time"] for row in found], np.float64) + shift)
+        y, low, high = (
+            np.array([np.nan if row[k] is None else row[k] for row in found], np.float64)
+            for k in ("value", "ci_low", "ci_high")
+        )
+        style.line_with_band(ax, x, y, low, high, name, **looks)
+        drawn = True
+    if not drawn:
+        raise EmptyPanelError(
+            "the diagnostics compare no case that groks with a control that does not; give "
+            "'grokcrit diagnose --only separation' both cases, of the same widths and seeds"
+        )
+    ax.axhline(1, **style.UNITY)
+    if window != "epoch":
+        ax.axvline(0 if window == "aligned" else 1, **style.MARK)
+    for row in sources.asked(request, quantity="separation", window=window):
+        if row["value"] is None:
+            continue
+        when = scale * (row["value"] + shift)
+        ax.axvline(when, color=style.PURPLE, linestyle="-.", label="separate")
+        if row["ci_low"] is not None:
+            ends = [scale * (row[k] + shift) for k in ("ci_low", "ci_high")]
+            ax.axvspan(*ends, color=style.PURPLE, alpha=0.12, linewidth=0)
+    ax.set(xlabel=label, ylabel=style.exponent_label(request.statistic, request.observable))
+    style.legend_above(ax, 2, title=f"bands: {sources.confidence('diagnostics')}")
+    return ax
+
+
+QUESTION = Question(
+    quantities={
+        "D-grokking, D-control, D-difference": "D(t) of a case that groks, of a control of the "
+        "same runs that never does (`part`), and the difference with its p; `window` is `epoch`, "
+        "`aligned`, or `relative`: per cent of the grokking epoch of the partner",
+        "separation": "first of three times in a row at which the interval of the difference "
+        "excludes 0, on the side where it ends; interval: central range over the draws that have "
+        "one, not widened for few runs",
+    },
+    of_families=of_families,
+    section=section,
+    cautions=cautions,
+    panels={
+        f"separation-{window}": Panel(partial(panel, window), ("diagnostics",)) for window in AXES
+    },
+    figures={
+        "separation": Layout(
+            (("separation-epoch", {}), ("separation-aligned", {}), ("separation-relative", {})),
+            "abc",
+            (PAGE, 2.7),
+            (1,),
+        )
+    },
+)

@@ -1,4 +1,4 @@
-"""Is ln(statistic) against ln(N) straight: local exponents and curvature, beside R^2."""
+"""Straightness: is ln(statistic) against ln(N) a line?"""
 
 from __future__ import annotations
 
@@ -6,36 +6,66 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from grokcrit.base.parallel import Stop
+from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import PHASES
-from grokcrit.questions.findings import Row, finding, labelled, of_bins
+from grokcrit.questions import judge
+from grokcrit.questions.family import Family
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import Answer, Asked, DiagnoseOptions, Question, Task
+from grokcrit.questions.rows import (
+    PHASE_NAMES,
+    finding,
+    groups,
+    index,
+    known,
+    labelled,
+    of,
+    of_bins,
+    one,
+    p_of,
+    shown,
+)
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.ensembles import Ensemble, Reals
 from grokcrit.scaling.resampling import Estimate
 
 
-def straightness(
-    ensemble: Ensemble,
-    observable: str,
-    statistic: str,
-    draws: Sequence[Ints],
-    confidence: float,
-) -> list[Row]:
+def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
+    """Fit the largest of all avalanches in each phase, with which gamma is compared."""
+    data = family.data
+
+    def task(_: Stop) -> list[Row]:
+        rows = []
+        for observable in options.observable:
+            values = data.observe(observable)
+            for window in PHASES:
+                exponent = scaling.exponent(data, values, scaling.windows(data, window), "max")
+                rows.append(finding("exponent", exponent, window=window))
+                rows[-1] |= {"observable": observable, "statistic": "max"}
+        return labelled(rows, **data.case)
+
+    return [task]
+
+
+def of_curves(asked: Asked) -> list[Row]:
     """Fit the exponent between neighbouring sizes, and the curvature, of each phase.
 
     ``local-exponent`` is ln(s_2 / s_1) / ln(N_2 / N_1), named by the smaller size; ``curvature``
-    the coefficient of (ln N)^2 in a quadratic fit, with the p of zero; ``bend`` what it changes
-    the slope by, from the smallest size to the largest.
+    the coefficient of (ln N)^2 in a quadratic fit, with the p of zero; ``bend`` the change of slope
+    from the smallest size to the largest.
     """
-    values = ensemble.observe(observable)
+    data, confidence = asked.family.data, asked.options.confidence
+    values = data.observe(asked.observable)
     rows: list[Row] = []
     for window in PHASES:
-        bins = scaling.windows(ensemble, window)
-        by_run = scaling.over_snapshots(ensemble, values, bins, statistic)
-        by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
-        drawn = resampling.resample(ensemble, by_run, draws)
-        found = curvature(ensemble, by_run, by_size, drawn, confidence)
-        found += local(ensemble, by_run, by_size[0], drawn[:, 0], confidence)
+        bins = scaling.windows(data, window)
+        by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
+        by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), asked.statistic)
+        drawn = resampling.resample(data, by_run, asked.draws)
+        found = curvature(data, by_run, by_size, drawn, confidence)
+        found += local(data, by_run, by_size[0], drawn[:, 0], confidence)
         rows += labelled(found, window=window)
     return rows
 
@@ -86,13 +116,73 @@ def local(
     return of_bins("local-exponent", estimate, confidence, places, tested=False)
 
 
-def largest(data: Ensemble, observables: Sequence[str]) -> list[Row]:
-    """Fit the largest of all avalanches in each phase: gamma is to be held against it."""
-    rows = []
-    for observable in observables:
-        values = data.observe(observable)
-        for window in PHASES:
-            exponent = scaling.exponent(data, values, scaling.windows(data, window), "max")
-            rows.append(finding("exponent", exponent, window=window))
-            rows[-1] |= {"observable": observable, "statistic": "max"}
-    return rows
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up the curvature, and the smallest and largest exponent between neighbouring sizes."""
+    out = []
+    chosen = of(rows, "curvature", "bend", "local-exponent")
+    for key, mine in groups(chosen, *shown, "observable", "statistic", "window").items():
+        place = index(mine, "quantity")
+        local = sorted(known(mine, "local-exponent"), key=lambda row: row["value"])
+        curved = place["curvature",]
+        out.append(
+            dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
+            | {
+                "curvature": curved["value"],
+                "p": curved["p"],
+                "change of slope": place["bend",]["value"],
+                "least local": local[0]["value"] if local else None,
+                "at N": local[0]["part"] if local else None,
+                "greatest local": local[-1]["value"] if local else None,
+                "at N ": local[-1]["part"] if local else None,
+            }
+        )
+    title = "straightness: is ln(statistic) against ln(N) a line?"
+    return Summary(title, out, formats={"p": ".2g"})
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of bent lines, and where gamma exceeds D."""
+    bent = [judge.named(r) for r in of(rows, "bend") if judge.bent(r["value"], r["p"])]
+    size = of(rows, "exponent", observable="size", surrogate="none")
+    keys = (*judge.FAMILY, "window")
+    largest = index(of(size, "exponent", statistic="max"), *keys)
+    above = [
+        r["window"]
+        for r in of(size, "exponent", statistic="mean")
+        if judge.exceeds(r["value"], largest[tuple(r[k] for k in keys)]["value"])
+    ]
+    return warn("curved", bent) + warn("gamma-above-D", above)
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say no where the slope changes by 0.1 or more over the sizes, with p < 0.05."""
+    size = [row for row in rows if row["observable"] == "size"]
+    found = [row for window in PHASES if (row := one(size, "bend", window))]
+    if not found:
+        return []
+    bent = any(judge.bent(row["value"], row["p"]) for row in found)
+    amounts = "; ".join(
+        f"{PHASE_NAMES[r['window']]} {shown(r['value'])} ({p_of(r)})" for r in found
+    )
+    words = f"From the smallest size to the largest the slope changes by: {amounts}."
+    if bent:
+        words += " One exponent sums up a curve there, and depends on which sizes are taken."
+    question = "Is it a power law: is ln(size) against ln(N) a straight line?"
+    return [Answer("straight", question, "No" if bent else "No bend is seen", (words,))]
+
+
+QUESTION = Question(
+    quantities={
+        "local-exponent": "between a size (`n_params`) and the next",
+        "curvature, bend": "coefficient of (ln N)^2; the change of slope from the smallest to the "
+        "largest size",
+    },
+    of_family=of_family,
+    of_curves=of_curves,
+    section=section,
+    about="An exponent means something where ln(statistic) against ln(N) is a line. The change of "
+    "slope is from the smallest size to the largest; local exponents are between neighbouring "
+    "sizes.",
+    cautions=cautions,
+    answers=answers,
+)

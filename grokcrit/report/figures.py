@@ -13,20 +13,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit import plot
 from grokcrit.base.errors import GrokcritError
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import INTERVAL, PHASES
 from grokcrit.plot.sources import Runs, rows, runs
-from grokcrit.report.html import shown
+from grokcrit.questions import questions
+from grokcrit.questions.question import Shown
+from grokcrit.questions.rows import PHASE_NAMES, shown
 from grokcrit.report.inputs import Material
 from grokcrit.report.sweep import answers
+from grokcrit.stages import plot
 
 # At the default sizes an SVG is a little smaller than a PNG of 300 dots an inch, and stays sharp;
 # above this length, as with a thousand runs, the PNG is the smaller one.
 LONG_SVG = 600_000
 GAUSSIAN_TOO = ("none", "gaussian")
-PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
 
 
 @dataclass(frozen=True)
@@ -250,52 +251,6 @@ def tell_bootstrap(made: Material) -> str:
     )
 
 
-def tell_nulls(made: Material) -> str:
-    """Say what each null model keeps after grokking."""
-    found = [
-        r
-        for r in made.rows
-        if (r["quantity"], r["observable"], r["statistic"], r["window"], r["time"])
-        == ("fraction-kept", "size", "mean", "post", None)
-        and r["value"] is not None
-    ]
-    kept = "; ".join(
-        f"{r['surrogate']} {r['value']:.2f} ({r['ci_low']:.2f} to {r['ci_high']:.2f})"
-        for r in found
-    )
-    return (
-        f"Part of the distance to the Gaussian null that null models keep after grokking: {kept}."
-    )
-
-
-def tell_placebos(made: Material) -> str:
-    """Say how much D changes at each common split."""
-    found = sorted(
-        (
-            r
-            for r in made.rows
-            if (r["quantity"], r["observable"], r["statistic"], r["window"])
-            == ("placebo-split", "size", "mean", "post - pre")
-            and r["value"] is not None
-        ),
-        key=lambda r: r["time"],
-    )
-    shown = "; ".join(f"epoch {r['time']}: {r['value']:.3f}" for r in found)
-    return f"Change of D of the mean size at one split for all runs, {shown}."
-
-
-def tell_collapses(made: Material) -> str:
-    """Say the exponent of the least S of each phase."""
-    found = [
-        r
-        for r in made.rows
-        if (r["quantity"], r["observable"], r["surrogate"]) == ("collapse-exponent", "size", "none")
-        and r["value"] is not None
-    ]
-    shown = "; ".join(f"{PHASE_NAMES[r['window']]} {r['value']:.3f}" for r in found)
-    return f"Distributions of all sizes rescaled by N^D; D of the least S: {shown}."
-
-
 def tell_grid(made: Material) -> str:
     """Say over what range D before and after lies."""
     table = made.diagnostics["robustness"]
@@ -326,7 +281,7 @@ def wanted(made: Material, drawing: Drawing) -> bool:
     return "sweep" in made.tables if drawing.of == "sweep" else made.experiment
 
 
-DRAWINGS: Sequence[Drawing] = (
+OWN: Sequence[Drawing] = (
     Drawing(
         "sweep",
         "What each choice does to D",
@@ -355,23 +310,6 @@ DRAWINGS: Sequence[Drawing] = (
         tell_aligned,
         {"aligned": True},
         wide=False,
-    ),
-    Drawing(
-        "nulls",
-        "What each null model keeps",
-        "0: no more than random numbers of a Gaussian distribution; 1: all that the data have.",
-        tell_nulls,
-        wide=False,
-        of="diagnostics",
-    ),
-    Drawing(
-        "placebos",
-        "Splits that know nothing of grokking",
-        "How much D changes at one epoch for all runs, beside how much it changes at each run's "
-        "own grokking epoch, and at those epochs exchanged among the runs of a size.",
-        tell_placebos,
-        wide=False,
-        of="diagnostics",
     ),
     Drawing(
         "robustness",
@@ -403,12 +341,22 @@ DRAWINGS: Sequence[Drawing] = (
         "with one size, one seed or one part of the training left out.",
         tell_bootstrap,
     ),
-    Drawing(
-        "collapses",
-        "Do the distributions of all sizes fall on one curve?",
-        "Rescaled by the D of the largest avalanche (left) and by the D of the best collapse "
-        "(right), phase by phase; S about 1 would be a collapse within errors.",
-        tell_collapses,
-        of="diagnostics",
-    ),
 )
+
+
+def drawings() -> list[Drawing]:
+    """Return every figure of the page: its own, and those of the questions."""
+    asked = [shown for each in questions().values() for shown in each.shown]
+    return [*OWN, *map(of_question, asked)]
+
+
+def of_question(each: Shown) -> Drawing:
+    """Return the figure of a question."""
+    return Drawing(
+        each.panel,
+        each.title,
+        each.caption,
+        lambda made: each.describe(made.rows),
+        wide=each.wide,
+        of="diagnostics",
+    )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grokcrit.base.summary import Summary, cell
+from grokcrit.base.summary import Summary
+from grokcrit.questions.rows import shown
 
 # Tables longer than the first fold; rows beyond the second are counted, not shown.
 FOLDED, SHOWN = 40, 400
-MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def text(value: Any) -> str:
@@ -55,12 +54,6 @@ def scrolling(label: str, content: str, more: str = "") -> str:
     """Let something wide scroll inside its own box; reachable by keyboard."""
     box = {"class_": f"scroll {more}".strip(), "role": "region", "aria_label": label, "tabindex": 0}
     return tag("div", content, **box)
-
-
-def shown(value: Any, form: str = ".3f") -> str:
-    """Write a value as plain text, a minus as a minus."""
-    written = cell(value, form).strip()
-    return MINUS.sub("\N{MINUS SIGN}", written) if isinstance(value, float | tuple) else written
 
 
 def table(summary: Summary, caption: str | None = None, *, fold: bool | None = None) -> str:

@@ -10,23 +10,22 @@ from typing import Any
 import pyarrow as pa
 
 from grokcrit.base.parallel import Progress
+from grokcrit.base.summary import Notice, Summary
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import Answer
 from grokcrit.report import html
 from grokcrit.report.document import document
-from grokcrit.report.figures import DRAWINGS, Drawn, draw, tell_runs, wanted
+from grokcrit.report.figures import Drawn, draw, drawings, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
 from grokcrit.report.sweep import answers
-from grokcrit.report.verdict import Answer, cases, from_bootstrap, verdict
-from grokcrit.report.words import ABOUT, ADDS, LACKS, TERMS
-from grokcrit.summaries import (
-    Notice,
-    Summary,
-    avalanche_summary,
-    bootstrap_summary,
-    diagnose_summary,
-    fss_summary,
-    sweep_summary,
-)
+from grokcrit.report.verdict import cases, from_bootstrap, verdict
+from grokcrit.report.words import ADDS, LACKS, TERMS
+from grokcrit.stages.bootstrap import bootstrap_summary
+from grokcrit.stages.diagnose import diagnose_summary
+from grokcrit.stages.fss import fss_summary
+from grokcrit.stages.robustness import is_grid, robustness_summary
+from grokcrit.summaries import avalanche_summary, sweep_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
 
@@ -109,10 +108,10 @@ def report(
     made.scale = scale or made.scale
     summaries = summarise(made)
     short = Report(judge(made), missing(made), beware(summaries, made))
-    drawn, drawings = [], [each for each in DRAWINGS if wanted(made, each)]
-    for done, drawing in enumerate(drawings):
+    drawn, chosen = [], [each for each in drawings() if wanted(made, each)]
+    for done, drawing in enumerate(chosen):
         if progress:
-            progress(done, len(drawings))
+            progress(done, len(chosen))
         drawn.append(draw(made, drawing))
     parts = {
         "verdict": verdict_section(made, short),
@@ -161,7 +160,8 @@ def summarise(made: Material) -> dict[str, Summary]:
         found["sweep"] = sweep_summary(sweep, made.confidence("sweep"))
     for name, table in made.diagnostics.items():
         if table.num_rows:
-            found[f"diagnostics: {name}"] = diagnose_summary(table)
+            account = robustness_summary if is_grid(table) else diagnose_summary
+            found[f"diagnostics: {name}"] = account(table)
     return found
 
 
@@ -194,7 +194,7 @@ def judge_case(made: Material) -> list[Answer]:
         f"The tables hold {len(found)} cases ({held}). A verdict is of one case: choose it, for "
         f"example with {first}."
     )
-    none = Answer("What is D?", f"{len(found)} cases, no single answer", (words,))
+    none = Answer("cases", "What is D?", f"{len(found)} cases, no single answer", (words,))
     return [none, *verdict([], made.claims)]
 
 
@@ -230,8 +230,7 @@ def beware(summaries: Mapping[str, Summary], made: Material) -> list[Notice]:
         known = {notice.id for notice in found}
         found += [notice for notice in summaries[name].warnings if notice.id not in known]
     if made.scale == "smoke":
-        text = "smoke scale: tiny sizes, few runs; the numbers mean nothing"
-        found.insert(0, Notice("smoke", text))
+        found = warn("smoke") + found
     return found
 
 
@@ -368,7 +367,7 @@ def number_sections(summaries: Mapping[str, Summary]) -> dict[str, str]:
 def diagnostics_section(place: str, summary: Summary) -> str:
     """Make the section of one question of the diagnostics."""
     title = summary.title.partition(":")[0]
-    about = [html.paragraph(words) for start, words in ABOUT.items() if title.startswith(start)]
+    about = [html.paragraph(summary.about)] if summary.about else []
     return html.section(place, title[0].upper() + title[1:], *about, html.table(summary))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 
 from grokcrit.base.vocabulary import DIFFERENCE
-from grokcrit.questions import effects
-from grokcrit.questions.effects import Points
-from grokcrit.report.html import shown
-from grokcrit.report.verdict import Answer
+from grokcrit.questions import judge
+from grokcrit.questions.question import Answer
+from grokcrit.questions.rows import shown
+from grokcrit.scaling import effects
+from grokcrit.scaling.effects import Points
 
-SIGNIFICANT = 0.05
 # What of D a choice moves, in words.
 MOVED = {"pre": "D before grokking", "post": "D after grokking", DIFFERENCE: "the change"}
 
@@ -29,7 +29,7 @@ def crossing(points: Points) -> Answer:
     question = "Over a sweep: where does D(t) rise through the Gaussian null?"
     if not asked:
         why = "The sweep holds no Gaussian null of the same runs."
-        return Answer(question, "not asked", (why,))
+        return Answer("sweep-crossing", question, "not asked", (why,))
     because = [
         f"At {there} of {asked} points D(t) ends above the null after having been below it; at "
         f"{clear} of them it was below, and ends above, by more than its interval."
@@ -49,7 +49,7 @@ def crossing(points: Points) -> Answer:
             told.append(f"{level}: {mine[1]} ({mine[0]} clearly) of {mine[2]}")
         because.append(f"By {factor.name}: {'; '.join(told)}.")
     word = f"at {there} of {asked} points, clearly at {clear}"
-    return Answer(question, word, tuple(because))
+    return Answer("sweep-crossing", question, word, tuple(because))
 
 
 def movers(points: Points) -> Answer:
@@ -74,12 +74,15 @@ def movers(points: Points) -> Answer:
         rest += f", most of it {', '.join(couples[:2])}" if rest and len(couples) > 1 else ""
         count = int((response == response).sum())
         because.append(f"Of the variance of {name} between {count} points: {told}{rest}.")
-        mover = f"{known[0][2]}" if known[0][1] < SIGNIFICANT else "none clearly"
+        mover = f"{known[0][2]}" if judge.apart(known[0][1]) else "none clearly"
         words.append(f"{name}: {mover}")
     because.append(
         "p is of one option alone, all others counting as noise; of an option of training, each "
         "training counts once."
     )
     return Answer(
-        "Over a sweep: which choice moves D most?", "; ".join(words) or "none", tuple(because)
+        "sweep-movers",
+        "Over a sweep: which choice moves D most?",
+        "; ".join(words) or "none",
+        tuple(because),
     )

@@ -17,24 +17,6 @@ LACKS = {
     "bootstrap": "resampled exponents and leave-one-out",
     "diagnostics": "null models judged, placebos, straightness, crossings",
 }
-# What a section of the diagnostics is about, by the first word or two of its title.
-ABOUT = {
-    "null models": "A null model is the same gradient with something destroyed. What D keeps of "
-    "its distance to random numbers (gaussian: i.i.d. normal numbers) does not depend on what was "
-    "destroyed. permute: values shuffled over all parameters; permute-layers: inside each tensor; "
-    "sign-flip: signs drawn anew; gaussianize: ranks, places and signs left, the distribution made "
-    "normal. kept: 1 is all of the distance, 0 is none of it.",
-    "placebos": "A placebo splits the training elsewhere than at the grokking epoch. Where it "
-    "separates D before from D after as well as grokking does, the separation is no evidence of "
-    "grokking.",
-    "straightness": "An exponent means something where ln(statistic) against ln(N) is a line. "
-    "The change of slope is from the smallest size to the largest; local exponents are between "
-    "neighbouring sizes.",
-    "D(t)": "When D(t) rises for good above the Gaussian null and above 1, and when it changes "
-    "most. The lead is the median run's grokking epoch minus that time.",
-    "Gini": "How unequal the weights are (Gini coefficient, 0 equal, 1 all in one): the source "
-    "sees a transient peak at grokking.",
-}
 TERMS = (
     ("avalanche", "The gradient of a network's loss, one number per parameter, is laid on a graph. "
      "Entries above a threshold (in absolute value) topple: they pass part of themselves to their "

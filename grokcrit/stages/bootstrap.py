@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
 from grokcrit.base.rng import stream
+from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
+from grokcrit.questions import judge
+from grokcrit.questions.family import mean_of_replicates
+from grokcrit.questions.notices import left_out_of, warn
+from grokcrit.questions.rows import ends, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -24,7 +30,6 @@ from grokcrit.tables.reading import Inputs, TableLike
 from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
 from grokcrit.tables.types import narrowest
 
-Row: TypeAlias = dict[str, Any]
 PLAIN, BCA = "percentile", "BCa"
 # While rows are made, an index is wide enough for every n_params.
 WIDE = BOOTSTRAP.arrow.set(BOOTSTRAP.arrow.get_field_index("index"), pa.field("index", pa.int64()))
@@ -101,17 +106,16 @@ def bootstrap(
     record |= scaling.left_out(cases)
     samples = list(
         scaling.over_cases(
-            lambda each, stop: case_samples(each, chosen, stop),
+            lambda each, stop: case_samples([each], chosen, stop),
             cases,
             threads=threads,
             progress=progress,
         )
     )
-    nulls = {null_key(s): s for case in samples for s in case if is_null(s)}
     parts = [
-        sample_table(sample, None if is_null(sample) else nulls.get(null_key(sample)), chosen)
-        for case in samples
-        for sample in case
+        sample_table(sample, null, chosen)
+        for case, nulls in zip(samples, baselines(cases, samples, chosen), strict=True)
+        for sample, null in zip(case, nulls, strict=True)
     ]
     joint = pa.concat_tables(parts)
     place = joint.schema.get_field_index("index")
@@ -119,30 +123,42 @@ def bootstrap(
     return joint.replace_schema_metadata(provenance.encode(record))
 
 
-def is_null(sample: Sample) -> bool:
-    """Whether this is the baseline, the first replicate of the ``gaussian`` surrogate."""
-    return bool(sample.labels["surrogate"] == "gaussian" and sample.labels["replicate"] == 0)
+def baselines(
+    cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
+) -> Iterator[Sequence[Sample | None]]:
+    """Yield the baseline of each case's samples: the Gaussian null of the same snapshots.
+
+    Several replicates are averaged run by run, as everywhere (`judge.baselines`).
+    """
+    for case, mine in zip(cases, samples, strict=True):
+        replicates = [
+            k
+            for k, other in enumerate(cases)
+            if case.case["surrogate"] != "gaussian" == other.case["surrogate"]
+            and all(case.case[name] == other.case[name] for name in judge.FAMILY)
+            and judge.same_snapshots(case, other)
+        ]
+        if len(replicates) > 1:
+            yield case_samples([cases[k] for k in replicates], chosen, Stop(), leave_out=False)
+        else:
+            yield samples[replicates[0]] if replicates else [None] * len(mine)
 
 
-def null_key(sample: Sample) -> tuple[Any, ...]:
-    """Return what a case shares with its baseline: everything but the surrogate, and the runs."""
-    labels = {k: v for k, v in sample.labels.items() if k not in ("surrogate", "replicate")}
-    runs = (*sample.ensemble.sizes.tolist(), *sample.ensemble.size_of.tolist())
-    return (*labels.values(), *runs, *sample.ensemble.seed.tolist())
-
-
-def case_samples(ensemble: Ensemble, chosen: EstimateOptions, stop: Stop) -> list[Sample]:
-    """Resample one case."""
+def case_samples(
+    members: Sequence[Ensemble], chosen: EstimateOptions, stop: Stop, leave_out: bool = True
+) -> list[Sample]:
+    """Resample one case, or the mean over replicates of a null model."""
+    ensemble = members[0]
     draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
     swaps = draw_swaps(ensemble, chosen.resamples, chosen.seed)
     samples = []
     for observable in chosen.observable:
-        values = ensemble.observe(observable)
+        values = [member.observe(observable) for member in members]
         for statistic in STATISTICS:
             if stop.is_set():
                 raise StoppedError
             labels = {**ensemble.case, "observable": observable, "statistic": statistic}
-            samples.append(sample(ensemble, labels, values, draws, swaps))
+            samples.append(sample(members, labels, values, draws, swaps, leave_out))
     return samples
 
 
@@ -157,37 +173,38 @@ def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np
 
 
 def sample(
-    ensemble: Ensemble,
+    members: Sequence[Ensemble],
     labels: Row,
-    values: Reals,
+    values: Sequence[Reals],
     draws: list[Ints],
     swaps: npt.NDArray[np.bool_],
+    leave_out: bool,
 ) -> Sample:
     """Estimate, resample, swap and leave out, for one observable and statistic."""
-    statistic, sizes = labels["statistic"], ensemble.sizes
+    ensemble, statistic, sizes = members[0], labels["statistic"], members[0].sizes
+    kinds = [scaling.windows(ensemble, name) for name in PHASES]
 
-    def phases(observed: Reals) -> Reals:
-        kinds = [scaling.windows(ensemble, name) for name in PHASES]
-        return np.concatenate(
-            [scaling.over_snapshots(ensemble, observed, bins, statistic) for bins in kinds], axis=1
+    def phases(without: npt.NDArray[np.bool_] | None = None) -> Reals:
+        return mean_of_replicates(
+            [
+                np.concatenate(
+                    [
+                        scaling.over_snapshots(
+                            member,
+                            observed if without is None else np.where(without, np.nan, observed),
+                            bins,
+                            statistic,
+                        )
+                        for bins in kinds
+                    ],
+                    axis=1,
+                )
+                for member, observed in zip(members, values, strict=True)
+            ]
         )
 
-    def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(runs, ensemble.size_of, len(sizes), statistic)
-        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
-
-    by_run = phases(values)
-    left_out = {
-        ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
-    }
-    for seed in np.unique(ensemble.seed):
-        left_out["seed", int(seed)] = refit(
-            np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
-        )
-    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
-        if len(epochs):
-            inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
-            left_out["epoch", int(epochs[0])] = refit(phases(np.where(inside, np.nan, values)))
+    by_run = phases()
+    left_out = leave_one_out(ensemble, by_run, phases, statistic) if leave_out else {}
     swapped = np.empty(0)
     if statistic != "max":
         pre, post = by_run[:, 1:2], by_run[:, 2:]
@@ -204,6 +221,32 @@ def sample(
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
     return Sample(ensemble, labels, estimate, swapped, left_out)
+
+
+def leave_one_out(
+    ensemble: Ensemble,
+    by_run: Reals,
+    phases: Callable[[npt.NDArray[np.bool_]], Reals],
+    statistic: str,
+) -> dict[tuple[str, int], Reals]:
+    """Refit without each size, each seed, and each tenth of the training."""
+    sizes = ensemble.sizes
+
+    def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
+        by_size = scaling.over_runs(runs, ensemble.size_of, len(sizes), statistic)
+        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
+
+    found = {
+        ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
+    }
+    for seed in np.unique(ensemble.seed):
+        kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
+        found["seed", int(seed)] = refit(kept)
+    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
+        if len(epochs):
+            inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
+            found["epoch", int(epochs[0])] = refit(phases(inside))
+    return found
 
 
 def with_difference(phases: Reals) -> Reals:
@@ -322,3 +365,42 @@ def rows(sample: Sample, columns: Row) -> pa.Table:
         else:
             arrays.append(pa.nulls(count, field.type))
     return pa.Table.from_arrays(arrays, schema=WIDE)
+
+
+def bootstrap_summary(table: pa.Table) -> Summary:
+    """Sum up a bootstrap table: exponents, their differences, and those to the null."""
+    few = table.filter(pc.is_in(table["kind"], pa.array(["estimate", "interval"]))).to_pylist()
+    data = [r for r in few if judge.is_data(r)] or few
+    shown = varying(data) + ["observable"] * (len({r["observable"] for r in data}) > 1)
+    estimates = {(*judge.shared(r), r["part"]): r for r in data if r["kind"] == "estimate"}
+    intervals = {
+        (*judge.shared(r), r["part"]): r
+        for r in data
+        if r["kind"] == "interval" and r["method"] == INTERVAL
+    }
+    rows = []
+    for r in data:
+        if r["kind"] != "estimate" or r["part"] is not None:
+            continue
+        own = intervals.get((*judge.shared(r), None))
+        place = (*judge.shared(r), MINUS_GAUSSIAN)
+        against = intervals.get(place) or estimates.get(place)
+        rows.append(
+            {
+                **{name: r[name] for name in shown},
+                "window": r["window"],
+                "statistic": r["statistic"],
+                "exponent": r["exponent"],
+                "interval": own and ends(own),
+                "minus null": against and against["exponent"],
+                "interval of difference": against and ends(against),
+                "p": against and against["p"],
+            }
+        )
+    warnings = left_out_of(table)
+    if not any(r["part"] for r in data):
+        has_null = any(r["surrogate"] == "gaussian" for r in few)
+        warnings += warn("null-of-other-runs" if has_null else "no-null")
+    own_rows = [r for r in data if r["kind"] == "estimate" and r["part"] is None]
+    warnings += warn("thin-window", judge.thin_windows(own_rows))
+    return Summary("run bootstrap", rows, warnings, {"p": ".2g"})

@@ -3,78 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grokcrit.base.errors import TableError
-from grokcrit.base.options import (
-    EstimateOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    listed,
-    settle,
-)
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.base.vocabulary import PHASES, QUESTIONS, RESAMPLED
-from grokcrit.questions import (
-    collapses,
-    crossings,
-    distributions,
-    gini,
-    nulls,
-    placebos,
-    separation,
-    straightness,
-)
-from grokcrit.questions.counts import counts
+from grokcrit.base.summary import Row, Summary
+from grokcrit.base.vocabulary import RESAMPLED
+from grokcrit.questions import QUESTIONS, load, questions
 from grokcrit.questions.family import Curves, Family, curves, families
-from grokcrit.questions.findings import Row, labelled, to_table
-from grokcrit.questions.straightness import largest
+from grokcrit.questions.question import Asked, DiagnoseOptions, Question, Task
+from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
-
-Task: TypeAlias = Callable[[Stop], list[Row]]
-# Observables on which D(t) = 1 is a claim of the source; the others are held against their null.
-UNITY = ("size",)
-# Observables that are ratios: their distributions have no s / N^D.
-RATIOS = ("branching", "transported-per-toppling")
-# Observables whose distribution is fitted: they count.
-FITTED = ("size", "area", "duration")
-OF_CURVES = ("nulls", "placebos", "straightness", "crossings")
-
-
-@dataclass(frozen=True)
-class DiagnoseOptions(EstimateOptions):
-    """What the stage depends on."""
-
-    resamples: int = 2000
-    only: tuple[str, ...] = QUESTIONS
-    splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
-    permutations: int = 1000
-    gof: int = 100
-
-    def __post_init__(self) -> None:
-        """Turn single values into lists; check every range."""
-        super().__post_init__()
-        settle(self, only=listed(self.only), splits=listed(self.splits))
-        check_distinct("only", self.only)
-        for name in self.only:
-            check_choice("only", name, QUESTIONS)
-        check_distinct("splits", self.splits)
-        for epoch in self.splits:
-            check_integer("splits", epoch, 1)
-        check_integer("permutations", self.permutations, 1)
-        check_integer("gof", self.gof, 1)
 
 
 def diagnose(
@@ -96,7 +44,7 @@ def diagnose(
     progress
         Called with (questions done, in all).
     **options
-        Fields of :class:`DiagnoseOptions`.
+        Fields of :class:`grokcrit.questions.question.DiagnoseOptions`.
 
     Returns
     -------
@@ -117,25 +65,23 @@ def diagnose(
             raise TableError(
                 f"a table of stage '{stage}' was given; diagnose reads avalanche and train tables"
             )
+    asked = [load(name) for name in QUESTIONS if name in chosen.only]
     tasks: list[Task] = []
     records: list[provenance.Record] = []
-    if "avalanche" in parts and set(chosen.only) != {"gini"}:
+    if "avalanche" in parts and not all(each.of_training for each in asked):
         inputs = Inputs(parts["avalanche"], AVALANCHE)
         records += inputs.records
         known = families(scaling.ensembles_of(inputs, chosen.keep_zero_threshold))
         for family in known:
-            tasks += family_tasks(family, chosen)
-        if "separation" in chosen.only:
-            tasks += [
-                partial(pair_rows, pair, observable, statistic, chosen)
-                for pair in separation.controlled(known)
-                for observable in chosen.observable
-                for statistic in RESAMPLED
-            ]
-    if "train" in parts and "gini" in chosen.only:
-        trained = Inputs(parts["train"], TRAIN.only(gini.COLUMNS))
-        records += trained.records
-        tasks.append(lambda stop: gini_rows(trained, chosen, stop))
+            tasks += family_tasks(family, asked, chosen)
+        for each in asked:
+            tasks += each.of_families(known, chosen) if each.of_families else []
+    if "train" in parts:
+        for each in asked:
+            if each.of_training:
+                trained = Inputs(parts["train"], TRAIN.only(each.columns))
+                records += trained.records
+                tasks.append(partial(training_rows, each, trained, chosen))
     if not tasks:
         raise TableError(
             "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none'; "
@@ -156,143 +102,71 @@ def diagnose(
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
 
 
-def family_tasks(family: Family, chosen: DiagnoseOptions) -> list[Task]:
+def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: Stop) -> list[Row]:
+    """Ask a question of the train tables."""
+    assert asked.of_training is not None
+    return asked.of_training(trained.read(), chosen)
+
+
+def family_tasks(family: Family, asked: Sequence[Question], chosen: DiagnoseOptions) -> list[Task]:
     """List what is asked of a case and its null models, each in a task of its own."""
-    tasks: list[Task] = []
-    if "straightness" in chosen.only:
-        tasks.append(
-            lambda _: labelled(largest(family.data, chosen.observable), **family.data.case)
-        )
-    if "collapse" in chosen.only:
+    tasks = [task for each in asked if each.of_family for task in each.of_family(family, chosen)]
+    if any(each.of_curves for each in asked):
         tasks += [
-            partial(collapse_rows, member, observable, chosen)
-            for member in [family.data, *family.nulls.get("gaussian", [])[:1]]
-            for observable in chosen.observable
-            if observable not in RATIOS
-        ]
-    if "tails" in chosen.only:
-        tasks += [partial(tail_rows, family, observable, chosen) for observable in FITTED]
-        tasks.append(partial(crackling_rows, family, chosen))
-    if "counts" in chosen.only:
-        tasks.append(lambda _: labelled(counts(family), **family.data.case))
-    if set(OF_CURVES) & set(chosen.only):
-        tasks += [
-            partial(of_curves, family, observable, statistic, chosen)
+            partial(curve_rows, family, observable, statistic, asked, chosen)
             for observable in chosen.observable
             for statistic in RESAMPLED
         ]
     return tasks
 
 
-def of_curves(
-    family: Family, observable: str, statistic: str, chosen: DiagnoseOptions, stop: Stop
-) -> list[Row]:
-    """Answer what is asked of D in the phases and in time, for one observable and statistic."""
-    data, asked = family.data, chosen.only
-    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
-    own = curves([data], observable, statistic, draws)
-    against: dict[str, Curves] = {}
-    for name, members in family.nulls.items():
-        if stop.is_set():
-            raise StoppedError
-        if "nulls" in asked or name == "gaussian":
-            against[name] = curves(members, observable, statistic, draws)
-    null = against.get("gaussian")
-    levels = ["gaussian"] * (null is not None) + ["1"] * (observable in UNITY)
-    rows: list[Row] = []
-    if "nulls" in asked:
-        rows += nulls.null_models(own, against, chosen.confidence)
-    if "straightness" in asked:
-        rows += straightness.straightness(data, observable, statistic, draws, chosen.confidence)
-    if "crossings" in asked:
-        rows += crossings.moments(data, own, null, levels, draws, chosen.confidence)
-    if stop.is_set():
-        raise StoppedError
-    if "placebos" in asked:
-        rows += placebo_rows(family, observable, statistic, own, null, levels, draws, chosen)
-    # A null model of several replicates is averaged over them: its rows are of no single one.
-    several = {name for name, members in family.nulls.items() if len(members) > 1}
-    rows = [r | {"replicate": None} if r.get("surrogate") in several else r for r in rows]
-    return labelled(rows, **data.case, observable=observable, statistic=statistic)
-
-
-def placebo_rows(
+def curve_rows(
     family: Family,
     observable: str,
     statistic: str,
-    own: Curves,
-    null: Curves | None,
-    levels: Sequence[str],
-    draws: Sequence[scaling.Ints],
+    asked: Sequence[Question],
     chosen: DiagnoseOptions,
+    stop: Stop,
 ) -> list[Row]:
-    """Split every run elsewhere: at one epoch for all, at the grokking epoch of another run."""
-    data = family.data
-    if np.isnan(data.grok).all():
-        return []
-    common = (chosen.splits, draws, chosen.confidence)
-    rows = placebos.splits(data, observable, statistic, own.phases, *common)
-    for level in levels:
-        gap = crossings.gap_of(own.epoch, null.epoch if null else None, level)
-        if gap is not None:
-            found = placebos.split_crossings(gap, chosen.splits, chosen.confidence)
-            rows += labelled(found, window="epoch", part=level)
-    base = family.nulls.get("gaussian")
-    return rows + placebos.permuted(
-        data,
-        placebos.shuffled([data], observable, statistic),
-        placebos.shuffled(base, observable, statistic) if base else None,
-        statistic,
-        levels,
-        chosen.permutations,
-        chosen.seed,
-        chosen.confidence,
-    )
-
-
-def pair_rows(
-    pair: separation.Pair,
-    observable: str,
-    statistic: str,
-    chosen: DiagnoseOptions,
-    _stop: Stop,
-) -> list[Row]:
-    """Compare a case that groks with its control in time."""
-    draws = resampling.draw_runs(pair[0].data, chosen.resamples, chosen.seed)
-    return separation.separations(pair, observable, statistic, draws, chosen.confidence)
-
-
-def collapse_rows(
-    ensemble: Ensemble, observable: str, chosen: DiagnoseOptions, _stop: Stop
-) -> list[Row]:
-    """Collapse the distributions of all sizes, phase by phase."""
-    draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
-    rows = collapses.collapses(ensemble, observable, draws, chosen.confidence)
-    return labelled(rows, **ensemble.case, observable=observable)
-
-
-def tail_rows(family: Family, observable: str, chosen: DiagnoseOptions, stop: Stop) -> list[Row]:
-    """Fit the distribution of every size, phase by phase."""
-    data = family.data
-    draws = resampling.draw_runs(data, chosen.resamples, chosen.seed)
-    rows: list[Row] = []
-    for window in PHASES:
+    """Answer what is asked of D in the phases and in time, for one observable and statistic."""
+    draws = resampling.draw_runs(family.data, chosen.resamples, chosen.seed)
+    own = curves([family.data], observable, statistic, draws)
+    nulls: dict[str, Curves] = {}
+    for name, members in family.nulls.items():
         if stop.is_set():
             raise StoppedError
-        rows += distributions.distributions(
-            data, observable, [window], draws, chosen.gof, chosen.seed, chosen.confidence
-        )
-    return labelled(rows, **data.case, observable=observable)
+        if name == "gaussian" or any(each.every_null for each in asked):
+            nulls[name] = curves(members, observable, statistic, draws)
+    what = Asked(family, observable, statistic, draws, own, nulls, chosen)
+    rows: list[Row] = []
+    for each in asked:
+        if stop.is_set():
+            raise StoppedError
+        rows += each.of_curves(what) if each.of_curves else []
+    # A null model of several replicates is averaged over them: its rows are of no single one.
+    several = {name for name, members in family.nulls.items() if len(members) > 1}
+    rows = [r | {"replicate": None} if r.get("surrogate") in several else r for r in rows]
+    return labelled(rows, **family.data.case, observable=observable, statistic=statistic)
 
 
-def crackling_rows(family: Family, chosen: DiagnoseOptions, _stop: Stop) -> list[Row]:
-    """Hold the exponents of size and duration against one another."""
-    return labelled(
-        distributions.crackling(family.data, PHASES, chosen.confidence), **family.data.case
-    )
-
-
-def gini_rows(trained: Inputs, chosen: DiagnoseOptions, _stop: Stop) -> list[Row]:
-    """Measure the Gini transient of every run, wherever its rows are."""
-    order = [(name, "ascending") for name in ("task", *TRAIN.key)]
-    return gini.findings(list(gini.transients(trained.read().sort_by(order))), chosen.confidence)
+def diagnose_summary(table: pa.Table) -> Summary:
+    """Sum up a diagnostics table, a section per question, whichever command made it."""
+    known = questions().values()
+    timed = pa.array([name for each in known for name in each.timed])
+    few = table.filter(pc.is_null(table["seed"]))
+    kept = pc.or_(pc.is_null(few["time"]), pc.is_in(few["quantity"], timed))
+    rows = few.filter(kept).to_pylist()
+    shown = varying([r for r in rows if r["topology"] is not None])
+    shown = [name for name in shown if name not in ("surrogate", "replicate")]
+    sections = [
+        dataclasses.replace(each.section(rows, shown), about=each.about)
+        for each in known
+        if each.section
+    ]
+    sections = [section for section in sections if section.rows]
+    if not sections:
+        counted = pc.value_counts(few["quantity"]).to_pylist()
+        named = [{"quantity": each["values"], "rows": each["counts"]} for each in counted]
+        sections = [Summary("diagnostics", named)]
+    warnings = [notice for each in known for notice in each.cautions(rows)]
+    return dataclasses.replace(sections[0], warnings=warnings, more=sections[1:])

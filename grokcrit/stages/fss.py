@@ -1,18 +1,24 @@
-"""Stage 3: finite-size scaling exponents in every window, with intervals."""
+"""Stage 3: finite-size scaling exponents in every window, with intervals; their account."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
-from grokcrit.base.vocabulary import STATISTICS, WINDOWS
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import PHASES, STATISTICS, WINDOWS
+from grokcrit.questions import judge
+from grokcrit.questions.notices import left_out_of, warn
+from grokcrit.questions.rows import ends, varying
+from grokcrit.saved.tensor_names import some
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
@@ -149,3 +155,109 @@ def to_table(columns: dict[str, Any]) -> pa.Table:
     return pa.Table.from_arrays(
         [pa.array(columns[f.name], f.type, from_pandas=True) for f in FSS.arrow], schema=FSS.arrow
     )
+
+
+def fss_summary(table: pa.Table) -> Summary:
+    """Sum up an fss table: the phases, each beside its null, and what to be aware of."""
+    fits = table.filter(pc.is_null(table["time"])).to_pylist()
+    nulls = judge.baselines(fits)
+    data = [f for f in fits if judge.is_data(f)] or fits
+    shown = varying(data) + ["observable"] * (len({f["observable"] for f in data}) > 1)
+    rows = []
+    for f in data:
+        if f["window"] not in PHASES and not f["n_avalanches"]:
+            continue
+        null = nulls.get(judge.shared(f)) if judge.is_data(f) else None
+        if null and not judge.counted_alike(f, null):
+            null = None
+        rows.append(
+            {
+                **{name: f[name] for name in shown},
+                "window": f["window"],
+                "statistic": f["statistic"],
+                "exponent": f["exponent"],
+                "interval": ends(f),
+                "null": null and null["exponent"],
+                "null interval": null and ends(null),
+                "R^2": f["r_squared"],
+                "sizes": f["n_sizes"],
+                "runs": f["n_runs"],
+                "avalanches": f["n_avalanches"],
+            }
+        )
+    warnings = left_out_of(table) + against_nulls(data, nulls) + of_windows(data)
+    warnings += counted(data) + of_lines(data, sizes_of(table)) + lacking_bins(table)
+    return Summary("statistic ~ N^exponent", rows, warnings)
+
+
+def against_nulls(fits: Sequence[Row], nulls: Mapping[tuple[Any, ...], Row]) -> list[Notice]:
+    """Warn where there is no Gaussian null, or one that is not of the same runs or sizes."""
+    if not nulls:
+        return warn("no-null")
+    pairs = [(f, nulls[judge.shared(f)]) for f in fits if judge.shared(f) in nulls]
+    same = [(f, null) for f, null in pairs if judge.counted_alike(f, null)]
+    strangers = [] if len(same) == len(pairs) else warn("null-of-other-runs")
+    other = [judge.named(f) for f, null in same if f["n_sizes"] != null["n_sizes"]]
+    return strangers + (warn("null-of-other-sizes", some(other)) if other else [])
+
+
+def of_windows(fits: Sequence[Row]) -> list[Notice]:
+    """Warn of windows without a fit, of sizes left out, of runs that never grokked."""
+    lost = sum(f["n_sizes_excluded"] for f in fits if not judge.thin(f))
+    never = max((f["n_runs"] for f in fits if f["window"] == "ungrokked"), default=0)
+    return (
+        warn("thin-window", judge.thin_windows(fits))
+        + warn("sizes-excluded", lost)
+        + warn("never-grokked/fitted", never)
+    )
+
+
+def counted(fits: Sequence[Row]) -> list[Notice]:
+    """Warn of avalanches cut off or quiet; every avalanche counts once."""
+    whole = [
+        f
+        for f in fits
+        if (f["window"], f["statistic"]) == ("aggregate", "mean")
+        and f["observable"] == fits[0]["observable"]
+    ]
+    cut, quiet, total = (
+        sum(f[name] for f in whole) for name in ("n_truncated", "n_quiet", "n_avalanches")
+    )
+    return warn("truncated", cut, total) + warn("quiet", quiet, total)
+
+
+def of_lines(fits: Sequence[Row], sizes: Sequence[int]) -> list[Notice]:
+    """Warn of bent lines, and of windows in which gamma exceeds D."""
+    bent = [
+        judge.named(f)
+        for f in fits
+        if judge.bent(judge.bend_of(f["curvature"], sizes), f["curvature_p"])
+    ]
+    largest = {judge.shared(f): f["exponent"] for f in fits if f["statistic"] == "max"}
+    above = {
+        f["window"]
+        for f in fits
+        if f["statistic"] == "mean"
+        and judge.exceeds(f["exponent"], largest.get(judge.shared({**f, "statistic": "max"})))
+    }
+    return warn("curved", bent) + warn("gamma-above-D", sorted(above))
+
+
+def sizes_of(table: pa.Table) -> list[int]:
+    """Return the sizes N of the runs, from the record; none where the table lost it."""
+    record = provenance.decode(table.schema.metadata, "the table") or {}
+    return provenance.sizes(record)
+
+
+def lacking_bins(table: pa.Table) -> list[Notice]:
+    """Warn of times without a fit because a size has no data there."""
+    same = {"statistic": "mean", "surrogate": "none", "observable": table["observable"][0].as_py()}
+    timed = table.filter(pc.is_valid(table["time"]))
+    for name, value in same.items():
+        timed = timed.filter(pc.equal(timed[name], value))
+    counted = timed.append_column("lacks", pc.is_null(timed["exponent"])).group_by("window")
+    found = counted.aggregate([("lacks", "sum"), ("lacks", "count")]).to_pylist()
+    where = [
+        f"{r['lacks_sum']} of {r['lacks_count']} {r['window']}" for r in found if r["lacks_sum"]
+    ]
+    return warn("lacking-size/fitted", where)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grokcrit.base.options import (
     EstimateOptions,
@@ -19,7 +21,10 @@ from grokcrit.base.options import (
     settle,
 )
 from grokcrit.base.parallel import Progress, in_order
+from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import (
+    DIFFERENCE,
+    OBSERVABLES,
     PARAMETER_ORDERS,
     PHASES,
     RESAMPLED,
@@ -28,15 +33,30 @@ from grokcrit.base.vocabulary import (
     THRESHOLDS_OF,
     TOPOLOGIES,
 )
-from grokcrit.questions.counts import zero_threshold
-from grokcrit.questions.crossings import rise_above
-from grokcrit.questions.family import Course, Family, course, families, phases
-from grokcrit.questions.findings import Row, finding, labelled, of_bins, to_table
-from grokcrit.questions.nulls import WINDOWS, in_phases, values
-from grokcrit.questions.sampling import sampling_cv
+from grokcrit.plot.grid import ORDER, is_axis, place
+from grokcrit.questions.family import (
+    Course,
+    Family,
+    course,
+    families,
+    phases,
+    rise_above,
+    zero_threshold,
+)
+from grokcrit.questions.notices import warn
+from grokcrit.questions.rows import (
+    WINDOWS,
+    exponents,
+    finding,
+    in_phases,
+    labelled,
+    of_bins,
+    to_table,
+)
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.sampling import sampling_cv
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike
@@ -162,7 +182,7 @@ def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
         for statistic in RESAMPLED:
             what = (observable, statistic)
             own, null = (phases(members, *what, draws) for members in ([family.data], baseline))
-            found = values(own, chosen.confidence) + errors(own.draws)
+            found = exponents(own, chosen.confidence) + errors(own.draws)
             found += of_bins("data-minus-null", own - null, chosen.confidence, in_phases())
             if statistic == "mean":  # at one snapshot a time, run-max is the same
                 found += rises(
@@ -173,7 +193,7 @@ def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
             cut = float(family.data.truncated.sum())
             found.append(finding("truncated", cut, n=len(family.data.epoch), method="avalanches"))
             found += zero_threshold(family.data)
-            found += labelled(values(null, chosen.confidence), surrogate="gaussian")
+            found += labelled(exponents(null, chosen.confidence), surrogate="gaussian")
             rows += labelled(found, observable=observable, statistic=statistic)
     return [{**family.data.case, **row} for row in rows]
 
@@ -228,3 +248,116 @@ def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
                 spread = finding("error-between-graphs", float(graphs.std(ddof=1)), n=len(graphs))
                 made.append({**labels, "topology": topology, **spread})
     return made
+
+
+def robustness_summary(table: pa.Table) -> Summary:
+    """Sum up a robustness table, mean statistic; every graph is in the table."""
+    rows = [
+        r
+        for r in table.to_pylist()
+        if r["statistic"] == "mean" and r["observable"] in OBSERVABLES and is_axis(r["part"])
+    ]
+    several = len({r["observable"] for r in rows}) > 1
+    points: dict[tuple[Any, ...], list[Row]] = {}
+    for r in sorted(rows, key=lambda r: OBSERVABLES.index(r["observable"])):
+        if r["graph_seed"] is not None:
+            points.setdefault((r["case"], r["observable"], r["part"], told(r)), []).append(r)
+    cases = len({key[0] for key in points}) > 1
+    shown = []
+    for (case, observable, axis, value), mine in points.items():
+        row: Row = {"case": case} if cases else {}
+        row |= {"observable": observable} if several else {}
+        row |= {"axis": axis.partition(ORDER)[0] or ORDER.strip(), "value": value}
+        row["graphs"] = len({r["graph_seed"] for r in mine})
+        for window, name in (("pre", "before"), ("post", "after"), (DIFFERENCE, "change")):
+            row[name] = middle(mine, "exponent", "none", window)
+            row[f"{name}, graphs"] = reach(mine, "exponent", "none", window)
+        row["null after"] = middle(mine, "exponent", "gaussian", "post")
+        clear = [r["value"] or 0 for r in mine if r["quantity"] == "crossing-clear"]
+        row["crossing clear"] = f"{sum(clear):.0f} of {len(clear)}"
+        row["crossing"] = middle(mine, "crossing", "none", "epoch")
+        shown.append(row)
+    formats = {"crossing": ".0f"}
+    title = "D of the mean on the same gradients, one choice varied at a time (median over graphs)"
+    return Summary(title, shown, warnings(rows), formats, more=[spread_section(rows, several)])
+
+
+def told(row: Row) -> str:
+    """Write the value of the axis at a point."""
+    value = place(row)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_grid(table: pa.Table) -> bool:
+    """Return whether a diagnostics table is one of `robustness`: its exponents name an axis."""
+    exponents = table.filter(pc.equal(table["quantity"], "exponent"))
+    return any(map(is_axis, pc.unique(exponents["part"]).to_pylist()))
+
+
+def chosen(rows: list[Row], quantity: str, surrogate: str, window: str) -> list[float]:
+    """Return the values of a quantity that are there."""
+    return [
+        r["value"]
+        for r in rows
+        if (r["quantity"], r["surrogate"], r["window"]) == (quantity, surrogate, window)
+        and r["value"] is not None
+    ]
+
+
+def middle(rows: list[Row], quantity: str, surrogate: str, window: str) -> float | None:
+    """Return the median over graphs."""
+    found = chosen(rows, quantity, surrogate, window)
+    return statistics.median(found) if found else None
+
+
+def reach(
+    rows: list[Row], quantity: str, surrogate: str, window: str
+) -> tuple[float, float] | None:
+    """Return the least and the greatest over graphs, where there are several."""
+    found = chosen(rows, quantity, surrogate, window)
+    return (min(found), max(found)) if len(found) > 1 else None
+
+
+def spread_section(rows: list[Row], several: bool) -> Summary:
+    """Coefficients of variation over each axis; between graphs and between runs."""
+    out = []
+    keys = dict.fromkeys((r["observable"], r["part"], r["window"]) for r in rows)
+    for observable, axis, window in sorted(keys, key=lambda k: OBSERVABLES.index(k[0])):
+        if window not in PHASES:
+            continue
+        mine = [
+            r
+            for r in rows
+            if (r["observable"], r["part"], r["window"]) == (observable, axis, window)
+        ]
+        row: Row = {"observable": observable} if several else {}
+        row |= {"axis": axis, "window": window}
+        data = [r for r in mine if r["surrogate"] == "none"]
+        row["points"] = next((r["n"] for r in data if r["quantity"] == "spread"), None)
+        for name, part in (
+            ("", data),
+            ("null ", [r for r in mine if r["surrogate"] == "gaussian"]),
+        ):
+            row[f"{name}D"] = next((r["value"] for r in part if r["quantity"] == "spread"), None)
+            row[f"{name}CV"] = next((r["value"] for r in part if r["quantity"] == "cv"), None)
+        row["of sampling"] = next(
+            (r["value"] for r in mine if r["quantity"] == "cv-sampling"), None
+        )
+        row["between graphs"] = middle(mine, "error-between-graphs", "none", window)
+        row["between runs"] = middle(mine, "error-between-runs", "none", window)
+        out.append(row)
+    formats = dict.fromkeys(("CV", "null CV", "of sampling"), ".2%")
+    title = (
+        "CV over the points of an axis; standard deviations of D between graphs and between runs"
+    )
+    return Summary(title, out, formats=formats)
+
+
+def warnings(rows: list[Row]) -> list[Notice]:
+    """Warn of avalanches that were cut off, or left out."""
+    found = []
+    for name in ("zero-threshold", "truncated"):
+        mine = [r for r in rows if (r["quantity"], r["observable"]) == (name, "size")]
+        lost, total = (int(sum(r[column] or 0 for r in mine)) for column in ("value", "n"))
+        found += warn(name, lost, total)
+    return found

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.options import ADDED, CascadeOptions
+from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES, STATISTICS
-from grokcrit.questions.crossings import rise_above
-from grokcrit.questions.family import Family, course, families, phases
-from grokcrit.questions.findings import Row, missing
-from grokcrit.questions.nulls import WINDOWS
+from grokcrit.questions.family import Family, course, families, phases, rise_above
+from grokcrit.questions.rows import WINDOWS, missing
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable
@@ -141,6 +142,12 @@ def confidence(made: Record) -> float | None:
     nested = options.get("fss")
     level = options.get("confidence", nested.get("confidence") if isinstance(nested, dict) else 0)
     return level if isinstance(level, float) and 0 < level < 1 else None
+
+
+def sizes(made: Record) -> list[int]:
+    """Return the sizes N of the networks that a record knows, ascending."""
+    ends = [tensors[-1] for tensors in made.get("widths", {}).values() if tensors]
+    return sorted({end["offset"] + math.prod(end.get("shape", [])) for end in ends})
 
 
 def encode(made: Record) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from grokcrit.cli.app import invoke
-from grokcrit.plot.compose import PANELS
+from grokcrit.stages.plot import panels
 from grokcrit.tables import reading as tables
 from grokcrit.tables.schemas import TABLES
 from tests.badinput.samples import samples, save
@@ -48,7 +48,7 @@ def folder() -> Path:
 def readers(stage: str) -> list[str]:
     """Names of what reads a table."""
     made = [name for name, (source, _) in COMMANDS.items() if source == stage]
-    drawn = [name for name, p in PANELS.items() if stage in (*p.needs, *p.helps)]
+    drawn = [name for name, p in panels().items() if stage in (*p.needs, *p.helps)]
     return [*made, *(f"plot {name}" for name in drawn), "report"]
 
 
@@ -62,7 +62,7 @@ def run(reader: str, stage: str, path: Path, out: Path) -> tuple[int, str]:
     """
     kind, _, panel = reader.partition(" ")
     if kind == "plot":
-        needed = dict.fromkeys((*PANELS[panel].needs, *PANELS[panel].helps[:1], stage))
+        needed = dict.fromkeys((*panels()[panel].needs, *panels()[panel].helps[:1], stage))
         arguments = ["plot", panel, *(f"{{{each}}}" for each in needed)]
         target = out / "figure.svg"
     elif kind == "report":

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from grokcrit import plot
 from grokcrit.base.errors import TableError
 from grokcrit.report import page
 from grokcrit.report.inputs import gather
 from grokcrit.report.origin import origin
+from grokcrit.stages import plot
 from grokcrit.stages.robustness import robustness
 from grokcrit.tables.provenance import confidence
 from tests.badinput.damage import put

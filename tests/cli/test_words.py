@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import grokcrit as library
-from grokcrit.summaries import fss_summary
+from grokcrit.stages.fss import fss_summary
 from tests.shell import COMMAND, ENVIRONMENT, grokcrit, sentence
 from tests.unit.synthetic import regular_rows, row, table
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from grokcrit import plot
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.questions import effects
+from grokcrit.scaling import effects
+from grokcrit.stages import plot
 from grokcrit.summaries import sweep_summary
 from grokcrit.tables.schemas import SWEEP
 

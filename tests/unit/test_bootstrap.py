@@ -274,7 +274,33 @@ def test_every_case_is_held_against_the_null_of_its_own_settings():
         (d["topology"], d["surrogate"], d["replicate"])
         for d in rows_of(made, part="minus gaussian")
     }
-    assert found == {("ba", "none", 0), ("ba", "gaussian", 1)}
+    assert found == {("ba", "none", 0)}
+
+
+def test_the_baseline_of_several_replicates_is_their_mean_as_in_diagnose():
+    """Fault: the same difference differs between the stages under --replicates 2."""
+    rows = table(
+        [
+            *regular_rows(1),
+            *regular_rows(2, surrogate="gaussian"),
+            *regular_rows(3, surrogate="gaussian", replicate=1),
+        ]
+    )
+    made = grokcrit.bootstrap(rows, observable="size", resamples=50)
+    asked = grokcrit.diagnose(rows, only="nulls", observable="size", resamples=50)
+    wanted = {
+        (d["statistic"], d["window"]): (d["value"], d["ci_low"], d["ci_high"], d["p"])
+        for d in asked.to_pylist()
+        if d["quantity"] == "data-minus-null" and d["time"] is None
+    }
+    assert len(wanted) == 8
+    columns = ("exponent", "ci_low", "ci_high", "p")
+    found = {
+        (d["statistic"], d["window"]): tuple(d[name] for name in columns)
+        for d in rows_of(made, part="minus gaussian", method="expanded percentile")
+    }
+    for key, numbers in wanted.items():
+        assert found[key] == pytest.approx(numbers, rel=1e-12), key
 
 
 def test_a_null_of_other_runs_is_no_baseline():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import grokcrit
 from grokcrit.base.errors import FitError, OptionError, TableError
-from grokcrit.questions import crossings, gini, nulls
-from grokcrit.scaling import tails
+from grokcrit.questions import gini, nulls
+from grokcrit.scaling import crossings, tails
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import reading as tables
 from grokcrit.tables.schemas import DIAGNOSTICS

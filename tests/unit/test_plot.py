@@ -14,16 +14,16 @@ import pytest
 from matplotlib.figure import Figure
 
 import grokcrit
-import grokcrit.plot as stage
+import grokcrit.stages.plot as stage
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.vocabulary import COMPARISONS, FIGURES, PANELS
-from grokcrit.plot import sizes, style
+from grokcrit.plot import style
 from grokcrit.plot.sources import Request, Sources, rows
+from grokcrit.questions import collapse
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.tables.schemas import AVALANCHE
 from tests.sweeps.made import swept
 
-ALL = (*FIGURES, *COMPARISONS, *PANELS)
+ALL = stage.NAMES
 STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "sweep")
 QUICK = {"resamples": 50, "permutations": 20, "gof": 1, "observable": "size", "splits": (20, 50)}
 
@@ -293,12 +293,12 @@ def test_the_collapse_divides_by_n_to_the_exponent_of_the_largest(tables):
 def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
     (data,) = scaling.ensembles(rows(tables["avalanche"], surrogate="none"))
     given = [
-        sizes.Rescaling("direct fit", 1.25, 1.0, 1.5, 2.34),
-        sizes.Rescaling("least S", 0.75, None, None, None),
+        collapse.Rescaling("direct fit", 1.25, 1.0, 1.5, 2.34),
+        collapse.Rescaling("least S", 0.75, None, None, None),
     ]
     with style.context():
         axes = Figure().subplots(1, 2)
-        sizes.collapses(list(axes), data, "size", "post", given)
+        collapse.draw(list(axes), data, "size", "post", given)
     assert axes[0].get_xlim() == axes[1].get_xlim()
     assert axes[0].get_ylim() == axes[1].get_ylim()
     wanted = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
@@ -662,8 +662,10 @@ def test_a_figure_looks_the_same_whatever_the_global_settings_are(tables, tmp_pa
     assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "odd.svg").read_bytes()
 
 
-def test_importing_the_stage_loads_neither_matplotlib_nor_pyarrow():
-    code = "import sys, json, grokcrit.plot; print(json.dumps(sorted(sys.modules)))"
+def test_the_names_of_figures_load_neither_matplotlib_nor_pyarrow():
+    code = (
+        "import sys, json, grokcrit.cli.plot, grokcrit.plot; print(json.dumps(sorted(sys.modules)))"
+    )
     loaded = json.loads(
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     )

@@ -20,7 +20,7 @@ from grokcrit.tables import reading as tables
 from tests.unit.made_claims import CLAIMS
 
 # The figures of one experiment; that of a sweep is in the tests of sweeps.
-OF_ONE = [drawing for drawing in stage.DRAWINGS if drawing.of != "sweep"]
+OF_ONE = [drawing for drawing in stage.drawings() if drawing.of != "sweep"]
 NASTY = "<script>alert(1)</script> \"&' <img src=x>"
 VOID = {"meta", "link", "img", "br", "hr"}
 
@@ -95,7 +95,7 @@ def whole(folder, tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Draw nothing: for what has no need of figures."""
-    monkeypatch.setattr(stage, "DRAWINGS", ())
+    monkeypatch.setattr(stage, "drawings", list)
 
 
 def test_the_page_holds_all_it_shows_and_fetches_nothing(whole):
@@ -192,7 +192,7 @@ def equal_pages(folder, tmp_path, monkeypatch):
 
 
 def test_equal_tables_give_equal_bytes(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "DRAWINGS", OF_ONE[:1])
+    monkeypatch.setattr(stage, "drawings", lambda: OF_ONE[:1])
     equal_pages(folder, tmp_path, monkeypatch)
 
 
@@ -220,8 +220,8 @@ def test_every_stage_alone_makes_a_page(made, tmp_path):
 
 
 def test_a_figure_that_cannot_be_drawn_is_left_out_with_the_reason(made, tmp_path, monkeypatch):
-    two = [d for d in stage.DRAWINGS if d.name in ("controls", "fig3")][1:]
-    monkeypatch.setattr(stage, "DRAWINGS", two)
+    two = [d for d in stage.drawings() if d.name in ("controls", "fig3")][1:]
+    monkeypatch.setattr(stage, "drawings", lambda: two)
     found = report([made["train"], made["fss"]], tmp_path / "r.html")
     page = Reader((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert len(page.all("img")) == 1

@@ -5,7 +5,7 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.summaries import robustness_summary
+from grokcrit.stages.robustness import robustness_summary
 from grokcrit.tables.schemas import DIAGNOSTICS
 
 GRID = {

@@ -7,13 +7,13 @@ from grokcrit.report.verdict import from_bootstrap, verdict
 from grokcrit.tables.schemas import BOOTSTRAP
 from tests.unit.made_claims import ROWS as CLAIMS
 
-LARGER = "Is D larger after grokking than before?"
-NULL = "Does D go from below what random numbers give to above it?"
-WHEN = "When does D(t) rise above that of random numbers for good?"
-WHERE = "Does D answer to where the gradient's entries lie, or only to their distribution?"
-OWN = "Is the change tied to each run's own grokking epoch?"
-STRAIGHT = "Is it a power law: is ln(size) against ln(N) a straight line?"
-SOURCE = "Does it agree with the source?"
+LARGER = "change"
+NULL = "against-null"
+WHEN = "crossing"
+WHERE = "arrangement"
+OWN = "own-epoch"
+STRAIGHT = "straight"
+SOURCE = "source"
 
 
 def row(quantity, window, value, low=None, high=None, p=None, **more):
@@ -61,7 +61,7 @@ def split(time, own_minus_this, p):
 
 
 def answers(rows, claims=None):
-    return {a.question: a for a in verdict(rows, claims)}
+    return {a.id: a for a in verdict(rows, claims)}
 
 
 def test_no_numbers_no_verdict():
@@ -137,12 +137,12 @@ def test_a_crossing_is_told_with_the_grokking_after_or_before_it():
 @pytest.mark.parametrize(
     ("permute", "gaussianize", "word"),
     [
-        ((0.8, 0.7, 0.9), (0.1, 0.0, 0.2), "Mostly to their distribution"),
-        ((0.8, 0.7, 0.9), None, "Mostly to their distribution"),
+        ((0.8, 0.7, 0.9), (0.1, 0.0, 0.2), "Mostly on their distribution"),
+        ((0.8, 0.7, 0.9), None, "Mostly on their distribution"),
         ((0.8, 0.4, 0.9), (0.1, 0.0, 0.2), "Not settled"),
         ((0.8, 0.7, 0.9), (0.8, 0.7, 0.9), "Not settled"),
         ((0.8, 0.7, 0.9), (0.3, 0.0, 0.6), "Not settled"),
-        ((0.1, 0.0, 0.2), (0.9, 0.8, 1.0), "Mostly to where they lie"),
+        ((0.1, 0.0, 0.2), (0.9, 0.8, 1.0), "Mostly on their arrangement"),
         ((0.1, 0.0, 0.2), (0.1, 0.0, 0.2), "Not settled"),
         ((None, None, None), None, "Not defined"),
     ],
@@ -160,8 +160,8 @@ def test_what_the_null_models_keep_decides_between_place_and_distribution(
 def test_a_rest_that_shuffling_loses_is_told(p, smaller_part):
     rows = [kept("permute", 0.8, 0.7, 0.9), gap("post", 0.05, p, "permute")]
     found = answers(rows)[WHERE]
-    assert ("in a smaller part to where they lie" in found.word) == smaller_part
-    assert ("not told apart from zero" in found.because[1]) != smaller_part
+    assert ("in a smaller part" in found.word) == smaller_part
+    assert f"p {p}" in found.because[1]
 
 
 @pytest.mark.parametrize(

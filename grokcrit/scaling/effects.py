@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special
 
-from grokcrit.base.vocabulary import PHASES
-from grokcrit.questions.nulls import WINDOWS
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tables.schemas import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
 
@@ -129,7 +128,7 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
         return values
 
     def by_window(name: str, surrogate: str = "none") -> dict[str, Reals]:
-        return {window: column(name, surrogate, window) for window in WINDOWS}
+        return {window: column(name, surrogate, window) for window in (*PHASES, DIFFERENCE)}
 
     clear = data["crossing_clear"]
     return Points(

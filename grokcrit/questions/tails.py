@@ -1,21 +1,29 @@
-"""Power-law fits of each size's distribution of avalanches; the crackling-noise relation."""
+"""Tails: power-law fits of each size's distribution of avalanches; the crackling-noise relation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy import special
 
+from grokcrit.base.parallel import Stop, StoppedError
 from grokcrit.base.rng import stream
-from grokcrit.questions.findings import Row, finding, labelled
+from grokcrit.base.summary import Row, Summary
+from grokcrit.base.vocabulary import PHASES
+from grokcrit.questions import judge
+from grokcrit.questions.family import Family
+from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.rows import ends, finding, groups, index, labelled
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling, tails
 from grokcrit.scaling.ensembles import Ensemble, Ints
 from grokcrit.scaling.resampling import Widening
 from grokcrit.scaling.tails import TailFit, Upper
 
+# Observables whose distribution is fitted: they count.
+FITTED = ("size", "area", "duration")
 # How the cutoffs are chosen: both by the data, or the lower one alone.
 CUTOFFS: dict[str, Upper] = {"both cutoffs": "free", "lower cutoff": None}
 SHORT = "range too short for a reliable exponent"
@@ -23,49 +31,44 @@ SHORT = "range too short for a reliable exponent"
 REFITS = 200
 
 
+def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
+    """Fit every distribution; compare the exponents of size and duration."""
+    fits = [partial(distributions, family.data, name, options) for name in FITTED]
+    return [*fits, partial(crackling, family.data, options.confidence)]
+
+
 def distributions(
-    ensemble: Ensemble,
-    observable: str,
-    windows: Sequence[str],
-    draws: Sequence[Ints],
-    gof: int,
-    seed: int,
-    confidence: float,
+    ensemble: Ensemble, observable: str, options: DiagnoseOptions, stop: Stop
 ) -> list[Row]:
-    """Fit P(s) ~ s^-tau for every size in every window.
+    """Fit P(s) ~ s^-tau for every size in every phase.
 
     The interval is over resampled runs, cutoffs sought again in each; p is the goodness of fit
     (METHOD, section 7). Likelihood ratios are positive where the power law is the better one. Both
     p take avalanches to be independent, which those of one run are not: they are indicative.
-
-    Parameters
-    ----------
-    observable
-        One that counts: whole numbers.
-    gof
-        Data sets drawn for the goodness of fit.
     """
+    draws = resampling.draw_runs(ensemble, options.resamples, options.seed)
     values = ensemble.observe(observable).astype(np.int64)
     rows: list[Row] = []
-    for window in windows:
+    for window in PHASES:
+        if stop.is_set():
+            raise StoppedError
         inside = scaling.windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (values > 0)
             found: list[Row] = []
             for part, upper in CUTOFFS.items():
-                rng = stream("tails", seed, observable, window, int(n), part)
+                rng = stream("tails", options.seed, observable, window, int(n), part)
                 distinct, counts = np.unique(values[chosen], return_counts=True)
                 fit = (
-                    tails.fit(distinct, counts, upper=upper, gof=gof, rng=rng)
+                    tails.fit(distinct, counts, upper=upper, gof=options.gof, rng=rng)
                     if len(distinct)
                     else None
                 )
-                ends = run_interval(
-                    ensemble, values, chosen, k, draws[k][:REFITS], upper, confidence
-                )
-                found += labelled(rows_of(fit, ends, len(values[chosen])), part=part)
+                drawn = draws[k][:REFITS]
+                tau = run_interval(ensemble, values, chosen, k, drawn, upper, options.confidence)
+                found += labelled(rows_of(fit, tau, len(values[chosen])), part=part)
             rows += labelled(found, window=window, n_params=int(n))
-    return rows
+    return labelled(rows, **ensemble.case, observable=observable)
 
 
 def run_interval(
@@ -97,7 +100,7 @@ def run_interval(
     return float(low[0]), float(high[0])
 
 
-def rows_of(fit: TailFit | None, ends: tuple[float, float], n: int) -> list[Row]:
+def rows_of(fit: TailFit | None, tau: tuple[float, float], n: int) -> list[Row]:
     """Make the rows of one fit."""
     if fit is None:
         return [finding("tau", None, n=n, method="no range can be fitted")]
@@ -107,8 +110,8 @@ def rows_of(fit: TailFit | None, ends: tuple[float, float], n: int) -> list[Row]
         finding(
             "tau",
             fit.exponent,
-            ci_low=ends[0],
-            ci_high=ends[1],
+            ci_low=tau[0],
+            ci_high=tau[1],
             p=fit.p,
             n=fit.n,
             method=f"{words}: {SHORT}" if fit.short else words,
@@ -131,8 +134,8 @@ def rows_of(fit: TailFit | None, ends: tuple[float, float], n: int) -> list[Row]
     return rows
 
 
-def crackling(ensemble: Ensemble, windows: Sequence[str], confidence: float) -> list[Row]:
-    """Hold (tau_T - 1) / (tau_S - 1) against gamma of <S>(T) ~ T^gamma, for every size.
+def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
+    """Compare (tau_T - 1) / (tau_S - 1) with gamma of <S>(T) ~ T^gamma, for every size.
 
     ``crackling-left`` and ``crackling-right`` are its sides, null where an exponent does not exist;
     the p of the right is that of their being equal, both taken to be normal and independent.
@@ -140,7 +143,7 @@ def crackling(ensemble: Ensemble, windows: Sequence[str], confidence: float) -> 
     size, duration = (ensemble.observe(o).astype(np.int64) for o in ("size", "duration"))
     rows: list[Row] = []
     z = special.ndtri(0.5 + confidence / 2)
-    for window in windows:
+    for window in PHASES:
         inside = scaling.windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (size > 0)
@@ -159,4 +162,58 @@ def crackling(ensemble: Ensemble, windows: Sequence[str], confidence: float) -> 
                 row = finding(name, value, ci_low=value - reach, ci_high=value + reach, n=len(s))
                 row |= {"window": window, "n_params": int(n)}
                 rows.append(row | finding(name, value, p=p if name.endswith("right") else None))
-    return rows
+    return labelled(rows, **ensemble.case)
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up the power-law fit of each size, all snapshots; none where there is no range to fit."""
+    out = []
+    fits = [
+        r
+        for r in rows
+        if r["window"] == "aggregate" and r["quantity"].startswith(("tau", "ratio-"))
+    ]
+    keys = (*shown, "observable", "part", "n_params")
+    for key, mine in groups(fits, *keys).items():
+        tau = index(mine, "quantity")["tau",]
+        if tau["value"] is None:
+            continue
+        better = [
+            r["quantity"].removeprefix("ratio-")
+            for r in mine
+            if r["quantity"].startswith("ratio-")
+            and r["value"] is not None
+            and r["value"] < 0
+            and judge.apart(r["p"])
+        ]
+        out.append(
+            dict(zip((*shown, "observable", "free", "N"), key, strict=True))
+            | {
+                "tau": tau["value"],
+                "interval": ends(tau),
+                "p": tau["p"],
+                "n": tau["n"],
+                "range": tau["method"],
+                "told apart, better": ", ".join(better) or None,
+            }
+        )
+    without = sum(r["quantity"] == "tau" and r["value"] is None for r in fits)
+    title = f"power-law fits P(s) ~ s^-tau of single sizes ({without} more have no range to fit)"
+    return Summary(title, out, formats={"tau": ".2f", "interval": ".2f", "p": ".2f"})
+
+
+QUESTION = Question(
+    quantities={
+        "tau": "exponent of P(s) ~ s^-tau of one size; interval over resampled runs, p the "
+        "goodness of fit; `method` says the range, and where it is too short",
+        "tau-stderr, tau-lower, tau-upper, tau-decades, tau-distance": "of the fit; samples taken "
+        "as independent",
+        "ratio-lognormal, ratio-exponential, ratio-truncated-power-law": "normalised "
+        "log-likelihood ratio, positive where the power law is better, with its p",
+        "truncated-tau, truncated-cutoff": "exponent and cutoff of the truncated power law",
+        "crackling-left, crackling-right": "(tau_T - 1) / (tau_S - 1), and gamma of "
+        "<S>(T) ~ T^gamma",
+    },
+    of_family=of_family,
+    section=section,
+)

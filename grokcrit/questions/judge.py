@@ -1,0 +1,135 @@
+"""The decisions that turn numbers into words, each made once and with its reason.
+
+The accounts that commands print, the diagnostics, the sweep, the report and the claims ask here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from grokcrit.base.summary import Row
+from grokcrit.base.vocabulary import MINIMUM_SIZES, PHASES
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.tables.schemas import CASE_COLUMNS
+
+# The level of every test. Nothing else tells two numbers apart.
+ALPHA = 0.05
+# With many runs any curve is significantly bent. A slope that changes by 0.1 from the smallest
+# size to the largest changes the first decimal of D, in which the source's D differ.
+BEND = 0.1
+# gamma and D of one data set share their scatter. A hundredth is the rounding of the source.
+EXCESS = 0.01
+# What tells one family of data and null models from another.
+FAMILY = tuple(name for name in CASE_COLUMNS if name not in ("surrogate", "replicate"))
+
+
+def apart(p: float | None) -> bool:
+    """Return whether a p tells a number from zero; a p that does not exist never does."""
+    return p is not None and p < ALPHA
+
+
+def bent(bend: float | None, p: float | None) -> bool:
+    """Return whether a line is bent: by ``BEND`` at least, and with a p that tells it from 0.
+
+    Parameters
+    ----------
+    bend
+        Change of the slope of ln(statistic) on ln(N) from the smallest size to the largest.
+    p
+        Of a curvature of 0.
+    """
+    return apart(p) and abs(bend or 0.0) >= BEND
+
+
+def bend_of(curvature: float | None, sizes: Sequence[int]) -> float | None:
+    """Return the change of slope 2 c ln(N_max / N_min) of a parabola with coefficient c."""
+    if curvature is None or len(sizes) < MINIMUM_SIZES:
+        return None
+    return 2 * curvature * math.log(max(sizes) / min(sizes))
+
+
+def exceeds(gamma: float | None, largest: float | None) -> bool:
+    """Return whether the exponent of the mean exceeds that of the maximum by ``EXCESS``."""
+    return gamma is not None and largest is not None and gamma > largest + EXCESS
+
+
+def thin(fit: Row) -> bool:
+    """Return whether a window has no fit: fewer than three sizes have a statistic above 0."""
+    return fit["exponent"] is None
+
+
+def thin_windows(fits: Sequence[Row]) -> list[str]:
+    """Return the phases without a fit."""
+    return sorted({fit["window"] for fit in fits if thin(fit) and fit["window"] in PHASES})
+
+
+def named(fit: Row) -> str:
+    """Name an estimate: observable, statistic, window."""
+    return f"{fit['observable']} {fit['statistic']} {fit['window']}"
+
+
+def is_data(row: Row) -> bool:
+    """Return whether a row is of the data, not of a null model."""
+    return bool(row["surrogate"] == "none")
+
+
+def same_runs(one: Ensemble, other: Ensemble) -> bool:
+    """Return whether two ensembles have the same sizes and seeds, so that draws pair their runs."""
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("sizes", "size_of", "seed")
+    )
+
+
+def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
+    """Return whether two ensembles are of the same runs, epochs and grokking epochs.
+
+    Only then does their difference hold nothing but what the null model destroys.
+    """
+    return same_runs(one, other) and all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
+        for name in ("grok", "run", "epoch")
+    )
+
+
+def counted_alike(fit: Row, null: Row) -> bool:
+    """Return whether two rows of an fss table are of the same runs and snapshots.
+
+    A table holds counts, no runs. What a fit leaves out counts too: an observable can be 0 or
+    undefined in the data or in the null alone.
+    """
+    return fit["n_avalanches"] == null["n_avalanches"] and all(
+        fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]
+        for name in ("n_sizes", "n_runs")
+    )
+
+
+def shared(row: Row) -> tuple[Any, ...]:
+    """Return what an estimate of the data shares with that of its null models."""
+    return tuple(row[name] for name in (*FAMILY, "observable", "statistic", "window"))
+
+
+def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
+    """Return the Gaussian null of each estimate, by what it shares with that of the data.
+
+    The baseline is the mean over all replicates, here of their exponents; it then has no interval
+    of its own. Where runs are at hand, each run's statistic is averaged (`family.over_replicates`).
+    """
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row["surrogate"] == "gaussian":
+            found.setdefault(shared(row), []).append(row)
+    return {key: averaged(replicates) for key, replicates in found.items()}
+
+
+def averaged(replicates: Sequence[Row]) -> Row:
+    """Return one row for the replicates of a null model."""
+    if len(replicates) == 1:
+        return replicates[0]
+    known = [row["exponent"] for row in replicates if row["exponent"] is not None]
+    mean = sum(known) / len(known) if len(known) == len(replicates) else None
+    return {**replicates[0], "replicate": None, "exponent": mean, "ci_low": None, "ci_high": None}

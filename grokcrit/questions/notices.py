@@ -1,0 +1,126 @@
+"""Warnings that several commands and questions give: each text once, by its id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grokcrit.base.degenerate import KEY, most_zeros
+from grokcrit.base.summary import Notice
+from grokcrit.saved.tensor_names import some
+from grokcrit.tables import provenance
+from grokcrit.tables.provenance import whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ADD_NULL = "'grokcrit avalanche train.parquet --surrogate none,gaussian'"
+REMEDY = "use --threshold-of nonzero for the percentile of the other entries"
+# What follows a slash tells warnings of one id apart.
+TEXTS = {
+    "curved": "ln(statistic) against ln(N) is significantly bent ({}): one exponent sums up a "
+    "curve, and depends on the sizes chosen",
+    "gamma-above-D": "in {} gamma (mean) exceeds D (largest); the mean is never larger than the "
+    "maximum, so this cannot last as N grows: it is a finite-size effect",
+    "no-null": f"there is no Gaussian null to compare exponents with; add it with {ADD_NULL}",
+    "null-of-other-runs": "the Gaussian null is not of the same runs, snapshots and grokking "
+    f"epochs as the data, so the two are not compared; make both in one command, {ADD_NULL}",
+    "null-of-other-runs/named": "{}: not of the same runs, snapshots and grokking epochs as the "
+    "data, so left out; make them in one command with the data",
+    "null-of-other-sizes": "data and Gaussian null are fitted over different sizes ({}), so their "
+    "difference is also one of sizes: at some sizes one of the two has no data, or only 0",
+    "truncated": "{} of {} avalanches were cut off at --max-steps with nodes still above the "
+    "threshold: their sizes are too small",
+    "quiet": "{} of {} avalanches are quiet (size 0, nothing above theta)",
+    "zero-threshold": "the threshold is 0 in {} of {} avalanches, whose sizes mean nothing; they "
+    "are left out: cascade them with --threshold-of nonzero, or keep them with "
+    "--keep-zero-threshold",
+    "zero-threshold/trained": "the threshold is 0 in {} of {} cascades, because more than the "
+    "percentile's share of the gradient is exactly 0; their sizes mean nothing: " + REMEDY,
+    "zero-threshold/cascaded": "the threshold is 0 in {} of {} avalanches{}; their sizes mean "
+    "nothing, and fits leave them out: " + REMEDY,
+    "equal-values": "in {} of {} gradients (at epochs {}) many entries have one magnitude within "
+    "0.1 %, as after Adam's first update; rounding decides what exceeds the threshold, so their "
+    "sizes mean nothing: filter these epochs out of the table",
+    "thin-window": "no fit in {}: fewer than three sizes have data",
+    "sizes-excluded": "{} times a size was left out of a fit: no data, or 0",
+    "never-grokked": "{} of {} runs never grok",
+    "never-grokked/trained": "{} of {} runs never grokked: they enter neither phase, and form the "
+    "window 'ungrokked'",
+    "never-grokked/fitted": "{} runs of a case never grokked",
+    "single-run": "a size has one run: no interval and no p can be given; --seeds 2",
+    "lacking-size": "bins in which a size has no data: {}",
+    "lacking-size/fitted": "times without a fit, a size has no data: {}",
+    "no-separation": "no separation in {} of {} comparisons: there are no three times in a row at "
+    "which both cases have every size and the interval of the difference excludes 0",
+    "placebo-permuted": "with the grokking epochs permuted among the runs of a size, D of the mean "
+    "size changes as much as with their own (p {})",
+    "placebo-split": "one split for all runs separates D of the mean size no less than each run's "
+    "own grokking epoch does: at epoch {}",
+    "smoke": "smoke scale: tiny sizes, few runs; the numbers mean nothing",
+}
+
+
+def warn(name: str, *values: Any) -> list[Notice]:
+    """Return the warning of a name, filled in; nothing where its first value is 0 or empty.
+
+    A list is written with commas, what is repeated in it once.
+    """
+    if values and not values[0]:
+        return []
+    written = [", ".join(dict.fromkeys(map(str, v))) if isinstance(v, list) else v for v in values]
+    return [Notice(name.partition("/")[0], TEXTS[name].format(*written))]
+
+
+def recorded(record: Any) -> dict[str, Any]:
+    """Return what a record says of degenerate gradients; empty if nothing, or nothing sound."""
+    found = record.get(KEY) if isinstance(record, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    counts = all(whole(found.get(name, 0)) for name in ("gradients", "zero_threshold", "equal"))
+    epochs, zeros = found.get("equal_epochs", []), found.get("zeros", {})
+    sound = (
+        counts
+        and isinstance(epochs, list)
+        and all(map(whole, epochs))
+        and isinstance(zeros, dict)
+        and all(
+            isinstance(pair, list) and len(pair) == 2 and all(map(whole, pair)) and pair[1]
+            for pair in zeros.values()
+        )
+    )
+    return found if sound else {}
+
+
+def record_of(table: pa.Table) -> dict[str, Any]:
+    """Return the record of a table; empty if it has none."""
+    return provenance.decode(table.schema.metadata, "the table") or {}
+
+
+def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
+    """Warn of the degenerate gradients of an avalanche table.
+
+    ``count`` of ``total`` avalanches of the data have a threshold of 0.
+    """
+    known, where = recorded(record_of(table)), ""
+    if known.get("zeros"):
+        share, tensors = most_zeros(known["zeros"])
+        named = f" ({', '.join(tensors)})" if len(known["zeros"]) > 1 else ""
+        where = f", because {share:.0%} of their entries are exactly 0{named}"
+    return warn("zero-threshold/cascaded", count, total, where) + equal_values(known)
+
+
+def equal_values(known: dict[str, Any]) -> list[Notice]:
+    """Warn of gradients whose entries have one magnitude, as a record has them."""
+    epochs = list(map(str, known.get("equal_epochs", [])))
+    found = warn("equal-values", known.get("equal"), known.get("gradients"), some(epochs))
+    return [Notice(each.id, each.text, tuple(epochs)) for each in found]
+
+
+def left_out_of(table: pa.Table) -> list[Notice]:
+    """Warn of what an fss or bootstrap table leaves out, or should have, as its record says."""
+    record = record_of(table)
+    known = recorded(record)
+    found = warn("zero-threshold", known.get("zero_threshold", 0), known.get("gradients", 0))
+    for each in record.get("inputs", []):
+        found += equal_values(recorded(each))
+    return found

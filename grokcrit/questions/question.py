@@ -1,0 +1,174 @@
+"""What a question is: its rows, its table for people, its panels, its words, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from grokcrit.base.options import (
+    EstimateOptions,
+    check_choice,
+    check_distinct,
+    check_integer,
+    listed,
+    settle,
+)
+from grokcrit.base.parallel import Stop
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.plot.panel import Layout, Panel
+from grokcrit.questions import QUESTIONS
+from grokcrit.questions.family import Curves, Family
+from grokcrit.scaling.ensembles import Ints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Task: TypeAlias = Callable[[Stop], list[Row]]
+# Observables on which D(t) = 1 is a claim of the source; the others are compared with their null.
+UNITY = ("size",)
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions(EstimateOptions):
+    """What `diagnose` depends on."""
+
+    resamples: int = 2000
+    only: tuple[str, ...] = tuple(QUESTIONS)
+    splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
+    permutations: int = 1000
+    gof: int = 100
+
+    def __post_init__(self) -> None:
+        """Turn single values into lists; check every range."""
+        super().__post_init__()
+        settle(self, only=listed(self.only), splits=listed(self.splits))
+        check_distinct("only", self.only)
+        for name in self.only:
+            check_choice("only", name, tuple(QUESTIONS))
+        check_distinct("splits", self.splits)
+        for epoch in self.splits:
+            check_integer("splits", epoch, 1)
+        check_integer("permutations", self.permutations, 1)
+        check_integer("gof", self.gof, 1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One observable and statistic of one case, with what the questions share.
+
+    Attributes
+    ----------
+    family
+        The data and its null models.
+    observable, statistic
+        What is asked of; the statistic is ``mean`` or ``run-max``.
+    draws : list of ndarray
+        Runs of each resample, the same for everything that is compared.
+    own, nulls
+        Exponents of the data, and of null models by name.
+    options
+        Of the stage.
+    """
+
+    family: Family
+    observable: str
+    statistic: str
+    draws: Sequence[Ints]
+    own: Curves
+    nulls: Mapping[str, Curves]
+    options: DiagnoseOptions
+
+    @property
+    def gaussian(self) -> Curves | None:
+        """The Gaussian null, where there is one."""
+        return self.nulls.get("gaussian")
+
+    @property
+    def levels(self) -> list[str]:
+        """What D(t) may cross: ``gaussian``, ``1``."""
+        return ["gaussian"] * (self.gaussian is not None) + ["1"] * (self.observable in UNITY)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a report says to a question.
+
+    Attributes
+    ----------
+    id
+        Names the question, for scripts and tests.
+    question, word
+        In words: the question, and its answer in short.
+    because
+        The numbers behind it, a paragraph each.
+    """
+
+    id: str
+    question: str
+    word: str
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A panel as a report shows it: what it shows, how to read it, and its numbers in words."""
+
+    panel: str
+    title: str
+    caption: str
+    describe: Callable[[Sequence[Row]], str]
+    wide: bool = False
+
+
+def nothing(_: Sequence[Row]) -> list[Notice]:
+    """Warn of nothing."""
+    return []
+
+
+@dataclass(frozen=True)
+class Question:
+    """All there is of one question.
+
+    Attributes
+    ----------
+    quantities
+        What each group of ``quantity`` means: docs/diagnostics.md.
+    of_family, of_curves, of_families, of_training
+        Make its rows: tasks of one case; rows of one observable and statistic of a case; tasks
+        over all cases; rows of a train table. A question has one or two of them.
+    columns
+        Of the train table, those that ``of_training`` reads.
+    section
+        Sums up its rows in a table; takes them and the case columns that vary.
+    timed
+        Quantities whose rows at a single time ``section`` and ``cautions`` need.
+    about
+        A paragraph above that table in a report.
+    cautions
+        What its rows warn of.
+    answers
+        What a report says, from the rows of the mean size and excess.
+    panels, figures
+        Of `grokcrit plot`, by name.
+    shown
+        Panels that a report shows.
+    every_null
+        Whether ``of_curves`` needs all null models, not the Gaussian alone.
+    """
+
+    quantities: Mapping[str, str]
+    of_family: Callable[[Family, DiagnoseOptions], list[Task]] | None = None
+    of_curves: Callable[[Asked], list[Row]] | None = None
+    of_families: Callable[[Sequence[Family], DiagnoseOptions], list[Task]] | None = None
+    of_training: Callable[[pa.Table, DiagnoseOptions], list[Row]] | None = None
+    columns: tuple[str, ...] = ()
+    section: Callable[[list[Row], list[str]], Summary] | None = None
+    timed: tuple[str, ...] = ()
+    about: str = ""
+    cautions: Callable[[Sequence[Row]], list[Notice]] = nothing
+    answers: Callable[[Sequence[Row]], list[Answer]] | None = None
+    panels: Mapping[str, Panel] = field(default_factory=dict)
+    figures: Mapping[str, Layout] = field(default_factory=dict)
+    shown: tuple[Shown, ...] = ()
+    every_null: bool = False

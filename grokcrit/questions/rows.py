@@ -1,0 +1,147 @@
+"""Rows of the diagnostics table: how numbers become them, and how they are found again."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit.base.summary import Row, cell
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.scaling.resampling import Estimate
+from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
+
+MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
+# Windows of an exponent, and the difference of the last two.
+WINDOWS = (*PHASES, DIFFERENCE)
+COLUMNS = tuple(DIAGNOSTICS.arrow.names)
+
+
+def finding(quantity: str, value: float | None, **more: Any) -> Row:
+    """Make a row; numbers that are NaN are missing."""
+    return {k: missing(v) for k, v in {"quantity": quantity, "value": value, **more}.items()}
+
+
+def missing(value: Any) -> Any:
+    """Turn NaN and infinity into None, numpy's scalars into Python's."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def of_bins(
+    quantity: str,
+    estimate: Estimate,
+    confidence: float,
+    places: Sequence[Row],
+    tested: Sequence[bool] | bool = True,
+    **more: Any,
+) -> list[Row]:
+    """Make a row of each bin of an estimate: value, interval, and where tested the p of zero.
+
+    Parameters
+    ----------
+    places
+        What names each bin: window, time, ...
+    tested
+        Which bins are differences, whose distance from zero has a p.
+    """
+    low, high = estimate.interval(confidence)
+    p = np.where(np.isnan(low) | ~np.broadcast_to(tested, low.shape), np.nan, estimate.p())
+    return [
+        finding(quantity, v, **place, ci_low=a, ci_high=b, p=each, **more)
+        for place, v, a, b, each in zip(places, estimate.value, low, high, p, strict=True)
+    ]
+
+
+def exponents(phases: Estimate, confidence: float) -> list[Row]:
+    """Make the rows of the exponents themselves; only their difference is tested."""
+    return of_bins("exponent", phases, confidence, in_phases(), [w == DIFFERENCE for w in WINDOWS])
+
+
+def in_phases() -> list[Row]:
+    """Name the bins of the phases."""
+    return [{"window": name} for name in WINDOWS]
+
+
+def labelled(rows: Iterable[Row], **labels: Any) -> list[Row]:
+    """Put labels on rows; what a row says itself stays."""
+    return [{**labels, **row} for row in rows]
+
+
+def to_table(rows: list[Row]) -> pa.Table:
+    """Make the diagnostics table; what a row does not say is null."""
+    return pa.Table.from_pylist(
+        [{name: row.get(name) for name in COLUMNS} for row in rows], DIAGNOSTICS.arrow
+    )
+
+
+class Index(dict[tuple[Any, ...], Row]):
+    """Rows by some of their columns; where there is none, a row without numbers."""
+
+    def __missing__(self, _key: tuple[Any, ...]) -> Row:
+        """Return a row of nulls: a table may have lost rows that were made together."""
+        return dict.fromkeys(COLUMNS)
+
+
+def index(rows: Iterable[Row], *names: str) -> Index:
+    """Index rows by some of their columns."""
+    return Index({tuple(row[name] for name in names): row for row in rows})
+
+
+def of(rows: Iterable[Row], *quantities: str, **wanted: Any) -> list[Row]:
+    """Return the rows of some quantities whose columns have those values."""
+    return [
+        r for r in rows if r["quantity"] in quantities and all(r[k] == v for k, v in wanted.items())
+    ]
+
+
+def known(rows: Iterable[Row], *quantities: str, **wanted: Any) -> list[Row]:
+    """Return those rows of some quantities that have a value."""
+    return [row for row in of(rows, *quantities, **wanted) if row["value"] is not None]
+
+
+def one(rows: Iterable[Row], quantity: str, window: str | None, **wanted: Any) -> Row | None:
+    """Return the row of a quantity in a window, where it is there and has a value."""
+    found = of(rows, quantity, window=window, **wanted)
+    return found[0] if found and found[0]["value"] is not None else None
+
+
+def groups(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Group rows by some of their columns, in the order of their first row."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
+
+
+def ends(row: Row) -> tuple[float, float] | None:
+    """Return the ends of an interval, None where there is none."""
+    return None if row["ci_low"] is None else (row["ci_low"], row["ci_high"])
+
+
+def varying(rows: Iterable[Row]) -> list[str]:
+    """Return the case columns in which rows differ."""
+    held = list(rows)
+    return [name for name in CASE_COLUMNS if len({row[name] for row in held}) > 1]
+
+
+def shown(value: Any, form: str = ".3f") -> str:
+    """Write a value as plain text, a minus as a minus."""
+    written = cell(value, form).strip()
+    return MINUS.sub("\N{MINUS SIGN}", written) if isinstance(value, float | tuple) else written
+
+
+def interval(row: Row, form: str = ".3f") -> str:
+    """Write an interval, or that there is none."""
+    return "no interval" if row["ci_low"] is None else f"interval {shown(ends(row), form)}"
+
+
+def p_of(row: Row) -> str:
+    """Write a p."""
+    return "no p" if row["p"] is None else f"p {row['p']:.2g}"

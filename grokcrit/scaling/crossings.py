@@ -1,0 +1,137 @@
+"""Where a curve crosses zero, rises above it for good, and changes most: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from grokcrit.scaling.ensembles import Reals
+
+# Snapshots that either side of a change point needs.
+SIDE = 3
+
+
+def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
+    """Return every crossing of zero, interpolated, and whether it is upward.
+
+    A stretch at zero is crossed where it ends; one that is only touched is not crossed.
+    """
+    there = np.isfinite(gap) & (gap != 0)
+    t, g = times[there], gap[there]
+    return [
+        (float(t0 + (t1 - t0) * -g0 / (g1 - g0)), bool(g1 > 0))
+        for (t0, g0), (t1, g1) in itertools.pairwise(zip(t, g, strict=True))
+        if (g0 < 0) != (g1 < 0)
+    ]
+
+
+def lasting_rise(times: Reals, gaps: Reals) -> Reals:
+    """Time of the upward crossing after which a curve stays above zero to its end, interpolated.
+
+    There is at most one: METHOD's first upward crossing that lasts.
+
+    Parameters
+    ----------
+    times
+        Ascending, shape (T,).
+    gaps
+        Curves, shape (..., T).
+
+    Returns
+    -------
+    ndarray, shape (...,)
+        NaN where a curve was never at or below zero, or ends there.
+    """
+    below = ~(gaps > 0)
+    last = gaps.shape[-1] - 1 - np.argmax(below[..., ::-1], axis=-1)
+    crossed = below.any(axis=-1) & (last < gaps.shape[-1] - 1)
+    before = np.where(crossed, last, 0)
+    after = np.minimum(before + 1, gaps.shape[-1] - 1)
+    g0 = np.take_along_axis(gaps, before[..., None], -1)[..., 0]
+    g1 = np.take_along_axis(gaps, after[..., None], -1)[..., 0]
+    span = np.where(crossed & (g1 > g0), g1 - g0, np.nan)
+    rise: Reals = np.where(
+        crossed, times[before] - (times[after] - times[before]) * g0 / span, np.nan
+    )
+    return rise
+
+
+@dataclasses.dataclass(frozen=True)
+class Rise:
+    """How D(t) stands to its null.
+
+    Attributes
+    ----------
+    time : float
+        Epoch of the lasting rise above the null; NaN without one.
+    started_below : bool
+        Whether D(t) was ever below the null by more than its own interval.
+    ends_above : bool
+        Whether it ends above the null by more than its own interval.
+    judged : bool
+        Whether there is an interval to say so.
+    """
+
+    time: float
+    started_below: bool
+    ends_above: bool
+    judged: bool
+
+    @property
+    def clear(self) -> bool:
+        """Whether D(t) rises from clearly below its null to clearly above."""
+        return not np.isnan(self.time) and self.started_below and self.ends_above
+
+
+def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals) -> Rise:
+    """Follow a curve and its interval against its null, all of shape (T,)."""
+    if not len(times):
+        return Rise(np.nan, False, False, False)
+    known = np.flatnonzero(~np.isnan(low))
+    return Rise(
+        float(lasting_rise(times, value - null)),
+        bool((high[known] < null[known]).any()),
+        bool(len(known) and low[known[-1]] > null[known[-1]]),
+        bool(len(known)),
+    )
+
+
+def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
+    """Split curves into two constants by least squares.
+
+    Parameters
+    ----------
+    times
+        Ascending, shape (T,).
+    curves
+        Shape (..., T).
+
+    Returns
+    -------
+    tuple of ndarray, shape (...,)
+        Time of the change, halfway between two snapshots; mean after minus mean before; share of
+        the variance that the two means explain. NaN where there are too few times, or a gap.
+    """
+    count = curves.shape[-1]
+    if count < 2 * SIDE:
+        nothing = np.full(curves.shape[:-1], np.nan)
+        return nothing, nothing, nothing
+    first = np.arange(SIDE, count - SIDE + 1)  # how many lie before the change
+    total = curves.sum(axis=-1, keepdims=True)
+    before = np.cumsum(curves, axis=-1)[..., first - 1]
+    jump = (total - before) / (count - first) - before / first
+    gain = first * (count - first) / count * jump**2
+    gain = np.where(np.isnan(gain), -1.0, gain)
+    best = np.argmax(gain, axis=-1)
+    chosen = (np.take_along_axis(each, best[..., None], -1)[..., 0] for each in (jump, gain))
+    step, explained = chosen
+    variance = ((curves - total / count) ** 2).sum(axis=-1)
+    there = explained >= 0
+    after = first[best]
+    return (
+        np.where(there, (times[after - 1] + times[after]) / 2, np.nan),
+        np.where(there, step, np.nan),
+        np.where(there & (variance > 0), explained / np.where(variance > 0, variance, 1), np.nan),
+    )
