@@ -11,11 +11,13 @@ runs the same commands and compares.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +115,53 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
+def layers() -> list[list[str]]:
+    """Return the folders of the library, layer by layer from the top, as import-linter has them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (found,) = [c["layers"] for c in contracts["contracts"] if c["type"] == "layers"]
+    return [[name.strip() for name in layer.split("|")] for layer in found]
+
+
+def architecture() -> str:
+    """Return the tree of docs/architecture.md: layers, folders, and what each says it is."""
+    lines = ["    grokcrit/"]
+    for number, layer in enumerate(layers(), 1):
+        for name in layer:
+            module = ast.parse((ROOT / "grokcrit" / name / "__init__.py").read_text())
+            told = (ast.get_docstring(module) or "").splitlines()[0]
+            lines.append(f"      {number}  {name + '/':<11} {told}")
+    return "\n".join(lines)
+
+
+def diagnostics() -> str:
+    """Return the table of docs/diagnostics.md: what each question estimates."""
+    from grokcrit.questions import questions
+
+    lines = ["| question (`--only`) | `quantity` | what it is |", "|---|---|---|"]
+    for name, question in questions().items():
+        for names, meaning in question.quantities.items():
+            quoted = ", ".join(f"`{each}`" for each in names.split(", "))
+            lines.append(f"| {name} | {quoted} | {meaning} |")
+            name = ""
+    return "\n".join(lines)
+
+
+# Parts of a page that are written from the code, each between two marks of its name.
+GENERATED = {
+    "docs/architecture.md": {"layers": architecture},
+    "docs/diagnostics.md": {"questions": diagnostics},
+}
+
+
+def generated(page: str, text: str) -> str:
+    """Return a page with its generated parts written again."""
+    for name, write in GENERATED.get(page, {}).items():
+        marks = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        head, rest = text.split(marks[0])
+        text = head + marks[0] + write() + marks[1] + rest.split(marks[1])[1]
+    return text
+
+
 def refreshed(page: str, folder: Path) -> str:
     """Run a page's commands and put their output below them."""
 
@@ -133,6 +182,8 @@ def main() -> None:
 
     (ROOT / "docs/tables.md").write_text(markdown())
     (ROOT / "docs/commands.md").write_text(commands_page())
+    for name in GENERATED:
+        (ROOT / name).write_text(generated(name, (ROOT / name).read_text()))
     for name in PAGES:
         with tempfile.TemporaryDirectory() as folder:
             path = ROOT / name

@@ -1,1 +1,1 @@
-"""What everything stands on: options, errors, names, random streams, threads."""
+"""Options, errors, names, random streams, threads and processes: what everything stands on."""

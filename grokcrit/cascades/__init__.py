@@ -1,1 +1,1 @@
-"""Cascades on a graph: one from Python, many for a table, and their null models."""
+"""The cascade: one from Python, many for a table; graphs and their cache; null models."""

@@ -1,4 +1,4 @@
-"""The command line. One file a command; each parses, calls the stage of its name, prints."""
+"""The command line: one file per command, which parses, calls the stage of its name, prints."""
 
 from __future__ import annotations
 

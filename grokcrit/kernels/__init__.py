@@ -1,1 +1,1 @@
-"""Compiled loops. Nothing here imports anything of grokcrit but its neighbours."""
+"""Compiled loops; they know numpy and numba alone."""

@@ -1,1 +1,1 @@
-"""Gradients recorded inside a training loop."""
+"""Inside a training loop: the recorder of gradients; needs PyTorch."""

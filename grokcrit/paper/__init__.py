@@ -1,1 +1,1 @@
-"""The source, arXiv 2604.04655: its values, its claims, and what reproduces them."""
+"""arXiv 2604.04655: its values, its claims, and `reproduce`, which runs every stage."""

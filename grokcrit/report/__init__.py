@@ -1,4 +1,4 @@
-"""One self-contained page about a reproduction, or about any tables of grokcrit.
+"""One self-contained page about any tables: verdict, figures, tables, provenance.
 
 Read it from the outside in: ``page`` puts the sections together; ``verdict`` turns numbers into
 answers by stated rules; ``figures`` draws and tells in words what is drawn; ``origin`` says where

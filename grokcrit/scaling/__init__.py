@@ -1,1 +1,1 @@
-"""Ensembles of runs, fits, the run bootstrap, collapse and tails: arrays in, arrays out."""
+"""Ensembles, windows, fits, the run bootstrap, collapse, tails: arrays in, arrays out."""

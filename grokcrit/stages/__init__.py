@@ -1,1 +1,1 @@
-"""One module a stage, named as its command. Stages do not import each other."""
+"""One module per stage, named as its command: tables in, one table or figure out."""

@@ -1,1 +1,1 @@
-"""Tables in Parquet: schemas, reading, writing, provenance."""
+"""Parquet tables: schemas, reading, checking, writing, seals, provenance."""

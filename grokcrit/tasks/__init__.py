@@ -1,1 +1,1 @@
-"""What is trained, and files that others saved."""
+"""Tasks: what is trained, with its options, shapes and how one run is trained."""
