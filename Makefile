@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch extras examples reproduce smoke nulls test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch extras examples reproduce smoke nulls quick test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
 	@echo "make smoke      the same on tiny sizes, in seconds, into results-smoke/"
 	@echo "make nulls      the null models and placebos of docs/nulls.md, printed"
+	@echo "make quick      the tests of the numbers, in a minute"
 	@echo "make test       the tests;  make test-slow  those over ten seconds (installs the extras)"
 	@echo "make test-extras  the tests that need torch, safetensors or dask (installs them)"
 	@echo "make test-report  opens a report in headless Chromium (installs Debian's)"
@@ -64,6 +65,11 @@ nulls: install
 	cd results-nulls && ../$(BIN)/grokcrit train --quiet && \
 	  ../$(BIN)/grokcrit avalanche train.parquet --surrogate all --quiet && \
 	  ../$(BIN)/grokcrit diagnose avalanche.parquet --only nulls,placebos --observable size,excess
+
+# The numbers: kernels, estimators and tables, without real processes.
+quick: install
+	$(BIN)/python -m pytest tests/kernels tests/unit --ignore tests/unit/test_plot.py \
+	  --ignore tests/unit/test_report.py
 
 # PYTEST_ADDOPTS reaches pytest in each of these. Tests that need an extra which is not installed
 # are skipped, and the reason says which.

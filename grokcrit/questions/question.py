@@ -55,28 +55,14 @@ class DiagnoseOptions(EstimateOptions):
 
 @dataclass(frozen=True)
 class Asked:
-    """One observable and statistic of one case, with what the questions share.
-
-    Attributes
-    ----------
-    family
-        The data and its null models.
-    observable, statistic
-        What is asked of; the statistic is ``mean`` or ``run-max``.
-    draws : list of ndarray
-        Runs of each resample, the same for everything that is compared.
-    own, nulls
-        Exponents of the data, and of null models by name.
-    options
-        Of the stage.
-    """
+    """One observable and statistic of one case, with what the questions share."""
 
     family: Family
     observable: str
-    statistic: str
-    draws: Sequence[Ints]
-    own: Curves
-    nulls: Mapping[str, Curves]
+    statistic: str  # ``mean`` or ``run-max``
+    draws: Sequence[Ints]  # runs of each resample, the same for everything that is compared
+    own: Curves  # exponents of the data
+    nulls: Mapping[str, Curves]  # of the null models, by name
     options: DiagnoseOptions
 
     @property
@@ -92,22 +78,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a report says to a question.
+    """What a report says to a question."""
 
-    Attributes
-    ----------
-    id
-        Names the question, for scripts and tests.
-    question, word
-        In words: the question, and its answer in short.
-    because
-        The numbers behind it, a paragraph each.
-    """
-
-    id: str
+    id: str  # names the question, for scripts and tests
     question: str
-    word: str
-    because: tuple[str, ...]
+    word: str  # the answer in short
+    because: tuple[str, ...]  # the numbers behind it, a paragraph each
 
 
 @dataclass(frozen=True)
@@ -121,54 +97,32 @@ class Shown:
     wide: bool = False
 
 
-def nothing(_: Sequence[Row]) -> list[Notice]:
-    """Warn of nothing."""
-    return []
-
-
 @dataclass(frozen=True)
 class Question:
-    """All there is of one question.
+    """All there is of one question. It makes its rows by one or two of the ``of_`` functions."""
 
-    Attributes
-    ----------
-    quantities
-        What each group of ``quantity`` means: docs/diagnostics.md.
-    of_family, of_curves, of_families, of_training
-        Make its rows: tasks of one case; rows of one observable and statistic of a case; tasks
-        over all cases; rows of a train table. A question has one or two of them.
-    columns
-        Of the train table, those that ``of_training`` reads.
-    section
-        Sums up its rows in a table; takes them and the case columns that vary.
-    timed
-        Quantities whose rows at a single time ``section`` and ``cautions`` need.
-    about
-        A paragraph above that table in a report.
-    cautions
-        What its rows warn of.
-    answers
-        What a report says, from the rows of the mean size and excess.
-    panels, figures
-        Of `grokcrit plot`, by name.
-    shown
-        Panels that a report shows.
-    every_null
-        Whether ``of_curves`` needs all null models, not the Gaussian alone.
-    """
-
+    # Meaning of each quantity, or of several with commas: docs/diagnostics.md.
     quantities: Mapping[str, str]
+    # Tasks that make rows of one case; of all cases together.
     of_family: Callable[[Family, DiagnoseOptions], list[Task]] | None = None
-    of_curves: Callable[[Asked], list[Row]] | None = None
     of_families: Callable[[Sequence[Family], DiagnoseOptions], list[Task]] | None = None
+    # Rows of one observable and statistic of a case; whether they need every null model.
+    of_curves: Callable[[Asked], list[Row]] | None = None
+    every_null: bool = False
+    # Rows of a train table; the columns of it that are read.
     of_training: Callable[[pa.Table, DiagnoseOptions], list[Row]] | None = None
     columns: tuple[str, ...] = ()
+    # Sums up its rows in a table; takes them and the case columns that vary.
     section: Callable[[list[Row], list[str]], Summary] | None = None
+    # Quantities whose rows at a single time `section` and `cautions` need.
     timed: tuple[str, ...] = ()
+    # A paragraph above that table in a report.
     about: str = ""
-    cautions: Callable[[Sequence[Row]], list[Notice]] = nothing
+    # What its rows warn of.
+    cautions: Callable[[Sequence[Row]], list[Notice]] = lambda _: []
+    # What a report says, from the rows of the mean size and excess.
     answers: Callable[[Sequence[Row]], list[Answer]] | None = None
+    # Of `grokcrit plot`, by name; panels that a report shows.
     panels: Mapping[str, Panel] = field(default_factory=dict)
     figures: Mapping[str, Layout] = field(default_factory=dict)
     shown: tuple[Shown, ...] = ()
-    every_null: bool = False
