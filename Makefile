@@ -68,8 +68,8 @@ nulls: install
 
 # The numbers: kernels, estimators and tables, without real processes.
 quick: install
-	$(BIN)/python -m pytest tests/kernels tests/unit --ignore tests/unit/test_plot.py \
-	  --ignore tests/unit/test_report.py
+	$(BIN)/python -m pytest -m "not slow and not browser and not extra" tests/kernels tests/unit \
+	  --ignore tests/unit/test_plot.py --ignore tests/unit/test_report.py
 
 # PYTEST_ADDOPTS reaches pytest in each of these. Tests that need an extra which is not installed
 # are skipped, and the reason says which.
