@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-TASKS = ("xor", "modadd")
-MODELS = ("transformer", "mlp")
-SPLITS = ("pairs", "sym")
-HEADS = 4
-# What groks on one core: docs/modadd.md. batch 0: all pairs.
-_TRANSFORMER = {"hidden": (32, 48, 64, 96, 128), "epochs": 500, "batch": 512}
-_MLP = {"hidden": (120, 192, 340, 680, 1200), "epochs": 500, "lr": 1e-2, "batch": 0}
-RECIPES = {
-    ("transformer", "pairs"): {**_TRANSFORMER, "lr": 1e-3},
-    ("transformer", "sym"): {**_TRANSFORMER, "lr": 3e-3},
-    ("mlp", "pairs"): _MLP,
-    ("mlp", "sym"): _MLP,
-}
 # In this order: a graph's random stream is named by its topology's place.
 TOPOLOGIES = (
     "ba",
@@ -30,10 +17,6 @@ SURROGATES = ("none", "gaussian", "permute", "permute-layers", "sign-flip", "gau
 RULES = ("diffuse", "reset")
 # Entries whose percentile is the threshold.
 THRESHOLDS_OF = ("all", "nonzero")
-PROBES = ("inline", "shadow")
-ACTIVATIONS = ("tanh", "relu", "sigmoid")
-INITS = ("uniform", "xavier", "he", "normal")
-GINI_OF = ("output", "first", "all", "gradient")
 PARAMETER_ORDERS = ("as-is", "shuffled")
 OBSERVABLES = (
     "size",
@@ -53,7 +36,6 @@ WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
-SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
 # What `diagnose` answers, and what it does where nothing is asked for.
 QUESTIONS = (

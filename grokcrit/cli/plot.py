@@ -10,14 +10,15 @@ import typer
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice
 from grokcrit.base.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
-from grokcrit.cli import shell as sh
+from grokcrit.cli.command import DRAWING, NOTHING_RANDOM, Call, command, completion, inputs, output
 
 KNOWN = FIGURES + COMPARISONS + PANELS
-
-
-def complete_figure(start: str) -> list[str]:
-    """Complete a figure."""
-    return [name for name in KNOWN if name.startswith(start)]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<column=value>", help="Which case, where there are several (repeatable)."
+    ),
+]
 
 
 def conditions(values: list[str] | None) -> dict[str, str]:
@@ -34,22 +35,25 @@ def conditions(values: list[str] | None) -> dict[str, str]:
     return chosen
 
 
+@command(seed=NOTHING_RANDOM, threads=DRAWING)
 def plot(
+    call: Call,
     figure: Annotated[
         str,
         typer.Argument(
-            metavar="FIGURE", help=f"{', '.join(KNOWN)}.", autocompletion=complete_figure
+            metavar="FIGURE", help=f"{', '.join(KNOWN)}.", autocompletion=completion(KNOWN)
         ),
     ],
-    table: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="TABLE...", readable=False, help="The tables it needs, in any order."
-        ),
-    ],
-    observable: Annotated[str, typer.Option(help=f"{', '.join(OBSERVABLES)}.")] = "size",
+    table: Annotated[list[Path], inputs("TABLE...", "The tables it needs, in any order.")],
+    observable: Annotated[
+        str, typer.Option(help=f"{', '.join(OBSERVABLES)}.", autocompletion=completion(OBSERVABLES))
+    ] = "size",
     statistic: Annotated[
-        str, typer.Option(help=f"Whose D(t) is shown: {', '.join(STATISTICS)}.")
+        str,
+        typer.Option(
+            help=f"Whose D(t) is shown: {', '.join(STATISTICS)}.",
+            autocompletion=completion(STATISTICS),
+        ),
     ] = "mean",
     hidden: Annotated[
         int | None,
@@ -61,30 +65,10 @@ def plot(
     aligned: Annotated[
         bool, typer.Option("--aligned", help="Against the time since each run's grokking epoch.")
     ] = False,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<column=value>", help="Which case, where there are several (repeatable)."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
+    where: Where = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            readable=False,
-            callback=sh.named,
-            help="png, pdf or svg, by extension.  [default: FIGURE.png]",
-        ),
+        Path | None, output("png, pdf or svg, by extension.  [default: FIGURE.png]")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")
-    ] = None,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
 ) -> None:
     """Draw one of the source's figures, or a panel alone.
 
@@ -115,4 +99,4 @@ def plot(
         where=conditions(where),
     )
     drawn = {"figure": figure, "file": str(target)}
-    sh.Shell(quiet, json, silence).show(Summary("drawn", [drawn]), target)
+    call.shell.show(Summary("drawn", [drawn]), target)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
 from grokcrit.base.rng import stream
+from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
@@ -80,7 +80,7 @@ def bootstrap(
     progress
         Called with (cases done, in all).
     **options
-        Fields of :class:`grokcrit.base.options.EstimateOptions`.
+        Fields of :class:`grokcrit.base.stage_options.EstimateOptions`.
 
     Returns
     -------

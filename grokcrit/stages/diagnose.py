@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,16 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit.base.errors import TableError
-from grokcrit.base.options import (
-    EstimateOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    listed,
-    settle,
-)
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.base.vocabulary import PHASES, QUESTIONS, RESAMPLED
+from grokcrit.base.stage_options import DiagnoseOptions
+from grokcrit.base.vocabulary import PHASES, RESAMPLED
 from grokcrit.questions import (
     collapses,
     crossings,
@@ -51,30 +43,6 @@ RATIOS = ("branching", "transported-per-toppling")
 # Observables whose distribution is fitted: they count.
 FITTED = ("size", "area", "duration")
 OF_CURVES = ("nulls", "placebos", "straightness", "crossings")
-
-
-@dataclass(frozen=True)
-class DiagnoseOptions(EstimateOptions):
-    """What the stage depends on."""
-
-    resamples: int = 2000
-    only: tuple[str, ...] = QUESTIONS
-    splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
-    permutations: int = 1000
-    gof: int = 100
-
-    def __post_init__(self) -> None:
-        """Turn single values into lists; check every range."""
-        super().__post_init__()
-        settle(self, only=listed(self.only), splits=listed(self.splits))
-        check_distinct("only", self.only)
-        for name in self.only:
-            check_choice("only", name, QUESTIONS)
-        check_distinct("splits", self.splits)
-        for epoch in self.splits:
-            check_integer("splits", epoch, 1)
-        check_integer("permutations", self.permutations, 1)
-        check_integer("gof", self.gof, 1)
 
 
 def diagnose(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.stage_options import FssOptions
 from grokcrit.base.vocabulary import STATISTICS, WINDOWS
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
@@ -19,13 +18,6 @@ from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike
 from grokcrit.tables.schemas import AVALANCHE, FSS
-
-
-@dataclass(frozen=True)
-class FssOptions(EstimateOptions):
-    """What the stage depends on."""
-
-    resamples: int = 2000
 
 
 def fss(

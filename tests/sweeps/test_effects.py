@@ -11,7 +11,7 @@ from grokcrit import plot
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.questions import effects
 from grokcrit.summaries import sweep_summary
-from grokcrit.tables.schemas import SWEEP
+from grokcrit.tasks.swept import SWEEP
 
 LEVELS = {"activation": ["relu", "tanh"], "lr": [0.1, 0.5, 1.0], "rule": ["diffuse", "reset"]}
 

@@ -7,7 +7,6 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import TableError
-from grokcrit.base.options import ModaddOptions, TrainOptions
 from grokcrit.stages.robustness import robustness
 from grokcrit.summaries import (
     avalanche_summary,
@@ -18,7 +17,9 @@ from grokcrit.summaries import (
 )
 from grokcrit.tables import provenance
 from grokcrit.tables.provenance import decode
+from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of
+from grokcrit.tasks.xor import TrainOptions
 from tests.unit.synthetic import regular_rows, table
 
 SIZES = (40, 80, 160, 320)

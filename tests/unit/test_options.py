@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from grokcrit.base.errors import GrokcritError, OptionError, RunError, TableError
-from grokcrit.base.options import CascadeOptions, EstimateOptions, TrainOptions, init_scale
-from grokcrit.stages.avalanche import AvalancheOptions
-from grokcrit.stages.fss import FssOptions
+from grokcrit.base.options import CascadeOptions
+from grokcrit.base.stage_options import AvalancheOptions, EstimateOptions, FssOptions
+from grokcrit.stages.avalanche import probes_of
+from grokcrit.tasks.xor import TrainOptions, init_scale
 
 BAD_CASCADE = [
     ("topology", "star"),
@@ -241,7 +242,7 @@ def test_the_product_of_the_lists_is_computed_over_what_training_used():
     chosen = AvalancheOptions(
         quantile=(80, 95), graph_seed=(0, 4), surrogate=("none", "gaussian"), replicates=3
     )
-    probes = chosen.probes(trained)
+    probes = probes_of(chosen, trained)
     assert len(probes) == 2 * 2 * (1 + 3)
     seen = {(p.cascade.quantile, p.cascade.graph_seed, p.surrogate, p.replicate) for p in probes}
     assert len(seen) == len(probes)
