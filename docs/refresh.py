@@ -30,19 +30,6 @@ PAGES = (
     "docs/commands.md",
 )
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-COMMANDS = (
-    "train",
-    "ingest",
-    "avalanche",
-    "fss",
-    "bootstrap",
-    "diagnose",
-    "robustness",
-    "sweep",
-    "plot",
-    "report",
-    "reproduce",
-)
 IMAGES = ("fig1.png", "fig2.png", "fig3.png")
 
 
@@ -94,6 +81,8 @@ def tidy(output: str) -> str:
 
 def commands_page() -> str:
     """The skeleton of docs/commands.md: the help of every command, to be filled by running it."""
+    from grokcrit.cli.app import COMMANDS
+
     lines = [
         "# The commands",
         "",

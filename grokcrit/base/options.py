@@ -222,17 +222,17 @@ def options_of(options: type) -> dict[str, Option]:
 
 
 def _read_from(options: type) -> dict[str, Option]:
-    """Read the declarations of a class.
-
-    One that gives an option of its parent another default need not declare it again.
-    """
+    """Read the declarations of a class, or of its parents where it gives but a default."""
     hints, found = typing.get_type_hints(options), {}
     for field in dataclasses.fields(options):
-        declared = next(
-            fields[field.name].metadata[Option]
+        declarations = (
+            fields[field.name].metadata.get(Option)
             for fields in (vars(each).get("__dataclass_fields__", {}) for each in options.__mro__)
-            if field.name in fields and Option in fields[field.name].metadata
+            if field.name in fields
         )
+        declared = next(filter(None, declarations), None)
+        if declared is None:
+            continue
         hint = hints[field.name]
         parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         many = any(typing.get_origin(part) is tuple for part in parts)

@@ -128,3 +128,18 @@ class RobustnessOptions(FssOptions):
                 for order in vocabulary.PARAMETER_ORDERS
             },
         }
+
+
+@dataclass(frozen=True)
+class PlotOptions(Options):
+    """What a figure shows."""
+
+    observable: str = option(
+        "size", "What is measured of an avalanche", choices=vocabulary.OBSERVABLES
+    )
+    statistic: str = option("mean", "Whose D(t) is shown", choices=vocabulary.STATISTICS)
+    width: int | None = option(
+        None, "Example run", least=1, unset="the middle width", names=("--hidden", "--width")
+    )
+    run: int | None = option(None, "Seed of the example run", unset="the first")
+    aligned: bool = option(False, "Against the time since each run's grokking epoch")

@@ -26,27 +26,13 @@ NUMBERS = {int: "a whole number", float: "a number"}
 
 @dataclass(frozen=True)
 class Call:
-    """What was typed.
-
-    Attributes
-    ----------
-    shell
-        The streams.
-    out
-        What is written.
-    options
-        Options of the stage that were given, and the seed; the others are at their defaults.
-    seed
-        Root seed.
-    means
-        ``threads`` and, where the command has it, ``cache``: they change no number.
-    """
+    """What was typed."""
 
     shell: Shell
     out: Path
-    options: dict[str, Any]
+    options: dict[str, Any]  # of the stage: those given, and the seed
     seed: int
-    means: dict[str, Any]
+    means: dict[str, Any]  # threads and, where there are graphs, cache: they change no number
 
     def run_stage(
         self,
@@ -54,15 +40,12 @@ class Call:
         summarise: Callable[[Any], Summary],
         inputs: Sequence[Path],
     ) -> None:
-        """Run a stage that reads tables and makes one, and show its summary.
-
-        The output is opened first: a folder that cannot be written is known before the work is
-        done.
-        """
+        """Run a stage that reads tables and makes one, and show its summary."""
         from grokcrit.tables import files
         from grokcrit.tables import reading as tables
 
         tables.check_output(self.out, inputs)
+        # Opened first: a folder that cannot be written is known before the work is done.
         with files.replacing(self.out) as file:
             with self.shell.progress(stage.__name__, "tasks") as progress:
                 table = stage(inputs, progress=progress, **self.means, **self.options)
@@ -92,6 +75,7 @@ def command(
         Whether the command makes graphs.
     """
     known = by_name(kinds)
+    random = any("seed" in options_of(kind) for kind in kinds)
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -103,7 +87,7 @@ def command(
             call = Call(
                 Shell(values["quiet"], values["json"], values["silence"]),
                 values.get("out") or Path(),
-                given | {"seed": values["seed"]} if kinds else {},
+                given | ({"seed": values["seed"]} if random else {}),
                 values["seed"],
                 {name: values[name] for name in ("threads", "cache") if name in values},
             )
@@ -135,15 +119,7 @@ def first(declared: dict[str, Option]) -> Option:
 
 
 def parameter_of(declared: dict[str, Option], tasks: int) -> inspect.Parameter:
-    """Return the parameter of an option, None where it is not given.
-
-    Parameters
-    ----------
-    declared
-        The option by the tasks that have it.
-    tasks
-        How many tasks there are.
-    """
+    """Return the parameter of an option that some of the tasks have; None where not given."""
     choices = tuple(dict.fromkeys(c for each in declared.values() for c in each.choices))
     option = dataclasses.replace(first(declared), choices=choices)
     defaults = {task: each.shown_default for task, each in declared.items()}

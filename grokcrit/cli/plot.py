@@ -9,7 +9,8 @@ import typer
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import COMPARISONS, FIGURES, OBSERVABLES, PANELS, STATISTICS
+from grokcrit.base.stage_options import PlotOptions
+from grokcrit.base.vocabulary import COMPARISONS, FIGURES, PANELS
 from grokcrit.cli.command import DRAWING, NOTHING_RANDOM, Call, command, completion, inputs, output
 
 KNOWN = FIGURES + COMPARISONS + PANELS
@@ -35,7 +36,7 @@ def conditions(values: list[str] | None) -> dict[str, str]:
     return chosen
 
 
-@command(seed=NOTHING_RANDOM, threads=DRAWING)
+@command(PlotOptions, seed=NOTHING_RANDOM, threads=DRAWING)
 def plot(
     call: Call,
     figure: Annotated[
@@ -45,26 +46,6 @@ def plot(
         ),
     ],
     table: Annotated[list[Path], inputs("TABLE...", "The tables it needs, in any order.")],
-    observable: Annotated[
-        str, typer.Option(help=f"{', '.join(OBSERVABLES)}.", autocompletion=completion(OBSERVABLES))
-    ] = "size",
-    statistic: Annotated[
-        str,
-        typer.Option(
-            help=f"Whose D(t) is shown: {', '.join(STATISTICS)}.",
-            autocompletion=completion(STATISTICS),
-        ),
-    ] = "mean",
-    hidden: Annotated[
-        int | None,
-        typer.Option("--hidden", "--width", help="Example run.  [default: the middle width]"),
-    ] = None,
-    run: Annotated[
-        int | None, typer.Option(help="Seed of the example run.  [default: the first]")
-    ] = None,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="Against the time since each run's grokking epoch.")
-    ] = False,
     where: Where = None,
     out: Annotated[
         Path | None, output("png, pdf or svg, by extension.  [default: FIGURE.png]")
@@ -78,8 +59,6 @@ def plot(
       grokcrit plot dimension train.parquet fss.parquet --aligned -o dimension.png
     """
     check_choice("FIGURE", figure, KNOWN)
-    check_choice("observable", observable, OBSERVABLES)
-    check_choice("statistic", statistic, STATISTICS)
     target = out or Path(f"{figure}.png")
 
     from grokcrit.plot import plot as stage
@@ -87,16 +66,6 @@ def plot(
     from grokcrit.tables import reading as tables
 
     tables.check_output(target, table)
-    stage(
-        figure,
-        table,
-        target,
-        observable=observable,
-        statistic=statistic,
-        width=hidden,
-        run=run,
-        aligned=aligned,
-        where=conditions(where),
-    )
+    stage(figure, table, target, where=conditions(where), **call.options)
     drawn = {"figure": figure, "file": str(target)}
     call.shell.show(Summary("drawn", [drawn]), target)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base import vocabulary
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.options import check_choice, check_integer
+from grokcrit.base.options import check_choice
+from grokcrit.base.stage_options import PlotOptions
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import CASE, CASE_COLUMNS, PROBE, TABLES, Column
@@ -36,24 +36,14 @@ class EmptyPanelError(TableError):
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(PlotOptions):
     """What is to be shown; the options of :func:`grokcrit.plot.figure`."""
 
-    observable: str = "size"
-    statistic: str = "mean"
-    width: int | None = None
-    run: int | None = None
-    aligned: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what can be checked without a table."""
-        check_choice("observable", self.observable, vocabulary.OBSERVABLES)
-        check_choice("statistic", self.statistic, vocabulary.STATISTICS)
-        if self.width is not None:
-            check_integer("width", self.width, 1)
-        if self.run is not None:
-            check_integer("run", self.run, 0)
+        super().__post_init__()
         for name in self.where:
             check_choice("where", name, tuple(choosable()))
 

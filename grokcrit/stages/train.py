@@ -84,12 +84,13 @@ def runs(
     """Train every run; yield one table each, by width and seed."""
     check_sizes(options)
     schema = schema_of(options)
-    return options.runs(schema, threads=threads, progress=progress, cache=cache)
+    trained: Iterator[pa.Table] = options.trainer().runs(options, schema, threads, progress, cache)
+    return trained
 
 
 def check_sizes(options: RunOptions) -> None:
     """Raise OptionError where a run would hold too much, or its sizes cannot have the graph."""
-    options.check_installed()
+    options.trainer()  # there is one, or it is said what is missing
     if options.snapshots * options.n_params(options.hidden[-1]) > INT32_MAX:
         raise OptionError(
             "snapshot_every", "keeps more than 2^31 gradient entries of a run; choose a larger one"

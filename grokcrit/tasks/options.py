@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from types import ModuleType
+from typing import Any, ClassVar, TypeAlias
 
 from grokcrit.base.options import (
     CascadeOptions,
@@ -17,11 +18,6 @@ from grokcrit.base.options import (
     root_seed,
     settle,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from grokcrit.base.parallel import Progress
 
 Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
@@ -33,7 +29,7 @@ class RunOptions(CascadeOptions):
     """Options of a training. A task is a class below this one, named in ``TASKS``.
 
     It gives ``task`` its name, adds its own options, and says which tensors a network has
-    (``shapes``) and how its runs are trained (``runs``).
+    (``shapes``) and which module trains it (``trainer``).
     """
 
     task: str = option("", "What is trained; modadd, a + b mod a prime, needs torch")
@@ -73,14 +69,15 @@ class RunOptions(CascadeOptions):
         """Name and shape of each tensor of a network, in the order of the flat gradient."""
         raise NotImplementedError
 
-    def runs(
-        self, schema: pa.Schema, *, threads: int | None, progress: Progress | None, cache: bool
-    ) -> Iterator[pa.Table]:
-        """Train every run; yield rows of the train table for each, by width and seed."""
-        raise NotImplementedError
+    def trainer(self) -> ModuleType:
+        """Import the module whose ``runs`` trains, see :mod:`grokcrit.tasks.xor.training`.
 
-    def check_installed(self) -> None:
-        """Raise OptionError where a package is missing that the training needs."""
+        Raises
+        ------
+        OptionError
+            It needs a package that is not installed.
+        """
+        raise NotImplementedError
 
     def n_params(self, width: int) -> int:
         """Return N of a width."""

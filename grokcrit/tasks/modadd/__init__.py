@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from types import ModuleType
+from typing import ClassVar
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, option, option_of, settle
 from grokcrit.tasks.options import RECIPE, RunOptions, Shapes
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from grokcrit.base.parallel import Progress
 
 MODELS = ("transformer", "mlp")
 SPLITS = ("pairs", "sym")
@@ -111,19 +106,12 @@ class ModaddOptions(RunOptions):
             ("unembedding", (p, d)),
         )
 
-    def check_installed(self) -> None:
-        """Raise OptionError where there is no torch."""
+    def trainer(self) -> ModuleType:
+        """Import torch, or say that it is missing."""
         try:
-            import torch  # noqa: F401
+            from grokcrit.tasks.modadd import training
         except ModuleNotFoundError:
             raise OptionError(
                 "task", "modadd needs PyTorch; install it with: pip install 'grokcrit[torch]'"
             ) from None
-
-    def runs(
-        self, schema: pa.Schema, *, threads: int | None, progress: Progress | None, cache: bool
-    ) -> Iterator[pa.Table]:
-        """Train every run in a process of its own."""
-        from grokcrit.tasks.modadd.training import runs
-
-        return runs(self, schema, threads, progress, cache)
+        return training

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, option, option_of
 from grokcrit.tasks.options import RunOptions, Shapes
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from grokcrit.base.parallel import Progress
 
 # In the order of the kernel's numbers.
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -62,10 +56,8 @@ class TrainOptions(RunOptions):
         """Weights and biases of the hidden layer and of the output, 4 h + 1 in all."""
         return (("W1", (width, 2)), ("b1", (width,)), ("W2", (1, width)), ("b2", (1,)))
 
-    def runs(
-        self, schema: pa.Schema, *, threads: int | None, progress: Progress | None, cache: bool
-    ) -> Iterator[pa.Table]:
-        """Train every run in a thread of its own."""
-        from grokcrit.tasks.xor.training import runs
+    def trainer(self) -> ModuleType:
+        """Import the kernels."""
+        from grokcrit.tasks.xor import training
 
-        return runs(self, schema, threads, progress, cache)
+        return training

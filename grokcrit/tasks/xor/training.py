@@ -160,18 +160,12 @@ def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
     first, sustained = grok_epochs(kept.accuracy)
     name = RunName(options.task, options.case, "gradient", run.width, run.n_params, run.seed)
     snapshot = (epochs % options.snapshot_every == 0) & options.gradients
-    measured = {
+    names = ("threshold", "size", "area", "duration", "peak", "deviation", "truncated")
+    measured = {name: getattr(kept, name) for name in names} | {
         "loss": kept.loss,
         "train_accuracy": kept.accuracy,
         "test_accuracy": kept.accuracy,  # XOR has no test split
         "weight_gini": kept.gini,  # NaN where all weights are 0
-        "threshold": kept.threshold,
-        "size": kept.size,
-        "area": kept.area,
-        "duration": kept.duration,
-        "peak": kept.peak,
-        "deviation": kept.deviation,
-        "truncated": kept.truncated,
         "grok_epoch_first": first,
         "grok_epoch": sustained,
     }
