@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import numbers
 import types
@@ -222,16 +223,13 @@ def options_of(options: type) -> dict[str, Option]:
 
 
 def _read_from(options: type) -> dict[str, Option]:
-    """Read the declarations of a class, or of its parents where it gives but a default."""
-    hints, found = typing.get_type_hints(options), {}
+    """Read the declarations of a class: its own, and where it gives but a default its parent's."""
+    parent = options.__base__
+    found = dict(options_of(parent)) if dataclasses.is_dataclass(parent) else {}
+    hints = inspect.get_annotations(options, eval_str=True)
     for field in dataclasses.fields(options):
-        declarations = (
-            fields[field.name].metadata.get(Option)
-            for fields in (vars(each).get("__dataclass_fields__", {}) for each in options.__mro__)
-            if field.name in fields
-        )
-        declared = next(filter(None, declarations), None)
-        if declared is None:
+        declared = field.metadata.get(Option) or found.get(field.name)
+        if field.name not in hints or declared is None:
             continue
         hint = hints[field.name]
         parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)

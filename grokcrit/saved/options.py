@@ -8,7 +8,6 @@ from typing import Any
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import Options, check_integer, option, root_seed, settle
-from grokcrit.saved.names import matcher, whole
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 # What a path can say, too.
@@ -17,6 +16,8 @@ IN_PATHS = ("family", "size", "step", "run_seed")
 
 def number(name: str, low: int, value: int | str) -> int:
     """Read a whole number, with or without a unit."""
+    from grokcrit.saved.names import whole  # here: fractions are not loaded for the help
+
     found = whole(value) if isinstance(value, str) else value
     if found is None:
         raise OptionError(name, f"must be a whole number such as 512, 70m or 1.4b, got {value!r}")
@@ -26,6 +27,8 @@ def number(name: str, low: int, value: int | str) -> int:
 
 def sample_of(value: int | float | str) -> int | float:
     """Read how much to sample: a number of entries, or a share of them, 0.01 or 1%."""
+    from grokcrit.saved.names import whole
+
     count = whole(value) if isinstance(value, str) else value
     if isinstance(count, int) and not isinstance(count, bool):
         check_integer("sample", count, 1)
@@ -110,6 +113,8 @@ class IngestOptions(Options):
 
     def __post_init__(self) -> None:
         """Check every option; read numbers that have units."""
+        from grokcrit.saved.names import matcher
+
         super().__post_init__()
         if self.checkpoints and self.field not in (None, "update"):
             raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
