@@ -15,9 +15,10 @@ import numpy as np
 from cascades import networkx_cascade, networkx_graph, scipy_cascade, scipy_matrix
 from measure import Section, Way, measure, row, torch_or_none
 
-from grokcrit.base.options import TrainOptions
 from grokcrit.cascades.graphs import graph
-from grokcrit.stages.train import XOR_INPUTS, XOR_TARGETS, Run, initial_weights, runs
+from grokcrit.stages.train import runs
+from grokcrit.tasks.xor import TrainOptions
+from grokcrit.tasks.xor.training import XOR_INPUTS, XOR_TARGETS, Run, initial_weights
 
 HIDDEN = (20, 30, 50, 75, 100, 200, 300, 500)
 # A peer that does the same agrees in most epochs; one that does something else in hardly any.

@@ -1,15 +1,19 @@
-"""Options of the stages: their defaults, their ranges, and the sentence for each that is wrong."""
+"""Options of the stages. A field of their classes declares all there is to know of an option.
+
+From it come its check, its place on the command line, its key in a sweep file and its column in
+the sweep table.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
-import json
+import inspect
 import math
 import numbers
-import re
-from collections.abc import Sequence
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +21,9 @@ from grokcrit.base import vocabulary
 from grokcrit.base.errors import OptionError
 
 INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+NONE = type(None)
+GROUPS = ("common", "cascade", "output")
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
@@ -40,22 +47,8 @@ def check_integer(name: str, value: int, low: int, high: int = INT32_MAX) -> Non
         raise OptionError(name, f"must be a whole number, {limits}, got {value!r}")
 
 
-def check_number(name: str, value: float, valid: bool, limits: str) -> None:
-    """Raise OptionError unless ``value`` is finite and ``valid``."""
-    if not (math.isfinite(value) and valid):
-        raise OptionError(name, f"must be {limits}, got {value:g}")
-
-
-def check_real(name: str, value: object) -> None:
-    """Raise OptionError unless ``value`` is a real number, and no truth value."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise OptionError(name, f"must be a number, got {value!r}")
-
-
 def plain(value: Any) -> Any:
-    """Turn numbers of numpy, also inside a tuple, into Python's: records are written as JSON."""
-    if isinstance(value, tuple):
-        return tuple(map(plain, value))
+    """Turn a number of numpy into Python's: records are written as JSON."""
     if isinstance(value, bool):
         return value
     if isinstance(value, numbers.Integral):
@@ -69,10 +62,9 @@ def listed(value: Any) -> tuple[Any, ...]:
 
 
 def settle(options: Any, **values: Any) -> None:
-    """Give the fields of a frozen options object their final values, numbers as Python's own."""
-    for field in dataclasses.fields(options):
-        value = values.get(field.name, getattr(options, field.name))
-        object.__setattr__(options, field.name, plain(value))
+    """Give fields of a frozen options object other values."""
+    for name, value in values.items():
+        object.__setattr__(options, name, value)
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:
@@ -85,33 +77,226 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class CascadeOptions:
-    """What a cascade depends on besides the gradient (METHOD, section 2)."""
+class Option:
+    """One option of a stage.
 
-    topology: str = "ba"
-    degree: int = 6
-    graph_seed: int = 0
-    alpha: float = 0.3
-    quantile: float = 90.0
-    rule: str = "diffuse"
-    max_steps: int = 20
-    parameter_order: str = "as-is"
-    threshold_of: str = "all"
+    Attributes
+    ----------
+    help
+        What it means, without the choices and the default, which are added.
+    choices
+        The values of a text.
+    least, above, most, below
+        Limits of a number: from, above, to, below.
+    unset
+        What holds where it is not given and has no default.
+    parse
+        Check and read a value instead of all this; for values that are written in several ways.
+    raw
+        Texts of a list are taken as they are: with their commas, and twice where given twice.
+    group
+        Its place in the help: one of GROUPS.
+    swept
+        Whether it can be an axis of a sweep.
+    names
+        Names on the command line, where it has others than its own.
+    metavar
+        What stands for its value in the help.
+    name, kind, many, optional, default
+        As the field and its type say.
+    """
+
+    help: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    unset: str = ""
+    parse: Callable[[Any], Any] | None = None
+    raw: bool = False
+    group: str = "common"
+    swept: bool = True
+    names: tuple[str, ...] = ()
+    metavar: str | None = None
+    name: str = ""
+    kind: type = str
+    many: bool = False
+    optional: bool = False
+    default: Any = None
+
+    def checked(self, value: Any) -> Any:
+        """Return a value in the one way in which it is written; raise OptionError if it is bad."""
+        if value is None and self.optional:
+            return None
+        if not self.many:
+            return self._one(value)
+        values = listed(value)
+        if not self.raw:
+            check_distinct(self.name, values)
+        return tuple(map(self._one, values))
+
+    def _one(self, value: Any) -> Any:
+        if self.parse:
+            return self.parse(value)
+        if self.choices:
+            check_choice(self.name, value, self.choices)
+        elif self.kind is int:
+            check_integer(self.name, value, int(self.least or 0), int(self.most or INT32_MAX))
+        elif self.kind is float:
+            return self._real(value)
+        elif self.kind is str and not value.strip():
+            raise OptionError(self.name, "must not be empty")
+        return plain(value)
+
+    def _real(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise OptionError(self.name, f"must be a number, got {value!r}")
+        real = float(value)
+        inside = (
+            math.isfinite(real)
+            and (self.least is None or real >= self.least)
+            and (self.above is None or real > self.above)
+            and (self.most is None or real <= self.most)
+            and (self.below is None or real < self.below)
+        )
+        if not inside:
+            raise OptionError(self.name, f"must be {self.limits}, got {real:g}")
+        return real
+
+    @property
+    def limits(self) -> str:
+        """The range of a real number in words."""
+        if self.above is not None and self.below is not None:
+            return f"between {self.above:g} and {self.below:g}"
+        if self.least is not None and self.below is not None:
+            return f"from {self.least:g} to below {self.below:g}"
+        low = f"above {self.above:g}" if self.above is not None else f"at least {self.least:g}"
+        return low if self.most is None else f"{low} and at most {self.most:g}"
+
+    @property
+    def meaning(self) -> str:
+        """The help with the choices, where it does not tell of each."""
+        if all(choice in self.help for choice in self.choices):
+            return self.help
+        return f"{self.help}: {', '.join(self.choices)}"
+
+    @property
+    def phrase(self) -> str:
+        """The meaning as it goes on within a line."""
+        return self.meaning[0].lower() + self.meaning[1:]
+
+    @property
+    def shown_default(self) -> str:
+        """The default as the command line takes it; empty where there is nothing to say."""
+        if self.default is None:
+            return self.unset
+        if isinstance(self.default, bool):
+            return self.name if self.default else ""
+        if self.choices and self.default == self.choices:
+            return "all"
+        return ",".join(
+            f"{each:g}" if isinstance(each, float) else str(each) for each in listed(self.default)
+        )
+
+
+def option(default: Any, help: str, **declared: Any) -> Any:
+    """Make a field of an options class, see :class:`Option`."""
+    return dataclasses.field(default=default, metadata={Option: Option(help, **declared)})
+
+
+def option_of(options: type, name: str, default: Any = None, **changed: Any) -> Any:
+    """Make a field that is declared as in another class, but for its default and what changes."""
+    declared = dataclasses.replace(options_of(options)[name], **changed)
+    return dataclasses.field(default=default, metadata={Option: declared})
+
+
+# Options of the classes that were asked for.
+_known: dict[type, dict[str, Option]] = {}
+
+
+def options_of(options: type) -> dict[str, Option]:
+    """Return the options of a class by name, in the order of its fields."""
+    if options not in _known:
+        _known[options] = _read_from(options)
+    return _known[options]
+
+
+def _read_from(options: type) -> dict[str, Option]:
+    """Read the declarations of a class: its own, and where it gives but a default its parent's."""
+    parent = options.__base__
+    found = dict(options_of(parent)) if dataclasses.is_dataclass(parent) else {}
+    hints = inspect.get_annotations(options, eval_str=True)
+    for field in dataclasses.fields(options):
+        declared = field.metadata.get(Option) or found.get(field.name)
+        if field.name not in hints or declared is None:
+            continue
+        hint = hints[field.name]
+        parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        many = any(typing.get_origin(part) is tuple for part in parts)
+        kinds = [typing.get_args(part)[0] if many else part for part in parts if part is not NONE]
+        found[field.name] = dataclasses.replace(
+            declared,
+            name=field.name,
+            kind=str if str in kinds else kinds[0],
+            many=many,
+            optional=NONE in parts,
+            default=field.default,
+        )
+    return found
+
+
+def by_group(options: Iterable[Option]) -> list[Option]:
+    """Return options as the help and the sweep table list them."""
+    return sorted(options, key=lambda each: GROUPS.index(each.group))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a stage, each checked by its declaration."""
 
     def __post_init__(self) -> None:
-        """Check every range, and give every number its type: 90 and 90.0 are one configuration."""
-        check_choice("topology", self.topology, vocabulary.TOPOLOGIES)
-        check_integer("degree", self.degree, 1)
-        check_integer("graph_seed", self.graph_seed, 0)
-        check_real("alpha", self.alpha)
-        check_real("quantile", self.quantile)
-        check_number("alpha", self.alpha, 0 < self.alpha <= 1, "above 0 and at most 1")
-        check_number("quantile", self.quantile, 0 <= self.quantile < 100, "from 0 to below 100")
-        check_choice("rule", self.rule, vocabulary.RULES)
-        check_integer("max_steps", self.max_steps, 1)
-        check_choice("parameter_order", self.parameter_order, vocabulary.PARAMETER_ORDERS)
-        check_choice("threshold_of", self.threshold_of, vocabulary.THRESHOLDS_OF)
-        settle(self, alpha=float(self.alpha), quantile=float(self.quantile))
+        """Check every option; give it its type: 90 and 90.0 are one configuration."""
+        settle(
+            self,
+            **{k: each.checked(getattr(self, k)) for k, each in options_of(type(self)).items()},
+        )
+
+
+def root_seed() -> Any:
+    """Make the field that every stage with randomness has."""
+    return option(0, "Root seed of everything random", most=INT64_MAX, group="output")
+
+
+@dataclass(frozen=True)
+class CascadeOptions(Options):
+    """What a cascade depends on besides the gradient (METHOD, section 2)."""
+
+    topology: str = option("ba", "Diffusion graph", choices=vocabulary.TOPOLOGIES, group="cascade")
+    degree: int = option(
+        6, "Mean degree of the graph; lattice has its own, at most 4", least=1, group="cascade"
+    )
+    graph_seed: int = option(0, "Seed of the graph", group="cascade")
+    alpha: float = option(0.3, "Diffusion strength", above=0, most=1, group="cascade")
+    quantile: float = option(
+        90.0, "Percentile of abs(g) that is the threshold", least=0, below=100, group="cascade"
+    )
+    rule: str = option(
+        "diffuse",
+        "What a toppling node keeps: diffuse (1 - alpha of its value) or reset (nothing)",
+        choices=vocabulary.RULES,
+        group="cascade",
+    )
+    max_steps: int = option(20, "Steps after which a cascade is cut off", least=1, group="cascade")
+    parameter_order: str = option(
+        "as-is", "Parameters on the graph", choices=vocabulary.PARAMETER_ORDERS, group="cascade"
+    )
+    threshold_of: str = option(
+        "all",
+        "Entries whose percentile is the threshold",
+        choices=vocabulary.THRESHOLDS_OF,
+        group="cascade",
+    )
 
 
 # Options that tables of earlier versions do not have, with the value that those were made with.
@@ -125,201 +310,3 @@ def recorded(options: Any) -> dict[str, Any]:
     tables of earlier versions can be joined with new ones.
     """
     return {k: v for k, v in dataclasses.asdict(options).items() if ADDED.get(k) != v}
-
-
-@dataclass(frozen=True)
-class RunOptions(CascadeOptions):
-    """What the training of every task depends on."""
-
-    task: str = "xor"
-    hidden: tuple[int, ...] = vocabulary.SIZES
-    seeds: int = 6
-    epochs: int = 500
-    snapshot_every: int = 10
-    lr: float = 0.5
-    probe: str = "inline"
-    gradients: bool = True
-    seed: int = 0
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check every range."""
-        super().__post_init__()
-        settle(self, hidden=listed(self.hidden))
-        check_choice("task", self.task, vocabulary.TASKS)
-        check_distinct("hidden", self.hidden)
-        for width in self.hidden:
-            check_integer("hidden", width, 1)
-        check_integer("seeds", self.seeds, 1)
-        check_integer("epochs", self.epochs, 0)
-        check_integer("snapshot_every", self.snapshot_every, 1)
-        check_number("lr", self.lr, self.lr > 0, "above 0")
-        check_choice("probe", self.probe, vocabulary.PROBES)
-        check_integer("seed", self.seed, 0, 2**63 - 1)
-        if self.label is not None and not self.label.strip():
-            raise OptionError("label", "must not be empty")
-        settle(self, hidden=tuple(sorted(self.hidden)), lr=float(self.lr))
-
-    @property
-    def cascade(self) -> CascadeOptions:
-        """The cascade's share of the options."""
-        return CascadeOptions(
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(CascadeOptions)}
-        )
-
-    @property
-    def case_options(self) -> dict[str, Any]:
-        """Everything a run depends on but its width and seed: the root seed is among it.
-
-        Which gradients are kept is not: how often is, as it decides what is fitted.
-        """
-        apart = ("hidden", "seeds", "label", "gradients")
-        return {k: v for k, v in recorded(self).items() if k not in apart}
-
-    @property
-    def case(self) -> str:
-        """The label, or a short digest of the options of the case."""
-        if self.label is not None:
-            return self.label
-        text = json.dumps(self.case_options, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class TrainOptions(RunOptions):
-    """What a training on XOR depends on (METHOD, sections 3 and 4)."""
-
-    activation: str = "tanh"
-    init: str = "uniform"
-    gini_of: str = "output"
-
-    def __post_init__(self) -> None:
-        """Write sigma in one way; check every range."""
-        super().__post_init__()
-        check_choice("activation", self.activation, vocabulary.ACTIVATIONS)
-        settle(self, init=written_init(self.init))
-        check_choice("gini_of", self.gini_of, vocabulary.GINI_OF)
-
-
-@dataclass(frozen=True)
-class ModaddOptions(RunOptions):
-    """What a training on modular addition depends on: a + b mod ``prime``.
-
-    ``model`` and ``split`` choose a recipe that groks; it gives the values that are None.
-    ``batch`` is the pairs of an update, 0 for all; ``snapshot_window`` the epochs around grokking
-    whose gradients are kept, in runs that grok.
-    """
-
-    task: str = "modadd"
-    model: str = "transformer"
-    prime: int = 59
-    split: str = "pairs"
-    train_fraction: float = 0.8
-    weight_decay: float = 1.0
-    probe: str = "shadow"
-    hidden: tuple[int, ...] = None  # type: ignore[assignment]  # these four: as in the recipe
-    epochs: int = None  # type: ignore[assignment]
-    lr: float = None  # type: ignore[assignment]
-    batch: int = None  # type: ignore[assignment]
-    snapshot_window: int | None = None
-
-    def __post_init__(self) -> None:
-        """Take the recipe where nothing was given; check every range."""
-        check_choice("model", self.model, vocabulary.MODELS)
-        check_choice("split", self.split, vocabulary.SPLITS)
-        recipe = vocabulary.RECIPES[self.model, self.split]
-        settle(self, **{k: v for k, v in recipe.items() if getattr(self, k) is None})
-        super().__post_init__()
-        check_integer("prime", self.prime, 3, 2**15)
-        if any(self.prime % k == 0 for k in range(2, math.isqrt(self.prime) + 1)):
-            raise OptionError("prime", f"must be a prime, got {self.prime}")
-        inside = 0 < self.train_fraction < 1
-        check_number("train_fraction", self.train_fraction, inside, "between 0 and 1")
-        pairs = self.prime**2 if self.split == "pairs" else self.prime * (self.prime + 1) // 2
-        if not 0 < self.training_units(pairs) < pairs:
-            side = "train on" if self.train_fraction < 0.5 else "test"
-            raise OptionError(
-                "train_fraction", f"leaves no pair to {side}: {self.train_fraction:g} of {pairs}"
-            )
-        check_number("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
-        check_integer("batch", self.batch, 0)
-        if self.snapshot_window is not None:
-            check_integer("snapshot_window", self.snapshot_window, 1)
-        if self.model == "transformer":
-            for width in self.hidden:
-                if width % vocabulary.HEADS:
-                    raise OptionError(
-                        "hidden",
-                        f"must be a multiple of the {vocabulary.HEADS} heads, got {width}",
-                    )
-        settle(
-            self,
-            train_fraction=float(self.train_fraction),
-            weight_decay=float(self.weight_decay),
-        )
-
-    def training_units(self, pairs: int) -> int:
-        """How many of some pairs, ordered or not, train."""
-        return round(self.train_fraction * pairs)
-
-
-def run_options(**given: Any) -> TrainOptions | ModaddOptions:
-    """Make the options of a training from those given.
-
-    Raises
-    ------
-    OptionError
-        One out of its range, or one that the task does not have.
-    """
-    task = given.get("task", "xor")
-    check_choice("task", task, vocabulary.TASKS)
-    kind, other = TrainOptions, ModaddOptions
-    if task == "modadd":
-        kind, other = ModaddOptions, TrainOptions  # type: ignore[assignment]
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in given:
-        if name not in known and name in {field.name for field in dataclasses.fields(other)}:
-            raise OptionError(name, f"is not an option of --task {task}")
-    return kind(**given)
-
-
-@dataclass(frozen=True)
-class EstimateOptions:
-    """What the estimating stages depend on."""
-
-    observable: tuple[str, ...] = vocabulary.SHOWN
-    resamples: int = 10_000
-    confidence: float = 0.95
-    keep_zero_threshold: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Turn a single observable into a list; check every range."""
-        settle(self, observable=listed(self.observable))
-        check_distinct("observable", self.observable)
-        for name in self.observable:
-            check_choice("observable", name, vocabulary.OBSERVABLES)
-        check_integer("resamples", self.resamples, 1)
-        check_number("confidence", self.confidence, 0 < self.confidence < 1, "between 0 and 1")
-        check_integer("seed", self.seed, 0, 2**63 - 1)
-
-
-def written_init(init: str) -> str:
-    """Write an initialisation in the one way in which tables hold it: ``normal:0.5``."""
-    name, sigma = init_scale(init)
-    return name if name != "normal" else f"normal:{sigma!r}".removesuffix(".0")
-
-
-def init_scale(init: str) -> tuple[str, float]:
-    """Split an initialisation into its name and its sigma (``normal:0.5``; 1 where not given)."""
-    found = re.fullmatch(r"normal:([0-9.eE+-]+)", init)
-    if found:
-        try:
-            sigma = float(found[1])
-        except ValueError:
-            sigma = math.nan
-        if math.isfinite(sigma) and sigma > 0:
-            return "normal", sigma
-        raise OptionError("init", f"needs a sigma above 0 after 'normal:', got {found[1]!r}")
-    check_choice("init", init, vocabulary.INITS)
-    return init, 1.0

@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-TASKS = ("xor", "modadd")
-MODELS = ("transformer", "mlp")
-SPLITS = ("pairs", "sym")
-HEADS = 4
-# What groks on one core: docs/modadd.md. batch 0: all pairs.
-_TRANSFORMER = {"hidden": (32, 48, 64, 96, 128), "epochs": 500, "batch": 512}
-_MLP = {"hidden": (120, 192, 340, 680, 1200), "epochs": 500, "lr": 1e-2, "batch": 0}
-RECIPES = {
-    ("transformer", "pairs"): {**_TRANSFORMER, "lr": 1e-3},
-    ("transformer", "sym"): {**_TRANSFORMER, "lr": 3e-3},
-    ("mlp", "pairs"): _MLP,
-    ("mlp", "sym"): _MLP,
-}
 # In this order: a graph's random stream is named by its topology's place.
 TOPOLOGIES = (
     "ba",
@@ -30,10 +17,6 @@ SURROGATES = ("none", "gaussian", "permute", "permute-layers", "sign-flip", "gau
 RULES = ("diffuse", "reset")
 # Entries whose percentile is the threshold.
 THRESHOLDS_OF = ("all", "nonzero")
-PROBES = ("inline", "shadow")
-ACTIVATIONS = ("tanh", "relu", "sigmoid")
-INITS = ("uniform", "xavier", "he", "normal")
-GINI_OF = ("output", "first", "all", "gradient")
 PARAMETER_ORDERS = ("as-is", "shuffled")
 OBSERVABLES = (
     "size",
@@ -53,49 +36,29 @@ WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
-SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
-# What `diagnose` answers, and what it does where nothing is asked for.
-QUESTIONS = (
-    "counts",
-    "nulls",
-    "placebos",
-    "straightness",
-    "crossings",
-    "separation",
-    "collapse",
-    "tails",
-    "gini",
-)
+# Modules of questions/ that show sweeps, and what they draw.
+OF_SWEEPS = {"choices": ("sweep", "effects", "variance", "crossings")}
+# What `diagnose` answers, in the order of their rows, each with the panels that it draws.
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "nulls": ("nulls",),
+    "straightness": (),
+    "crossings": (),
+    "placebos": ("placebos",),
+    "collapse": ("collapses",),
+    "tails": (),
+    "counts": (),
+    "separation": (
+        "separation",
+        "separation-epoch",
+        "separation-aligned",
+        "separation-relative",
+    ),
+    "gini": (),
+}
 # Statistics whose draws are unbiased.
 RESAMPLED = ("mean", "run-max")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")
-
-FIGURES = ("fig1", "fig2", "fig3")
-# Figures of several panels that the source does not have.
-COMPARISONS = ("separation", "sweep")
-PANELS = (
-    "trajectory",
-    "grokking",
-    "dimension",
-    "gini",
-    "ccdf",
-    "collapse",
-    "collapses",
-    "scaling",
-    "bootstrap",
-    "leave-one-out",
-    "controls",
-    "separation-epoch",
-    "separation-aligned",
-    "separation-relative",
-    "nulls",
-    "placebos",
-    "robustness",
-    "effects",
-    "crossings",
-    "variance",
-)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shlex
 import signal
@@ -16,19 +17,6 @@ import typer
 
 from grokcrit._version import __version__
 from grokcrit.base.errors import GrokcritError, OptionError, reason
-from grokcrit.cli import (
-    avalanche,
-    bootstrap,
-    diagnose,
-    fss,
-    ingest,
-    plot,
-    report,
-    reproduce,
-    robustness,
-    sweep,
-    train,
-)
 from grokcrit.cli.shell import aside
 from grokcrit.tables import provenance
 
@@ -43,20 +31,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (
-    train,
-    ingest,
-    avalanche,
-    fss,
-    bootstrap,
-    diagnose,
-    robustness,
-    sweep,
-    plot,
-    report,
-    reproduce,
-):
-    app.command()(getattr(module, module.__name__.rpartition(".")[2]))
+COMMANDS = (
+    "train",
+    "ingest",
+    "avalanche",
+    "fss",
+    "bootstrap",
+    "diagnose",
+    "robustness",
+    "sweep",
+    "plot",
+    "report",
+    "reproduce",
+)
+for name in COMMANDS:
+    app.command()(getattr(importlib.import_module(f"grokcrit.cli.{name}"), name))
 
 
 def print_version(wanted: bool) -> None:

@@ -5,33 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from grokcrit.base.stage_options import EstimateOptions
+from grokcrit.cli.command import Call, command, inputs
 
-from grokcrit.cli import shell as sh
 
-
+@command(EstimateOptions, out="bootstrap.parquet")
 def bootstrap(
+    call: Call,
     avalanche: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="AVALANCHE...",
-            readable=False,
-            help="Avalanche tables, or folders of their parts.",
-        ),
+        inputs("AVALANCHE...", "Avalanche tables, or folders of their parts."),
     ],
-    observable: sh.Observable = None,
-    resamples: sh.Resamples = 10000,
-    confidence: sh.Confidence = 0.95,
-    keep_zero_threshold: sh.KeepZeroThreshold = False,
-    seed: sh.Seed = 0,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Table to write.")
-    ] = Path("bootstrap.parquet"),
-    threads: sh.Threads = None,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
 ) -> None:
     """Resample the runs: intervals, differences, leave-one-out. Makes bootstrap.parquet.
 
@@ -42,16 +26,4 @@ def bootstrap(
     from grokcrit.stages.bootstrap import bootstrap as stage
     from grokcrit.stages.bootstrap import bootstrap_summary
 
-    sh.run_stage(
-        stage,
-        bootstrap_summary,
-        avalanche,
-        out,
-        sh.Shell(quiet, json, silence),
-        threads=threads,
-        **sh.given(observable=sh.words(observable)),
-        resamples=resamples,
-        confidence=confidence,
-        keep_zero_threshold=keep_zero_threshold,
-        seed=seed,
-    )
+    call.run_stage(stage, bootstrap_summary, avalanche)

@@ -9,17 +9,16 @@ import typer
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import OBSERVABLES, STATISTICS
-from grokcrit.cli import shell as sh
-from grokcrit.plot import MODULES, SOURCE
-from grokcrit.questions import QUESTIONS
+from grokcrit.base.stage_options import PlotOptions
+from grokcrit.cli.command import DRAWING, NOTHING_RANDOM, Call, command, completion, inputs, output
+from grokcrit.plot import NAMES
 
-KNOWN = (*SOURCE, *(name for group in (MODULES, QUESTIONS) for k in group for name in group[k]))
-
-
-def complete_figure(start: str) -> list[str]:
-    """Complete a figure."""
-    return [name for name in KNOWN if name.startswith(start)]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<column=value>", help="Which case, where there are several (repeatable)."
+    ),
+]
 
 
 def conditions(values: list[str] | None) -> dict[str, str]:
@@ -36,57 +35,20 @@ def conditions(values: list[str] | None) -> dict[str, str]:
     return chosen
 
 
+@command(PlotOptions, seed=NOTHING_RANDOM, threads=DRAWING)
 def plot(
+    call: Call,
     figure: Annotated[
         str,
         typer.Argument(
-            metavar="FIGURE", help=f"{', '.join(KNOWN)}.", autocompletion=complete_figure
+            metavar="FIGURE", help=f"{', '.join(NAMES)}.", autocompletion=completion(NAMES)
         ),
     ],
-    table: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="TABLE...", readable=False, help="The tables it needs, in any order."
-        ),
-    ],
-    observable: Annotated[str, typer.Option(help=f"{', '.join(OBSERVABLES)}.")] = "size",
-    statistic: Annotated[
-        str, typer.Option(help=f"Whose D(t) is shown: {', '.join(STATISTICS)}.")
-    ] = "mean",
-    hidden: Annotated[
-        int | None,
-        typer.Option("--hidden", "--width", help="Example run.  [default: the middle width]"),
-    ] = None,
-    run: Annotated[
-        int | None, typer.Option(help="Seed of the example run.  [default: the first]")
-    ] = None,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="Against the time since each run's grokking epoch.")
-    ] = False,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<column=value>", help="Which case, where there are several (repeatable)."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
+    table: Annotated[list[Path], inputs("TABLE...", "The tables it needs, in any order.")],
+    where: Where = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            readable=False,
-            callback=sh.named,
-            help="png, pdf or svg, by extension.  [default: FIGURE.png]",
-        ),
+        Path | None, output("png, pdf or svg, by extension.  [default: FIGURE.png]")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")
-    ] = None,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
 ) -> None:
     """Draw one of the source's figures, or a panel alone.
 
@@ -95,9 +57,7 @@ def plot(
       grokcrit plot fig1 train.parquet fss.parquet -o fig1.pdf
       grokcrit plot dimension train.parquet fss.parquet --aligned -o dimension.png
     """
-    check_choice("FIGURE", figure, KNOWN)
-    check_choice("observable", observable, OBSERVABLES)
-    check_choice("statistic", statistic, STATISTICS)
+    check_choice("FIGURE", figure, NAMES)
     target = out or Path(f"{figure}.png")
 
     from grokcrit.stages.plot import plot as stage
@@ -105,16 +65,6 @@ def plot(
     from grokcrit.tables import reading as tables
 
     tables.check_output(target, table)
-    stage(
-        figure,
-        table,
-        target,
-        observable=observable,
-        statistic=statistic,
-        width=hidden,
-        run=run,
-        aligned=aligned,
-        where=conditions(where),
-    )
+    stage(figure, table, target, where=conditions(where), **call.options)
     drawn = {"figure": figure, "file": str(target)}
-    sh.Shell(quiet, json, silence).show(Summary("drawn", [drawn]), target)
+    call.shell.show(Summary("drawn", [drawn]), target)

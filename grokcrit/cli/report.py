@@ -5,38 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from grokcrit.cli import shell as sh
-from grokcrit.cli.plot import conditions
+from grokcrit.cli.command import DRAWING, NOTHING_RANDOM, Call, command, inputs
+from grokcrit.cli.plot import Where, conditions
 
 
+@command(out="report.html", writes="Page to write.", seed=NOTHING_RANDOM, threads=DRAWING)
 def report(
+    call: Call,
     table: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FOLDER|TABLE...",
-            readable=False,
-            help="A folder, as reproduce fills it or your own, or tables of any stages.",
+        inputs(
+            "FOLDER|TABLE...",
+            "A folder, as reproduce fills it or your own, or tables of any stages.",
         ),
     ],
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="<column=value>", help="Which case, where there are several (repeatable)."
-        ),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Page to write.")
-    ] = Path("report.html"),
-    seed: Annotated[int, typer.Option(help="Accepted as everywhere; nothing here is random.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="Accepted as everywhere; drawing uses one.")
-    ] = None,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
+    where: Where = None,
 ) -> None:
     """Write one self-contained page: the verdict, the source beside ours, figures, null models.
 
@@ -52,10 +35,9 @@ def report(
     from grokcrit.summaries import Notice, Summary
     from grokcrit.tables import reading as tables
 
-    tables.check_output(out, files_in(table))
-    shell = sh.Shell(quiet, json, silence)
-    with shell.progress("drawing", "figures") as progress:
-        made = stage(table, out, where=conditions(where), progress=progress)
+    tables.check_output(call.out, files_in(table))
+    with call.shell.progress("drawing", "figures") as progress:
+        made = stage(table, call.out, where=conditions(where), progress=progress)
     rows = [
         {"question": a.question, "answer": a.word, "because": " ".join(a.because)}
         for a in made.answers
@@ -65,4 +47,4 @@ def report(
     warnings = [Notice("missing", each) for each in made.missing]
     warnings += [Notice("no-figure", each) for each in made.left_out]
     summary = Summary("the verdict", brief or nothing, warnings + made.warnings, details=rows)
-    shell.show(summary, out)
+    call.shell.show(summary, call.out)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grokcrit.cli import shell as sh
+from grokcrit.cli.command import Call, command
 
 
+@command(out="results", writes="Folder to fill.", cache=True)
 def reproduce(
+    call: Call,
     scale: Annotated[
         str,
         typer.Option(help="smoke (tiny, means nothing), paper (the source's size) or full."),
     ] = "paper",
-    seed: sh.Seed = 0,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", readable=False, callback=sh.named, help="Folder to fill.")
-    ] = Path("results"),
-    threads: sh.Threads = None,
-    cache: sh.Cache = True,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
 ) -> None:
     """Repeat the whole experiment; set the source's numbers beside ours.
 
@@ -37,9 +28,9 @@ def reproduce(
     from grokcrit.paper import reproduce as stage
     from grokcrit.summaries import claims_summary
 
-    shell = sh.Shell(quiet, json, silence)
-    with shell.progress("reproducing", "steps") as progress:
+    with call.shell.progress("reproducing", "steps") as progress:
         rows = stage.reproduce(
-            out, scale=scale, seed=seed, threads=threads, cache=cache, progress=progress
+            call.out, scale=scale, seed=call.seed, progress=progress, **call.means
         )
-    shell.show(claims_summary([row.as_dict() for row in rows], stage.COLUMNS, scale), out)
+    summary = claims_summary([row.as_dict() for row in rows], stage.COLUMNS, scale)
+    call.shell.show(summary, call.out)

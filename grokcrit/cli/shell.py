@@ -1,4 +1,4 @@
-"""What the commands share: their common options, progress on one stream, results on the other."""
+"""The streams of a command: results on one, progress and warnings on the other."""
 
 from __future__ import annotations
 
@@ -6,99 +6,21 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import IO, TYPE_CHECKING
 
-import typer
-
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import TableError
 from grokcrit.base.parallel import Progress
-from grokcrit.base.vocabulary import OBSERVABLES, SHOWN
 
 if TYPE_CHECKING:
     from grokcrit.summaries import Summary
 
-T = TypeVar("T")
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000
 # What stands between two cells of a table.
 BESIDE_CELLS = 3
-
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print no summary, warning or progress.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
-Threads = Annotated[int | None, typer.Option(help="Threads to use.  [default: all cores]")]
-Cache = Annotated[
-    bool,
-    typer.Option(
-        "--cache/--no-cache", help="Keep random graphs on disk, and take them from there."
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Root seed of everything random.")]
-Silence = Annotated[
-    list[str] | None,
-    typer.Option(metavar="<id>", help="Do not print the warning of this id (repeatable)."),
-]
-Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of the runs.")]
-Confidence = Annotated[float, typer.Option(help="Confidence of the intervals.")]
-KeepZeroThreshold = Annotated[
-    bool,
-    typer.Option(
-        "--keep-zero-threshold", help="Keep avalanches whose threshold is 0, which mean nothing."
-    ),
-]
-Observable = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="<str>",
-        help=f"{', '.join(OBSERVABLES)}; repeatable or a,b.  [default: {','.join(SHOWN)}]",
-    ),
-]
-
-
-def words(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Split a repeatable option whose values may be lists with commas."""
-    if not values:
-        return None
-    return tuple(word.strip() for value in values for word in value.split(","))
-
-
-def integers(name: str, values: Sequence[str] | None) -> tuple[int, ...] | None:
-    """Read whole numbers from a repeatable option."""
-    return _numbers(name, values, int, "a whole number")
-
-
-def reals(name: str, values: Sequence[str] | None) -> tuple[float, ...] | None:
-    """Read numbers from a repeatable option."""
-    return _numbers(name, values, float, "a number")
-
-
-def _numbers(
-    name: str, values: Sequence[str] | None, kind: Callable[[str], T], what: str
-) -> tuple[T, ...] | None:
-    split = words(values)
-    if split is None:
-        return None
-    numbers = []
-    for word in split:
-        try:
-            numbers.append(kind(word))
-        except ValueError:
-            raise OptionError(name, f"must be {what}, or several as 1,2,3; got {word!r}") from None
-    return tuple(numbers)
-
-
-def named(out: Path | None) -> Path | None:
-    """Return an output's name; raise OptionError for ``-``, which asks for standard output."""
-    if str(out) == "-":
-        raise OptionError(
-            "out",
-            "must be a name, got '-': tables and figures cannot be streamed; --json prints the "
-            "summary to standard output",
-        )
-    return out
 
 
 def aside(line: str) -> None:
@@ -108,11 +30,6 @@ def aside(line: str) -> None:
     except OSError:
         # So that what waits in the buffer does not fail at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """Drop the options that were not given."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def on_terminal(stream: IO[str]) -> bool:
@@ -129,7 +46,7 @@ class Shell:
     def __init__(self, quiet: bool, as_json: bool, silence: Sequence[str] | None = None) -> None:
         """Remember what to print and how."""
         self.quiet, self.as_json = quiet, as_json
-        self.silence = set(words(silence) or ())
+        self.silence = {word.strip() for each in silence or () for word in each.split(",")}
 
     @contextmanager
     def progress(self, what: str, unit: str) -> Iterator[Progress | None]:
@@ -240,26 +157,3 @@ def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
         spare = [wide - needed for wide, needed in zip(widths, least, strict=True)]
         widths[spare.index(max(spare))] -= 1
     return widths
-
-
-def run_stage(
-    stage: Callable[..., Any],
-    summarise: Callable[[Any], Summary],
-    inputs: Sequence[Path],
-    out: Path,
-    shell: Shell,
-    **options: Any,
-) -> None:
-    """Run a stage that reads tables and makes one, and show its summary.
-
-    The output is opened first: a folder that cannot be written is known before the work is done.
-    """
-    from grokcrit.tables import files
-    from grokcrit.tables import reading as tables
-
-    tables.check_output(out, inputs)
-    with files.replacing(out) as file:
-        with shell.progress(stage.__name__, "tasks") as progress:
-            table = stage(inputs, progress=progress, **options)
-        tables.fill(file, [table], table.schema)
-    shell.show(summarise(table), out)

@@ -8,17 +8,21 @@ from typing import Annotated
 import typer
 
 from grokcrit.base.errors import GrokcritError
-from grokcrit.cli import shell as sh
+from grokcrit.cli.command import Call, command, inputs
 
 
+@command(
+    out="sweep",
+    writes="Folder to fill, or to go on with.",
+    seed="Root seed of everything random that the file gives none for.",
+    threads="Processes to use.  [default: all cores]",
+    cache=True,
+)
 def sweep(
+    call: Call,
     plan: Annotated[
         Path,
-        typer.Argument(
-            metavar="SWEEP.toml",
-            readable=False,
-            help="[train] and [avalanche]: their options; lists and ranges are axes.",
-        ),
+        inputs("SWEEP.toml", "[train] and [avalanche]: their options; lists and ranges are axes."),
     ],
     dry_run: Annotated[
         bool,
@@ -31,27 +35,6 @@ def sweep(
             "[default: processes of this machine]"
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Root seed of everything random that the file gives none for.")
-    ] = 0,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            readable=False,
-            callback=sh.named,
-            help="Folder to fill, or to go on with.",
-        ),
-    ] = Path("sweep"),
-    threads: Annotated[
-        int | None, typer.Option(help="Processes to use.  [default: all cores]")
-    ] = None,
-    cache: sh.Cache = True,
-    quiet: sh.Quiet = False,
-    json: sh.Json = False,
-    silence: sh.Silence = None,
-    debug: sh.Debug = False,
 ) -> None:
     """Measure D over many choices of training and cascade. Fills sweep/.
 
@@ -65,34 +48,34 @@ def sweep(
       grokcrit sweep examples/sweep.toml -o sweep/
       grokcrit plot sweep sweep/ -o sweep.png
     """
-    from grokcrit.base.options import check_integer
+    from grokcrit.base.options import INT64_MAX, check_integer
     from grokcrit.base.parallel import thread_count
     from grokcrit.sweeps.plan import read_plan
 
-    check_integer("seed", seed, 0, 2**63 - 1)
-    workers, made = thread_count(threads), read_plan(plan, seed)
-    shell = sh.Shell(quiet, json, silence)
+    check_integer("seed", call.seed, 0, INT64_MAX)
+    workers, cache = thread_count(call.means["threads"]), call.means["cache"]
+    made = read_plan(plan, call.seed)
     if dry_run:
         from grokcrit.sweeps.account import forecast_summary
         from grokcrit.sweeps.forecast import forecast
         from grokcrit.sweeps.store import Store
         from grokcrit.sweeps.sweep import state_of
 
-        store = Store(out)
+        store = Store(call.out)
         store.check()
         state = state_of(made, store)
         expected = forecast(made, state.missing, cache=cache)
-        shell.show(forecast_summary(expected, state, workers), None)
+        call.shell.show(forecast_summary(expected, state, workers), None)
         return
 
     from grokcrit.sweeps.account import swept_summary
     from grokcrit.sweeps.sweep import sweep as stage
 
-    with shell.progress("sweeping", "points") as progress:
+    with call.shell.progress("sweeping", "points") as progress:
         found = stage(
-            made, out, scheduler=scheduler, threads=workers, progress=progress, cache=cache
+            made, call.out, scheduler=scheduler, threads=workers, progress=progress, cache=cache
         )
-    shell.show(swept_summary(found), found.table)
+    call.shell.show(swept_summary(found), found.table)
     if found.failed:
         key, reason = next(iter(found.failed.items()))
         raise GrokcritError(

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from grokcrit._version import __version__
 from grokcrit.base.errors import TableError
-from grokcrit.base.options import TrainOptions, check_choice
+from grokcrit.base.options import check_choice
 from grokcrit.base.parallel import Progress
-from grokcrit.base.vocabulary import DISAGREE, FIGURES, SURROGATES, THE_FIVE
+from grokcrit.base.vocabulary import DISAGREE, SURROGATES, THE_FIVE
 from grokcrit.paper.claim_exponents import cautions, other_choices
 from grokcrit.paper.claim_row import number
 from grokcrit.paper.claims import Claim, claims
 from grokcrit.paper.reference import ELSEWHERE
+from grokcrit.plot import SOURCE
 from grokcrit.report import report
 from grokcrit.stages import plot
 from grokcrit.stages import train as training
@@ -31,6 +32,7 @@ from grokcrit.stages.robustness import robustness
 from grokcrit.tables import files
 from grokcrit.tables import reading as tables
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks.xor import TrainOptions
 
 # One choice of METHOD, section 4, changed at a time.
 OTHER_CHOICES: tuple[tuple[str, object], ...] = (
@@ -222,7 +224,7 @@ class Work:
     def figures(self) -> None:
         """Draw the source's three figures."""
         sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
-        for figure in FIGURES:
+        for figure in SOURCE:
             self.draw(figure, sources)
 
     def draw(self, figure: str, sources: Sequence[Path]) -> None:

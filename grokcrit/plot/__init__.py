@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from grokcrit.base.vocabulary import OF_SWEEPS, QUESTIONS
+
 # The figures of the source, composed in stages/plot.py.
-SOURCE = ("fig1", "fig2", "fig3")
+SOURCE: tuple[str, ...] = ("fig1", "fig2", "fig3")
 # Modules and what they draw: PANELS, and figures of several panels.
 MODULES: dict[str, tuple[str, ...]] = {
     "learning": ("trajectory", "grokking", "gini"),
@@ -15,5 +17,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sizes": ("ccdf", "collapse", "scaling"),
     "resampling": ("bootstrap", "leave-one-out"),
     "grid": ("robustness",),
-    "choices": ("sweep", "effects", "variance", "crossings"),
 }
+# Every figure and panel that `grokcrit plot` draws.
+NAMES = SOURCE
+for group in (MODULES, OF_SWEEPS, QUESTIONS):
+    for drawn in group.values():
+        NAMES += drawn

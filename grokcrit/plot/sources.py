@@ -11,28 +11,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base import vocabulary
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.options import check_choice, check_integer, written_init
+from grokcrit.base.options import check_choice
+from grokcrit.base.stage_options import PlotOptions
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
-from grokcrit.tables.schemas import (
-    CASE,
-    CASE_COLUMNS,
-    PROBE,
-    SWEPT_AVALANCHE,
-    SWEPT_TRAINING,
-    TABLES,
-)
+from grokcrit.tables.schemas import CASE, CASE_COLUMNS, PROBE, TABLES, Column
 
-# Surrogates are drawn beside the data, not instead of them: they do not tell cases apart.
-# In a sweep every option does.
-CHOOSABLE = {
-    c.name: c.type
-    for c in (*CASE, *PROBE, *SWEPT_TRAINING, *SWEPT_AVALANCHE)
-    if c.name not in ("surrogate", "replicate")
-}
 OF_CASES = {c.name for c in CASE + PROBE}
+
+
+def choosable() -> dict[str, Column]:
+    """Return the columns whose values choose rows, by name: in a sweep, every option.
+
+    Null models are drawn beside the data, not instead of them: they do not tell cases apart.
+    """
+    options = [column for schema in TABLES.values() for column in schema.choices]
+    apart = ("surrogate", "replicate")
+    return {c.name: c for c in (*CASE, *PROBE, *options) if c.name not in apart}
 
 
 class EmptyPanelError(TableError):
@@ -40,26 +36,16 @@ class EmptyPanelError(TableError):
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(PlotOptions):
     """What is to be shown; the options of :func:`grokcrit.plot.figure`."""
 
-    observable: str = "size"
-    statistic: str = "mean"
-    width: int | None = None
-    run: int | None = None
-    aligned: bool = False
     where: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what can be checked without a table."""
-        check_choice("observable", self.observable, vocabulary.OBSERVABLES)
-        check_choice("statistic", self.statistic, vocabulary.STATISTICS)
-        if self.width is not None:
-            check_integer("width", self.width, 1)
-        if self.run is not None:
-            check_integer("run", self.run, 0)
+        super().__post_init__()
         for name in self.where:
-            check_choice("where", name, tuple(CHOOSABLE))
+            check_choice("where", name, tuple(choosable()))
 
 
 class Sources:
@@ -165,17 +151,18 @@ class Sources:
 
 def typed(name: str, value: Any) -> Any:
     """Give a value the type of its column: the command line has but text, ``null`` for none."""
-    kind = CHOOSABLE[name]
+    column = choosable()[name]
+    kind = column.type
     if value == "null":
         return None
     try:
-        if name == "init":
-            return written_init(str(value))
+        if column.parse:
+            return column.parse(str(value))
         if pa.types.is_list(kind) and isinstance(value, str):
             return [int(each) for each in value.strip("[]").split(",")]
         return pa.scalar(value).cast(kind).as_py()
     except OptionError as error:
-        raise OptionError("where", f"init {error.problem}") from None
+        raise OptionError("where", f"{error.name} {error.problem}") from None
     except (pa.ArrowException, ValueError):
         words = "whole numbers" if pa.types.is_list(kind) else "a number"
         words = "a whole number" if pa.types.is_integer(kind) else words
@@ -226,8 +213,8 @@ def one_case(
         The rows of the case, its surrogates included, and its columns.
     """
     # A robustness grid varies the cascade on purpose: its cases are those of the training.
-    choosable = [c.name for c in CASE] if stage == "diagnostics" else list(CHOOSABLE)
-    names = [name for name in CASE_COLUMNS if name in choosable and name in table.column_names]
+    known = [c.name for c in CASE] if stage == "diagnostics" else list(choosable())
+    names = [name for name in CASE_COLUMNS if name in known and name in table.column_names]
     data = rows(table, surrogate="none") if "surrogate" in table.column_names else table
     if not data.num_rows:
         raise TableError(

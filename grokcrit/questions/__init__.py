@@ -1,9 +1,10 @@
 """What is asked of D beyond its value, one file per question.
 
-A question is an entry below and the module of its name, whose ``QUESTION`` holds all there is of
-it (``question.py``). `diagnose`, `plot`, `report` and the docs iterate over them. ``judge`` makes
-the decisions that several questions need; ``family`` holds the data of a case with its null
-models; ``rows`` turns numbers into rows and finds them again.
+A question is a name in ``QUESTIONS`` of base/vocabulary.py and the module of that name, whose
+``QUESTION`` holds all there is of it (``question.py``). `diagnose`, `plot`, `report` and the docs
+iterate over them. ``judge`` makes the decisions that several questions need; ``notices`` has the
+text of every warning; ``family`` holds the data of a case with its null models; ``rows`` turns
+numbers into rows and finds them again.
 """
 
 from __future__ import annotations
@@ -11,26 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from grokcrit.base.vocabulary import QUESTIONS
+
 if TYPE_CHECKING:
     from grokcrit.questions.question import Question
-
-# In the order of their rows, each with the panels that it draws.
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "nulls": ("nulls",),
-    "straightness": (),
-    "crossings": (),
-    "placebos": ("placebos",),
-    "collapse": ("collapses",),
-    "tails": (),
-    "counts": (),
-    "separation": (
-        "separation",
-        "separation-epoch",
-        "separation-aligned",
-        "separation-relative",
-    ),
-    "gini": (),
-}
 
 
 def load(name: str) -> Question:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import PHASES, STATISTICS
 from grokcrit.plot.panel import PAGE, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
 from grokcrit.questions.family import Family
-from grokcrit.questions.question import DiagnoseOptions, Question, Shown, Task
+from grokcrit.questions.question import Question, Shown, Task
 from grokcrit.questions.rows import (
     PHASE_NAMES,
     ends,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row
 from grokcrit.base.vocabulary import PHASES
 from grokcrit.questions.family import Family, zero_threshold
 from grokcrit.questions.notices import warn
-from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import finding, labelled, of
 from grokcrit.scaling import ensembles as scaling
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from scipy import special
 
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.questions.question import DiagnoseOptions, Question
+from grokcrit.questions.question import Question
 from grokcrit.questions.rows import ends, finding, groups, index
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.tables.reading import split

@@ -6,18 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from grokcrit.base.options import (
-    EstimateOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    listed,
-    settle,
-)
 from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.plot.panel import Layout, Panel
-from grokcrit.questions import QUESTIONS
 from grokcrit.questions.family import Curves, Family
 from grokcrit.scaling.ensembles import Ints
 
@@ -27,30 +19,6 @@ if TYPE_CHECKING:
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are compared with their null.
 UNITY = ("size",)
-
-
-@dataclass(frozen=True)
-class DiagnoseOptions(EstimateOptions):
-    """What `diagnose` depends on."""
-
-    resamples: int = 2000
-    only: tuple[str, ...] = tuple(QUESTIONS)
-    splits: tuple[int, ...] = (20, 50, 100, 200, 300, 400)
-    permutations: int = 1000
-    gof: int = 100
-
-    def __post_init__(self) -> None:
-        """Turn single values into lists; check every range."""
-        super().__post_init__()
-        settle(self, only=listed(self.only), splits=listed(self.splits))
-        check_distinct("only", self.only)
-        for name in self.only:
-            check_choice("only", name, tuple(QUESTIONS))
-        check_distinct("splits", self.splits)
-        for epoch in self.splits:
-            check_integer("splits", epoch, 1)
-        check_integer("permutations", self.permutations, 1)
-        check_integer("gof", self.gof, 1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import RESAMPLED
 from grokcrit.plot.panel import PAGE, Layout, Panel
@@ -17,7 +18,7 @@ from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import judge
 from grokcrit.questions.family import Course, Family, course
 from grokcrit.questions.notices import warn
-from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import ends, finding, labelled, of, of_bins
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Reals

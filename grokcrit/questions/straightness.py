@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import PHASES
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.questions.notices import warn
-from grokcrit.questions.question import Answer, Asked, DiagnoseOptions, Question, Task
+from grokcrit.questions.question import Answer, Asked, Question, Task
 from grokcrit.questions.rows import (
     PHASE_NAMES,
     finding,

@@ -10,11 +10,12 @@ from scipy import special
 
 from grokcrit.base.parallel import Stop, StoppedError
 from grokcrit.base.rng import stream
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import PHASES
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
-from grokcrit.questions.question import DiagnoseOptions, Question, Task
+from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import ends, finding, groups, index, labelled
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling, tails

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.summary import Row
-from grokcrit.plot.sources import CHOOSABLE, check_columns, equal_to, typed
+from grokcrit.plot.sources import check_columns, choosable, equal_to, typed
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import TABLES
@@ -121,7 +121,7 @@ def gather(
         No table holds the case that is asked for.
     """
     for name in where or {}:
-        check_choice("where", name, tuple(CHOOSABLE))
+        check_choice("where", name, tuple(choosable()))
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
     made = Material(where={name: typed(name, value) for name, value in (where or {}).items()})
     for each in several:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from grokcrit.base.vocabulary import DIFFERENCE
-from grokcrit.questions import judge
+from grokcrit.questions import effects, judge
+from grokcrit.questions.effects import Points
 from grokcrit.questions.question import Answer
 from grokcrit.questions.rows import shown
-from grokcrit.scaling import effects
-from grokcrit.scaling.effects import Points
 
 # What of D a choice moves, in words.
 MOVED = {"pre": "D before grokking", "post": "D after grokking", DIFFERENCE: "the change"}

@@ -10,102 +10,18 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.options import INT32_MAX, check_choice, check_integer, listed, settle
-from grokcrit.saved.names import FileName, matcher, read_name, whole
+from grokcrit.base.options import INT32_MAX
+from grokcrit.saved.names import FileName, matcher, read_name
+from grokcrit.saved.options import IngestOptions
 from grokcrit.saved.shards import changed, network, networks
 from grokcrit.saved.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
 from grokcrit.saved.tensors import Saved, Tensor
 from grokcrit.saved.torch import FLAT
 from grokcrit.tables.reading import repeated
 
-FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
 # A family's networks of one size: they have the same tensors.
 Kind: TypeAlias = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """What the stage depends on. ``family`` to ``run_seed`` None: from the path, or by default."""
-
-    checkpoints: bool = False
-    field: str | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    keep_buffers: bool = False
-    strip: tuple[str, ...] = ()
-    key: str | None = None
-    sample: int | float | str | None = None
-    pattern: str | None = None
-    family: str | None = None
-    size: int | str | None = None
-    step: int | str | None = None
-    run_seed: int | str | None = None
-    label: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every range; read numbers that have units."""
-        if self.checkpoints and self.field not in (None, "update"):
-            raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
-        kind = "update" if self.checkpoints else self.field or "gradient"
-        check_choice("field", kind, FIELDS)
-        numbers = {
-            name: number(name, getattr(self, name), int(name == "size"))
-            for name in ("size", "step", "run_seed")
-            if getattr(self, name) is not None
-        }
-        if self.pattern is not None:
-            in_pattern = matcher(self.pattern).groupindex
-            for name in ("family", "size", "step", "run_seed"):
-                if name.removeprefix("run_") in in_pattern and getattr(self, name) is not None:
-                    raise OptionError(name, f"is in --pattern {self.pattern!r} too; give it once")
-        for name in ("family", "label", "key"):
-            if getattr(self, name) is not None and not getattr(self, name).strip():
-                raise OptionError(name, "must not be empty")
-        check_integer("seed", self.seed, 0, 2**63 - 1)
-        settle(
-            self,
-            **numbers,
-            field=kind,
-            include=listed(self.include),
-            exclude=listed(self.exclude),
-            strip=listed(self.strip),
-            sample=None if self.sample is None else sample_of(self.sample),
-        )
-
-    def keeps(self, *names: str) -> bool:
-        """Return whether a tensor is kept that would be left out: all are, or it is named."""
-        return self.keep_buffers or bool(set(names) & set(self.include))
-
-
-def number(name: str, value: int | str, low: int) -> int:
-    """Read a whole number, with or without a unit."""
-    found = whole(value) if isinstance(value, str) else value
-    if found is None:
-        raise OptionError(name, f"must be a whole number such as 512, 70m or 1.4b, got {value!r}")
-    check_integer(name, found, low)
-    return int(found)
-
-
-def sample_of(value: int | float | str) -> int | float:
-    """Read how much to sample: a number of entries, or a share of them, 0.01 or 1%."""
-    count = whole(value) if isinstance(value, str) else value
-    if isinstance(count, int) and not isinstance(count, bool):
-        check_integer("sample", count, 1)
-        return count
-    try:
-        text = str(value)
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1:
-        raise OptionError(
-            "sample",
-            "must be how many entries, at least 1, or a share of them between 0 and 1 (0.01, 1%), "
-            f"got {value!r}",
-        )
-    return share
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -18,19 +16,9 @@ import pyarrow.compute as pc
 from grokcrit.base import degenerate
 from grokcrit.base.degenerate import Tensor
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.options import (
-    ADDED,
-    CascadeOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    check_number,
-    listed,
-    recorded,
-    settle,
-)
+from grokcrit.base.options import ADDED, CascadeOptions, recorded
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
-from grokcrit.base.vocabulary import SURROGATES
+from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
@@ -62,60 +50,16 @@ CHUNK = 2**21
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
 Networks: TypeAlias = Callable[[CascadeOptions, int], kt.Network]
-LISTED = ("topology", "graph_seed", "alpha", "quantile", "rule")
 
 
-@dataclass(frozen=True)
-class AvalancheOptions:
-    """What the stage depends on. None: as in training. The lists are multiplied out."""
-
-    topology: tuple[str, ...] | None = None
-    degree: int | None = None
-    graph_seed: tuple[int, ...] | None = None
-    alpha: tuple[float, ...] | None = None
-    quantile: tuple[float, ...] | None = None
-    rule: tuple[str, ...] | None = None
-    max_steps: int | None = None
-    parameter_order: str | None = None
-    threshold_of: str | None = None
-    surrogate: tuple[str, ...] = ("none",)
-    replicates: int = 1
-    grok_accuracy: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Turn single values into lists; check every range."""
-        for name in (*LISTED, "surrogate"):
-            value = getattr(self, name)
-            if value is not None:
-                settle(self, **{name: listed(value)})
-                check_distinct(name, getattr(self, name))
-        if "all" in self.surrogate:
-            settle(self, surrogate=SURROGATES)
-        for name in self.surrogate:
-            check_choice("surrogate", name, SURROGATES)
-        check_integer("replicates", self.replicates, 1)
-        if self.grok_accuracy is not None:
-            share = 0 <= self.grok_accuracy < 1
-            check_number("grok_accuracy", self.grok_accuracy, share, "from 0 to below 1")
-            settle(self, grok_accuracy=float(self.grok_accuracy))
-        check_integer("seed", self.seed, 0, 2**63 - 1)
-        self.probes({})
-
-    def probes(self, trained: dict[str, Any]) -> list[Probe]:
-        """Multiply out the lists, over what the training used where nothing was given."""
-        fields = [f.name for f in dataclasses.fields(CascadeOptions)]
-        base = {name: trained[name] for name in fields if name in trained}
-        for name in ("degree", "max_steps", "parameter_order", "threshold_of"):
-            if getattr(self, name) is not None:
-                base[name] = getattr(self, name)
-        axes = {name: getattr(self, name) for name in LISTED if getattr(self, name) is not None}
-        return [
-            Probe(CascadeOptions(**base | dict(zip(axes, values, strict=True))), name, replicate)
-            for values in itertools.product(*axes.values())
-            for name in self.surrogate
-            for replicate in range(1 if name in DETERMINISTIC else self.replicates)
-        ]
+def probes_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Probe]:
+    """Multiply out the options, over what the training used where nothing was given."""
+    return [
+        Probe(cascade, name, replicate)
+        for cascade in chosen.cascades(trained)
+        for name in chosen.surrogate
+        for replicate in range(1 if name in DETERMINISTIC else chosen.replicates)
+    ]
 
 
 def avalanche(
@@ -183,7 +127,7 @@ def avalanche(
 
     def work(task: Block | GradientFile, stop: Stop) -> list[Counted]:
         if isinstance(task, GradientFile):
-            return file_avalanches(task, chosen.probes(own[FILES]), chosen.seed, cache, stop)
+            return file_avalanches(task, probes_of(chosen, own[FILES]), chosen.seed, cache, stop)
         return block_avalanches(task, cases, widths, chosen, networks, stop)
 
     tasks: list[Block | GradientFile] = [*(inputs.blocks if inputs else []), *files]
@@ -273,7 +217,7 @@ def block_avalanches(
     found = []
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
-            probes = chosen.probes(options_of(run, cases, block.where, chosen))
+            probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
             tensors = tensors_of(run, widths)
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
                 raise unknown_tensors(run, block.where)

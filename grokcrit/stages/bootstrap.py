@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
 from grokcrit.base.rng import stream
+from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 from grokcrit.questions import judge
@@ -85,7 +85,7 @@ def bootstrap(
     progress
         Called with (cases done, in all).
     **options
-        Fields of :class:`grokcrit.base.options.EstimateOptions`.
+        Fields of :class:`grokcrit.base.stage_options.EstimateOptions`.
 
     Returns
     -------

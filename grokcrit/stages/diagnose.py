@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from grokcrit.base.errors import TableError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import RESAMPLED
-from grokcrit.questions import QUESTIONS, load, questions
+from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
+from grokcrit.questions import load, questions
 from grokcrit.questions.family import Curves, Family, curves, families
-from grokcrit.questions.question import Asked, DiagnoseOptions, Question, Task
+from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling

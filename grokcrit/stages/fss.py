@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.options import EstimateOptions
 from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.stage_options import FssOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import PHASES, STATISTICS, WINDOWS
 from grokcrit.questions import judge
@@ -25,13 +24,6 @@ from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike
 from grokcrit.tables.schemas import AVALANCHE, FSS
-
-
-@dataclass(frozen=True)
-class FssOptions(EstimateOptions):
-    """What the stage depends on."""
-
-    resamples: int = 2000
 
 
 def fss(

@@ -16,7 +16,8 @@ import pyarrow as pa
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
 from grokcrit.base.rng import stream
-from grokcrit.saved.series import IngestOptions, Kind, Layout, Series, Snapshot, series_of
+from grokcrit.saved.options import IngestOptions
+from grokcrit.saved.series import Kind, Layout, Series, Snapshot, series_of
 from grokcrit.saved.shards import network
 from grokcrit.saved.tensor_names import quoted
 from grokcrit.saved.tensors import Values
@@ -90,7 +91,7 @@ def ingest(
     progress
         Called with (row groups done, in all).
     **options
-        Fields of :class:`grokcrit.saved.series.IngestOptions`.
+        Fields of :class:`grokcrit.saved.options.IngestOptions`.
 
     Returns
     -------

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
-from grokcrit.plot import MODULES, SOURCE
+from grokcrit.base.vocabulary import OF_SWEEPS
+from grokcrit.plot import MODULES, NAMES
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.questions import QUESTIONS, questions
+from grokcrit.questions import questions
 from grokcrit.tables.files import replacing
 from grokcrit.tables.schemas import TABLES
 
@@ -45,8 +46,6 @@ LAYOUTS = {
         (PAGE, 5.2),
     ),
 }
-# Every figure and panel by name.
-NAMES = (*SOURCE, *(name for group in (MODULES, QUESTIONS) for k in group for name in group[k]))
 FORMATS = ("png", "pdf", "svg")
 DPI = 300
 
@@ -166,7 +165,8 @@ def layouts() -> dict[str, Layout]:
 
 def drawing() -> list[Any]:
     """Load the modules of panels that belong to no question."""
-    return [importlib.import_module(f"grokcrit.plot.{name}") for name in MODULES]
+    names = [f"plot.{name}" for name in MODULES] + [f"questions.{name}" for name in OF_SWEEPS]
+    return [importlib.import_module(f"grokcrit.{name}") for name in names]
 
 
 def layout_of(name: str) -> Layout:

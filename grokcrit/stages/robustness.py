@@ -5,33 +5,20 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.options import (
-    EstimateOptions,
-    check_choice,
-    check_distinct,
-    check_integer,
-    listed,
-    settle,
-)
 from grokcrit.base.parallel import Progress, in_order
+from grokcrit.base.stage_options import RobustnessOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import (
     DIFFERENCE,
     OBSERVABLES,
-    PARAMETER_ORDERS,
     PHASES,
     RESAMPLED,
-    RULES,
-    THE_FIVE,
-    THRESHOLDS_OF,
-    TOPOLOGIES,
 )
 from grokcrit.plot.grid import ORDER, is_axis, place
 from grokcrit.questions.family import (
@@ -63,45 +50,6 @@ from grokcrit.tables.reading import Inputs, TableLike
 from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
 
 BOTH = ("none", "gaussian")
-
-
-@dataclass(frozen=True)
-class RobustnessOptions(EstimateOptions):
-    """The grid: one axis is varied at a time, all else is as in training."""
-
-    observable: tuple[str, ...] = ("size", "excess")
-    resamples: int = 2000
-    topology: tuple[str, ...] = THE_FIVE
-    graph_seeds: int = 6
-    alpha: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
-    quantile: tuple[float, ...] = (80.0, 85.0, 90.0, 95.0)
-    threshold_of: str | None = None  # as in training
-
-    def __post_init__(self) -> None:
-        """Turn single values into lists; check every range."""
-        super().__post_init__()
-        for name in ("topology", "alpha", "quantile"):
-            settle(self, **{name: listed(getattr(self, name))})
-            check_distinct(name, getattr(self, name))
-        for name in self.topology:
-            check_choice("topology", name, TOPOLOGIES)
-        check_integer("graph_seeds", self.graph_seeds, 1)
-        if self.threshold_of is not None:
-            check_choice("threshold_of", self.threshold_of, THRESHOLDS_OF)
-
-    def axes(self) -> dict[str, dict[str, Any]]:
-        """Name each axis and the options of ``avalanche`` that make it."""
-        seeds = tuple(range(self.graph_seeds))
-        return {
-            "topology": {"topology": self.topology, "graph_seed": seeds},
-            "alpha": {"alpha": self.alpha},
-            "quantile": {"quantile": self.quantile},
-            "rule": {"rule": RULES},
-            **{
-                f"parameter order {order}": {"parameter_order": order, "graph_seed": seeds}
-                for order in PARAMETER_ORDERS
-            },
-        }
 
 
 def robustness(

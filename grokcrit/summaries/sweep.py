@@ -10,7 +10,7 @@ from grokcrit.base.vocabulary import DIFFERENCE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from grokcrit.scaling.effects import Points
+    from grokcrit.questions.effects import Points
 
 # Pairs of options that are shown.
 PAIRS = 3
@@ -21,7 +21,7 @@ def sweep_summary(table: pa.Table, confidence: float | None) -> Summary:
     """Account of a sweep table: main effects on D of the mean size, or of what else is there."""
     import numpy as np
 
-    from grokcrit.scaling import effects
+    from grokcrit.questions import effects
 
     observable = effects.first_observable(table)
     points = effects.points_of(table, observable, "mean")
@@ -41,7 +41,7 @@ def sweep_summary(table: pa.Table, confidence: float | None) -> Summary:
 
 def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
     """Sum up the points of one level."""
-    from grokcrit.scaling import effects
+    from grokcrit.questions import effects
 
     row: Row = {"option": option, "value": value, "points": int(chosen.sum())}
     row["with a fit"] = int((chosen & points.fitted).sum())
@@ -56,8 +56,8 @@ def level_row(points: Points, option: str, value: str, chosen: Any) -> Row:
 
 def variance(points: Points, confidence: float | None) -> Summary:
     """Share of the variance of D between points that each option has alone."""
+    from grokcrit.questions import effects
     from grokcrit.questions.rows import missing
-    from grokcrit.scaling import effects
 
     rows: list[Row] = []
     for factor in points.factors:
@@ -85,7 +85,7 @@ def warnings(points: Points, table: pa.Table) -> list[Notice]:
     """Say which points failed, and which could not be fitted."""
     import pyarrow.compute as pc
 
-    from grokcrit.scaling import effects
+    from grokcrit.questions import effects
 
     found = []
     if points.failed:

@@ -10,7 +10,7 @@ from grokcrit.sweeps.forecast import Forecast
 from grokcrit.sweeps.sweep import State, Swept
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs
-from grokcrit.tables.schemas import SWEEP
+from grokcrit.tasks.swept import SWEEP
 
 
 def swept_summary(found: Swept) -> Summary:

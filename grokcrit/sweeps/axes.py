@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
-import types
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from grokcrit.base.errors import PlanError
-from grokcrit.base.options import CascadeOptions, ModaddOptions, TrainOptions, suggestion
-from grokcrit.stages.avalanche import AvalancheOptions
+from grokcrit.base.options import CascadeOptions, Option, options_of, suggestion
+from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.tables.reading import LARGEST
-
-Kinds: TypeAlias = tuple[type, ...]
+from grokcrit.tasks import TASKS
 
 # Tables of a sweep file whose options can vary.
 SWEPT = ("train", "avalanche")
-# The name of a case and the gradients are the sweep's own affair.
-NOT_SWEPT = ("label", "gradients")
-# Options whose value is itself a list, of sizes, of null models: an axis is a list of lists.
-LISTED = {"hidden": "[[8, 16, 32]]", "surrogate": '[["none", "gaussian"]]'}
 RANGE = ("from", "to", "step", "points", "scale")
 # Values of a range; more are a mistake in the step.
 MOST = 100_000
-WORDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text in quotes"}
+WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    bool: "true or false",
+}
 
 
 @dataclass(frozen=True)
@@ -63,45 +62,52 @@ def axis(table: str, key: str, value: Any, sampled: bool) -> Axis:
         raise PlanError(f"{place} is no option of a sweep{near(key, known)}")
     if isinstance(value, dict):
         return ranged(place, value, known[key], sampled)
-    if key in LISTED:
-        if not (isinstance(value, list) and all(isinstance(each, list) for each in value)):
-            raise PlanError(f"{place} takes lists, each a value: {LISTED[key]}; got {value!r}")
-        if key == "surrogate" and len(value) > 1:
-            raise PlanError(
-                f"{place} takes one list: points differ in what is measured, not in the null "
-                "models beside it"
-            )
-        values = value
-    else:
+    option = known[key]
+    if not option.many:
         values = value if isinstance(value, list) else [value]
+    elif isinstance(value, list) and all(isinstance(each, list) for each in value):
+        values = value  # of an option that is a list an axis is a list of lists
+    else:
+        example = json.dumps([option.default[:3]])
+        raise PlanError(f"{place} takes lists, each a value: {example}; got {value!r}")
+    if key == "surrogate" and len(values) > 1:
+        raise PlanError(
+            f"{place} takes one list: points differ in what is measured, not in the null models "
+            "beside it"
+        )
     if not values:
         raise PlanError(f"{place} is an empty list; give it a value, or leave it out")
-    return tuple(typed(place, each, known[key]) for each in values)
+    return tuple(typed(place, each, option) for each in values)
 
 
-def typed(place: str, value: Any, kinds: Kinds) -> Any:
+def typed(place: str, value: Any, option: Option) -> Any:
     """Return a value as its option takes it, lists as tuples; raise PlanError for other types."""
-    if tuple in kinds and isinstance(value, list):
-        return tuple(typed(place, each, (int, str)) for each in value)
-    if float in kinds and type(value) in (int, float):
+    if not option.many:
+        return typed_one(place, value, option.kind)
+    values = value if isinstance(value, list) else [value]
+    return tuple(typed_one(place, each, option.kind) for each in values)
+
+
+def typed_one(place: str, value: Any, kind: type) -> Any:
+    """Return a single value; raise PlanError where it is of another type."""
+    if kind is float and type(value) in (int, float):
         if abs(value) > LARGEST:
             raise PlanError(f"{place} must be at most {LARGEST:g} in size, got {value!r}")
         return float(value)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        names = " or ".join(WORDS[kind] for kind in kinds if kind in WORDS)
+    if type(value) is not kind:
         got = "a list" if isinstance(value, list) else repr(value)
-        raise PlanError(f"{place} must be {names}, got {got}")
+        raise PlanError(f"{place} must be {WORDS[kind]}, got {got}")
     return value
 
 
-def ranged(place: str, given: dict[str, Any], kinds: Kinds, sampled: bool) -> Axis:
+def ranged(place: str, given: dict[str, Any], option: Option, sampled: bool) -> Axis:
     """Return the values of ``{ from, to, step }`` or ``{ from, to, points, scale }``.
 
     Without ``step`` and ``points`` a range of whole numbers has them all, and one of real numbers
     is a span to draw from.
     """
-    check_range(place, given, kinds)
-    low, high, whole = given["from"], given["to"], float not in kinds
+    check_range(place, given, option)
+    low, high, whole = given["from"], given["to"], option.kind is int
     span = Span(low, high, given.get("scale") == "log")
     if "step" in given or (whole and "points" not in given):
         step = given.get("step", 1)
@@ -125,9 +131,9 @@ def ranged(place: str, given: dict[str, Any], kinds: Kinds, sampled: bool) -> Ax
     return tuple(map(round, found))
 
 
-def check_range(place: str, given: dict[str, Any], kinds: Kinds) -> None:
+def check_range(place: str, given: dict[str, Any], option: Option) -> None:
     """Raise PlanError where a range is not one."""
-    if not {int, float} & set(kinds):
+    if option.many or option.kind not in (int, float):
         raise PlanError(f"{place} is not a number: give a list of values, not a range")
     for name, value in given.items():
         if name not in RANGE:
@@ -147,24 +153,16 @@ def check_range(place: str, given: dict[str, Any], kinds: Kinds) -> None:
         raise PlanError(f"{place}: points must be a whole number, at least 2")
 
 
-def kinds_of(options: type) -> dict[str, Kinds]:
-    """Return the types that each field of an options class takes."""
-    found = {}
-    for name, hint in typing.get_type_hints(options).items():
-        parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        found[name] = tuple(
-            typing.get_origin(part) or part for part in parts if part is not type(None)
-        )
-    return found
-
-
-def fields_of(table: str) -> dict[str, Kinds]:
-    """Return the options of a table that can vary, and the types of a value."""
+def fields_of(table: str) -> dict[str, Option]:
+    """Return the options of a table that can vary."""
     if table == "train":
-        found = kinds_of(TrainOptions) | kinds_of(ModaddOptions)
+        classes: list[type] = [*TASKS.values()]
     else:  # at a point the cascade has one value where `avalanche` takes several
-        found = kinds_of(AvalancheOptions) | kinds_of(CascadeOptions)
-    return {name: kinds for name, kinds in found.items() if name not in NOT_SWEPT}
+        classes = [CascadeOptions, AvalancheOptions]
+    found: dict[str, Option] = {}
+    for options in classes:
+        found = options_of(options) | found
+    return {name: option for name, option in found.items() if option.swept}
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit.base.errors import GrokcritError
-from grokcrit.stages.train import n_params
-from grokcrit.sweeps.plan import Plan, Point, Training
+from grokcrit.sweeps.plan import Plan, Point
 from grokcrit.sweeps.point import measured
 from grokcrit.sweeps.task import trained_for
 from grokcrit.tables import reading as tables
+from grokcrit.tasks.options import RunOptions
 
 # Parameters times epochs of a piece: a tenth of a second of XOR.
 PIECE = 2_000_000
@@ -105,13 +105,13 @@ def clock(point: Point, seeds: int, cache: bool) -> Clocked:
     return Clocked(between - started, ended - between, length)
 
 
-def piece(training: Training, seeds: int) -> Training:
+def piece(training: RunOptions, seeds: int) -> RunOptions:
     """Return a training with so many seeds, and no more epochs than make a piece."""
-    each = sum(n_params(h, training) for h in training.hidden)
+    each = sum(training.n_params(h) for h in training.hidden)
     epochs = max(training.snapshot_every, PIECE // each)
     return dataclasses.replace(training, seeds=seeds, epochs=min(training.epochs, epochs))
 
 
-def updates(training: Training) -> int:
+def updates(training: RunOptions) -> int:
     """Count the parameters that one seed updates, over all sizes and epochs."""
-    return max(1, training.epochs) * sum(n_params(h, training) for h in training.hidden)
+    return max(1, training.epochs) * sum(training.n_params(h) for h in training.hidden)

@@ -17,25 +17,26 @@ from typing import Any, TypeAlias, TypeVar
 
 from grokcrit.base.errors import OptionError, PlanError, TableError, reason
 from grokcrit.base.options import (
+    INT64_MAX,
     CascadeOptions,
-    EstimateOptions,
-    ModaddOptions,
-    TrainOptions,
-    run_options,
+    Options,
+    option,
+    options_of,
 )
 from grokcrit.base.rng import stream
+from grokcrit.base.stage_options import AvalancheOptions, FssOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.stages.avalanche import AvalancheOptions
 from grokcrit.stages.train import check_graphs, check_sizes
-from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, kinds_of, near, typed
+from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, near, typed
 from grokcrit.tables import provenance
+from grokcrit.tasks import run_options
+from grokcrit.tasks.options import RunOptions
 
 T = TypeVar("T")
-Training: TypeAlias = TrainOptions | ModaddOptions
+Chosen = TypeVar("Chosen", bound=Options)
 # Value of each option that a file names, by table and key.
 Values: TypeAlias = dict[tuple[str, str], Any]
 
-SAMPLE = {"points": 1, "seed": 0}
 # Points of a sweep: more take minutes to check and gigabytes to hold.
 MOST_POINTS = 1_000_000
 # Draws for each point of a sample; where so many give nothing new, there is nothing new.
@@ -43,25 +44,32 @@ DRAWS = 50
 
 
 @dataclass(frozen=True)
-class SweepEstimates(EstimateOptions):
+class SweepEstimates(FssOptions):
     """What is estimated at every point; the ``[fss]`` table."""
 
     observable: tuple[str, ...] = ("size", "excess")
-    resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class Sample(Options):
+    """How many points are drawn, and from which random stream; the ``[sample]`` table."""
+
+    points: int = option(1, "Points to draw", least=1)
+    seed: int = option(0, "Seed of the draw", most=INT64_MAX)
 
 
 @dataclass(frozen=True)
 class Point:
     """One point of a sweep: the options of a training, of its cascades, and what is estimated."""
 
-    training: Training
+    training: RunOptions
     probed: AvalancheOptions
     estimates: SweepEstimates
 
     @cached_property
     def cascade(self) -> CascadeOptions:
         """The cascade as it is measured: what is not given is as in training."""
-        return self.probed.probes(self.training.case_options)[0].cascade
+        return self.probed.cascades(self.training.case_options)[0]
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -102,7 +110,7 @@ class Plan:
 
     def by_training(self, wanted: Container[str]) -> list[list[Point]]:
         """Return the points with the wanted keys, those of a training together."""
-        found: dict[Training, list[Point]] = {}
+        found: dict[RunOptions, list[Point]] = {}
         for point in self.points:
             if point.key in wanted:
                 found.setdefault(point.training, []).append(point)
@@ -186,8 +194,10 @@ class Reader:
             for table in SWEPT
             for key, value in self.tables[table].items()
         }
-        estimates, sample = self.estimates(), self.sample_options()
-        check_axes(axes, sample["points"] if self.sampled else None)
+        estimates, sample = self.settled("fss", SweepEstimates), self.settled("sample", Sample)
+        if self.sampled and "points" not in self.tables["sample"]:
+            raise PlanError("[sample] needs points, how many are drawn")
+        check_axes(axes, sample.points if self.sampled else None)
         points: dict[str, Point] = {}
         for values in drawn(axes, sample) if self.sampled else product(axes):
             point = self.point(values, estimates)
@@ -195,46 +205,28 @@ class Reader:
                 told = ", ".join(f"{table}.{key} = {v}" for (table, key), v in values.items())
                 raise PlanError(f"the same point is there twice ({told})")
             points[point.key] = point
-            if self.sampled and len(points) == sample["points"]:
+            if self.sampled and len(points) == sample.points:
                 break
-        if self.sampled and len(points) < sample["points"]:
+        if self.sampled and len(points) < sample.points:
             raise PlanError(
-                f"[sample] points = {sample['points']}, but only {len(points)} that differ were "
+                f"[sample] points = {sample.points}, but only {len(points)} that differ were "
                 "found; ask for fewer, or leave [sample] out to have them all"
             )
         written: dict[str, Any] = {"fss": dataclasses.asdict(estimates)}
-        written |= {"sample": sample} if self.sampled else {}
+        written |= {"sample": dataclasses.asdict(sample)} if self.sampled else {}
         for (table, key), along in axes.items():
             plain = dataclasses.asdict(along) if isinstance(along, Span) else along
             written.setdefault(table, {})[key] = plain
         return Plan(list(points.values()), written)
 
-    def sample_options(self) -> dict[str, int]:
-        """Read ``[sample]``."""
-        given = self.tables["sample"]
-        for name in given:
-            if name not in SAMPLE:
-                raise PlanError(f"[sample] {name} is not known{near(name, SAMPLE)}")
-        if self.sampled and "points" not in given:
-            raise PlanError("[sample] needs points, how many are drawn")
-        sample = {"seed": 0, **given}
-        for name, value in sample.items():
-            if type(value) is not int or value < SAMPLE[name]:
-                raise PlanError(
-                    f"[sample] {name} must be a whole number, at least {SAMPLE[name]}, "
-                    f"got {value!r}"
-                )
-        return sample
-
-    def estimates(self) -> SweepEstimates:
-        """Read ``[fss]``."""
-        known, given = kinds_of(SweepEstimates), {}
-        for name, value in self.tables["fss"].items():
-            if name not in known:
-                raise PlanError(f"[fss] {name} is no option of a sweep{near(name, known)}")
-            single = tuple in known[name] and isinstance(value, str)
-            given[name] = typed(f"[fss] {name}", [value] if single else value, known[name])
-        return self.once("fss", repr(given), lambda: SweepEstimates(**given))
+    def settled(self, name: str, kind: type[Chosen]) -> Chosen:
+        """Read a table whose options have one value each."""
+        known, given = options_of(kind), {}
+        for key, value in self.tables[name].items():
+            if key not in known:
+                raise PlanError(f"[{name}] {key} is no option of a sweep{near(key, known)}")
+            given[key] = typed(f"[{name}] {key}", value, known[key])
+        return self.once(name, repr(given), lambda: kind(**given))
 
     def point(self, values: Values, estimates: SweepEstimates) -> Point:
         """Make the options of a point."""
@@ -287,13 +279,13 @@ def product(axes: dict[tuple[str, str], Axis]) -> Iterator[Values]:
         yield dict(zip(axes, values, strict=True))
 
 
-def drawn(axes: dict[tuple[str, str], Axis], sample: dict[str, int]) -> Iterator[Values]:
+def drawn(axes: dict[tuple[str, str], Axis], sample: Sample) -> Iterator[Values]:
     """Draw combinations; the first points of a larger sample are those of a smaller one.
 
     Every axis has its own stream: what else the file says, and in which order, changes no draw.
     """
-    draws = {place: stream("sweep", sample["seed"], *place) for place in axes}
-    for _ in range(sample["points"] * DRAWS):
+    draws = {place: stream("sweep", sample.seed, *place) for place in axes}
+    for _ in range(sample.points * DRAWS):
         values: Values = {}
         for place, along in axes.items():
             share = draws[place].random()
@@ -304,7 +296,7 @@ def drawn(axes: dict[tuple[str, str], Axis], sample: dict[str, int]) -> Iterator
         yield values
 
 
-def training_of(**given: Any) -> Training:
+def training_of(**given: Any) -> RunOptions:
     """Make the options of a training; raise PlanError where its sizes are too few."""
     made = run_options(**given)
     if len(made.hidden) < MINIMUM_SIZES:

@@ -22,7 +22,8 @@ from grokcrit.stages.avalanche import avalanche
 from grokcrit.sweeps.plan import Point, SweepEstimates
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs
-from grokcrit.tables.schemas import AVALANCHE, SWEEP, TRAINED
+from grokcrit.tables.schemas import AVALANCHE
+from grokcrit.tasks.swept import SWEEP, TRAINED
 
 SHARED = tuple(f.name for f in dataclasses.fields(CascadeOptions))
 

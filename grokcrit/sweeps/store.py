@@ -24,7 +24,7 @@ from grokcrit.sweeps.plan import Plan
 from grokcrit.tables import provenance
 from grokcrit.tables import reading as tables
 from grokcrit.tables.files import remove_stale
-from grokcrit.tables.schemas import SWEEP
+from grokcrit.tasks.swept import SWEEP
 
 JOINT = f"{SWEEP.stage}.parquet"
 # Rows of the joint table in one row group: some 2,500 points.

@@ -12,10 +12,11 @@ import pyarrow as pa
 from grokcrit.base.errors import GrokcritError, RunError
 from grokcrit.base.parallel import StoppedError
 from grokcrit.stages.train import train
-from grokcrit.sweeps.plan import Plan, Point, Training
+from grokcrit.sweeps.plan import Plan, Point
 from grokcrit.sweeps.point import failed, measured
 from grokcrit.sweeps.store import DamagedError, Store
 from grokcrit.tables import provenance
+from grokcrit.tasks.options import RunOptions
 
 # Tasks that each worker has at least. Where there are fewer trainings, a training is repeated so
 # that its points can be divided: else workers would wait for one of them.
@@ -102,7 +103,7 @@ def there(store: Store, key: str) -> bool:
         return False
 
 
-def trained_for(training: Training, cache: bool) -> pa.Table:
+def trained_for(training: RunOptions, cache: bool) -> pa.Table:
     """Train, in one thread: the tasks are what runs side by side."""
     options = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
     return train(threads=1, cache=cache, **options)

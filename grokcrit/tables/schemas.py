@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,7 +22,8 @@ class Column:
     missing from a table made elsewhere, and is then null. An ``alternative`` type is read and
     written where values need it, or where it holds them in less room. ``length`` is the column
     that says how many entries a list has, none of them below 0. ``maximum`` is what numbers may be
-    at most; None: what can be reckoned with.
+    at most; None: what can be reckoned with. ``parse`` reads a value that is written in several
+    ways.
     """
 
     name: str
@@ -34,13 +35,15 @@ class Column:
     optional: bool = False
     length: str | None = None
     maximum: float | None = None
+    parse: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Schema:
     """One table: its stage, version, columns, and the columns that name a row.
 
-    ``steady`` columns have one value in a run, which the key names but for the epoch.
+    ``steady`` columns have one value in a run, which the key names but for the epoch; ``choices``
+    are options, one value in a point of a sweep.
     """
 
     stage: str
@@ -49,6 +52,7 @@ class Schema:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     steady: tuple[str, ...] = ()
+    choices: tuple[Column, ...] = ()
 
     @property
     def name(self) -> str:
@@ -126,7 +130,8 @@ CASCADE = (
 TRUNCATED = Column("truncated", pa.bool_(), "cut off at max_steps with nodes above theta")
 
 
-def _nullable(column: Column) -> Column:
+def nullable(column: Column) -> Column:
+    """Return the column as one that may be null."""
     return dataclasses.replace(column, nullable=True)
 
 
@@ -144,9 +149,9 @@ TRAIN = Schema(
         Column("train_accuracy", pa.float64(), "share of training patterns right", True, 0),
         Column("test_accuracy", pa.float64(), "share of test patterns right", True, 0),
         Column("weight_gini", pa.float64(), "Gini of abs(weights); null: all are 0", True, 0),
-        *map(_nullable, (THRESHOLD, *CASCADE)),
+        *map(nullable, (THRESHOLD, *CASCADE)),
         Column("deviation", pa.float64(), "||g' - g|| / ||g||, g' redistributed", True, 0),
-        _nullable(TRUNCATED),
+        nullable(TRUNCATED),
         Column("grok_epoch_first", pa.int32(), "first epoch of accuracy 1; null: never", True, 0),
         GROK,
         Column(
@@ -302,9 +307,9 @@ DIAGNOSTICS = Schema(
     "`quantity` is: docs/diagnostics.md.",
     (
         *CASE,
-        *map(_nullable, PROBE),
-        _nullable(OBSERVABLE),
-        _nullable(STATISTIC),
+        *map(nullable, PROBE),
+        nullable(OBSERVABLE),
+        nullable(STATISTIC),
         Column("quantity", pa.string(), "what is estimated"),
         Column("part", pa.string(), "of what: the level crossed, the model compared, ...", True),
         Column("window", pa.string(), "as in fss, or `post - pre`", True),
@@ -331,109 +336,8 @@ DIAGNOSTICS = Schema(
         "method",
     ),
 )
-# Options of training whose names the cascade of `avalanche` has too: there with this before them.
-TRAINED = "train_"
-
-
-def _option(name: str, kind: pa.DataType, meaning: str) -> Column:
-    # What failed is recorded, too: any number that an option may be. None is below 0.
-    most = sys.float_info.max if pa.types.is_floating(kind) else 2**63 - 1
-    least = 0 if pa.types.is_floating(kind) or pa.types.is_integer(kind) else None
-    return Column(name, kind, meaning, nullable=True, minimum=least, maximum=most)
-
-
-SWEPT_TRAINING = (
-    _option("hidden", pa.list_(pa.int32()), "sizes: hidden units h"),
-    _option("seeds", pa.int32(), "runs of each size"),
-    _option("epochs", pa.int32(), "epochs of each run"),
-    _option("snapshot_every", pa.int32(), "epochs between gradients"),
-    _option("lr", pa.float64(), "learning rate"),
-    _option("probe", pa.string(), "`inline` or `shadow`"),
-    _option("activation", pa.string(), "`xor`: of the hidden units"),
-    _option("init", pa.string(), "`xor`: initialisation"),
-    _option("gini_of", pa.string(), "`xor`: weights of the Gini coefficient"),
-    _option("model", pa.string(), "`modadd`: `transformer` or `mlp`"),
-    _option("prime", pa.int32(), "`modadd`: the modulus"),
-    _option("split", pa.string(), "`modadd`: `pairs` or `sym`"),
-    _option("train_fraction", pa.float64(), "`modadd`: share that trains"),
-    _option("weight_decay", pa.float64(), "`modadd`: of AdamW"),
-    _option("batch", pa.int32(), "`modadd`: pairs of an update, 0 for all"),
-    _option("snapshot_window", pa.int32(), "`modadd`: epochs around grokking"),
-    _option("train_topology", pa.string(), "diffusion graph in training"),
-    _option("train_degree", pa.int32(), "its mean degree"),
-    _option("train_graph_seed", pa.int32(), "its seed"),
-    _option("train_alpha", pa.float64(), "diffusion strength in training"),
-    _option("train_quantile", pa.float64(), "threshold percentile in training"),
-    _option("train_rule", pa.string(), "`diffuse` or `reset`, in training"),
-    _option("train_max_steps", pa.int32(), "most steps of a cascade in training"),
-    _option("train_parameter_order", pa.string(), "parameters on the graph in training"),
-    _option("train_threshold_of", pa.string(), "`all` or `nonzero` entries, in training"),
-    _option("train_seed", pa.int64(), "root seed of the training"),
-)
-SWEPT_AVALANCHE = (
-    *(_nullable(c) for c in PROBE if c.name not in ("surrogate", "replicate")),
-    _option("max_steps", pa.int32(), "most steps of a cascade"),
-    _option("parameter_order", pa.string(), "parameters on the graph"),
-    _option("threshold_of", pa.string(), "entries whose percentile is theta: `all` or `nonzero`"),
-    _option("replicates", pa.int32(), "draws of each random surrogate, averaged"),
-    _option("grok_accuracy", pa.float64(), "test accuracy that counts as grokked; null: task's"),
-    _option("avalanche_seed", pa.int64(), "root seed of the surrogates"),
-)
-SWEEP = Schema(
-    "sweep",
-    1,
-    "One row a point of the sweep, surrogate, observable, statistic and window; the options of the "
-    "point are repeated on each. A point that failed has one row: its options and its `error`.",
-    (
-        Column("point", pa.string(), "digest of the point's options and of the code"),
-        *CASE,
-        *SWEPT_TRAINING,
-        *SWEPT_AVALANCHE,
-        *(_nullable(c) for c in PROBE if c.name == "surrogate"),
-        _nullable(OBSERVABLE),
-        _nullable(STATISTIC),
-        Column(
-            "window",
-            pa.string(),
-            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
-            True,
-        ),
-        EXPONENT,
-        *INTERVAL,
-        Column("p", pa.float64(), "`post - pre`: two-sided p of 0", True, 0),
-        Column("minus_gaussian", pa.float64(), "exponent minus that of the Gaussian null", True),
-        Column("minus_gaussian_low", pa.float64(), "lower end of its interval", True),
-        Column("minus_gaussian_high", pa.float64(), "upper end of its interval", True),
-        Column("minus_gaussian_p", pa.float64(), "two-sided p of 0", True, 0),
-        Column(
-            "crossing",
-            pa.float64(),
-            "`mean`, surrogate `none`: epoch from which D(t) stays above the Gaussian null, "
-            "interpolated; null: it does not cross",
-            True,
-            0,
-        ),
-        Column(
-            "crossing_clear",
-            pa.bool_(),
-            "whether D(t) was before below the null, and is at last above it, by more than its "
-            "interval; null: not asked",
-            True,
-        ),
-        Column("n_runs", pa.int32(), "runs of the point", True, 0),
-        Column("n_grokked", pa.int32(), "of them grokked", True, 0),
-        Column("grok_epoch_min", pa.int32(), "first grokking epoch; null: none grokked", True, 0),
-        Column("grok_epoch_median", pa.float64(), "median grokking epoch", True, 0),
-        Column("grok_epoch_max", pa.int32(), "last grokking epoch", True, 0),
-        Column("n_avalanches", pa.int64(), "avalanches of the data", True, 0),
-        Column("n_truncated", pa.int64(), "of them cut off at max_steps", True, 0),
-        Column("n_quiet", pa.int64(), "of them of size 0", True, 0),
-        Column("warnings", pa.list_(pa.string()), "ids of what to beware of", True),
-        Column("error", pa.string(), "why the point failed; null: it did not", True),
-    ),
-    ("point", "surrogate", "observable", "statistic", "window"),
-)
-TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS, SWEEP)}
+# Here and, from where the options of a training are known, the sweep's: grokcrit.tasks.swept.
+TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS)}
 
 
 def markdown() -> str:
@@ -441,7 +345,7 @@ def markdown() -> str:
     lines = [
         "# The tables",
         "",
-        "Written by `python -m grokcrit.tables.schemas`, from what also checks every file.",
+        "Written by `make docs`, from what also checks every file.",
         "",
     ]
     for schema in TABLES.values():
@@ -454,7 +358,3 @@ def markdown() -> str:
             lines.append(f"| `{c.name}` | {kind} | {null} | {c.meaning} |")
         lines.append("")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hypothesis import strategies as st
 
 from grokcrit.tables.provenance import KEY
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples
 
 

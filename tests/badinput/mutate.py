@@ -30,7 +30,7 @@ import pyarrow as pa
 from grokcrit.base.errors import GrokcritError
 from grokcrit.tables import reading as tables
 from grokcrit.tables import seals
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples, save
 
 # Seconds a mutant may take in each that reads it, bytes by which it may enlarge its reader, and the

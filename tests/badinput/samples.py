@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import grokcrit
 from grokcrit.tables import reading as tables
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
 
 FEW = {"resamples": 20}

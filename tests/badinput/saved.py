@@ -20,7 +20,7 @@ import pyarrow as pa
 
 import grokcrit
 from grokcrit.base.errors import GrokcritError
-from grokcrit.saved.series import IngestOptions
+from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest
 from grokcrit.tables.reading import Inputs
 from grokcrit.tables.schemas import AVALANCHE, TRAIN, Schema

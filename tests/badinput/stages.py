@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from grokcrit.cli.app import invoke
 from grokcrit.stages.plot import panels
 from grokcrit.tables import reading as tables
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples, save
 
 # Commands that make tables, and the stage that they read; names of tables are in braces.

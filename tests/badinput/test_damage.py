@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from grokcrit.base.errors import TableError
 from grokcrit.tables.reading import Inputs
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.badinput import damage, stages
 from tests.badinput.samples import samples
 

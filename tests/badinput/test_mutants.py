@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from grokcrit.tables.schemas import TABLES
+from grokcrit.tasks.swept import TABLES
 from tests.badinput import mutate
 from tests.badinput.samples import MAKERS
 

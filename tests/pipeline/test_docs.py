@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grokcrit.tasks.swept  # noqa: F401  the table of a sweep is among the tables
 from grokcrit.tables.schemas import markdown
 
 ROOT = Path(__file__).resolve().parents[2]

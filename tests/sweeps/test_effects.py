@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.scaling import effects
+from grokcrit.questions import effects
 from grokcrit.stages import plot
 from grokcrit.summaries import sweep_summary
-from grokcrit.tables.schemas import SWEEP
+from grokcrit.tasks.swept import SWEEP
 
 LEVELS = {"activation": ["relu", "tanh"], "lr": [0.1, 0.5, 1.0], "rule": ["diffuse", "reset"]}
 

@@ -18,7 +18,7 @@ from grokcrit.sweeps import task as tasks
 from grokcrit.sweeps.plan import read_plan
 from grokcrit.sweeps.sweep import sweep
 from grokcrit.tables import reading as tables
-from grokcrit.tables.schemas import SWEEP
+from grokcrit.tasks.swept import SWEEP
 from tests.sweeps.conftest import SMALL
 
 

@@ -388,10 +388,11 @@ def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
     from grokcrit.stages import train as training
     from grokcrit.tables import reading as tables
     from grokcrit.tables.schemas import TRAIN
+    from grokcrit.tasks.xor import TrainOptions
 
     monkeypatch.setattr(tables, "GROUP_BYTES", 20_000)
     monkeypatch.setattr(stage, "CHUNK", 2000)
-    chosen = training.TrainOptions(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
+    chosen = TrainOptions(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     whole = grokcrit.train(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     own, other = tmp_path / "own.parquet", tmp_path / "other.parquet"
     schema = TRAIN.recorded(training.record(chosen))

@@ -7,7 +7,6 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import TableError
-from grokcrit.base.options import ModaddOptions, TrainOptions
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
@@ -15,7 +14,9 @@ from grokcrit.stages.robustness import robustness, robustness_summary
 from grokcrit.summaries import avalanche_summary
 from grokcrit.tables import provenance
 from grokcrit.tables.provenance import decode
+from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of
+from grokcrit.tasks.xor import TrainOptions
 from tests.unit.synthetic import regular_rows, table
 
 SIZES = (40, 80, 160, 320)

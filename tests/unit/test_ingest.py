@@ -9,7 +9,7 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.saved.series import IngestOptions
+from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest as stage
 from grokcrit.tables import reading as tables
 from grokcrit.tables.schemas import TRAIN

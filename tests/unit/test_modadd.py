@@ -11,10 +11,10 @@ from torch.nn import functional
 
 import grokcrit
 from grokcrit.base.errors import OptionError
-from grokcrit.base.options import ModaddOptions, run_options
-from grokcrit.tasks import modadd_training as training
-from grokcrit.tasks.modadd_models import Model, initial_parameters, shapes_of
-from grokcrit.tasks.modadd_pairs import pairs_of
+from grokcrit.tasks import run_options
+from grokcrit.tasks.modadd import ModaddOptions, training
+from grokcrit.tasks.modadd.models import Model, initial_parameters
+from grokcrit.tasks.modadd.pairs import pairs_of
 
 pytestmark = pytest.mark.extra("torch")
 SMALL = {"task": "modadd", "prime": 7, "hidden": (8, 12, 16), "seeds": 2, "epochs": 12}
@@ -59,7 +59,7 @@ def test_every_pair_is_on_one_side_and_knows_its_sum():
 )
 def test_the_models_have_as_many_parameters_as_the_recipes(model, width, n):
     options = ModaddOptions(model=model)
-    assert sum(math.prod(shape) for _, shape in shapes_of(options, width)) == n
+    assert sum(math.prod(shape) for _, shape in options.shapes(width)) == n
     assert len(initial_parameters(options, width, 0)) == n
 
 
@@ -109,7 +109,7 @@ def test_loss_and_gradient_are_those_of_a_plain_network(model, width):
     options = ModaddOptions(model=model, prime=13)
     flat = torch.from_numpy(initial_parameters(options, width, 1))
     flat = flat + 0.1 * torch.randn(len(flat), generator=torch.Generator().manual_seed(0))
-    shapes = shapes_of(options, width)
+    shapes = options.shapes(width)
     w = parts_of(flat, shapes)
     run = training.Run(options, width, 1, cache=False)
     run.flat = flat.clone().requires_grad_()
@@ -125,7 +125,7 @@ def test_loss_and_gradient_are_those_of_a_plain_network(model, width):
 def test_an_epoch_is_that_of_adamw_on_each_tensor(model):
     options = ModaddOptions(model=model, prime=11, batch=32, weight_decay=0.7)
     run = training.Run(options, 16, 0, cache=False)
-    w = parts_of(run.flat.detach(), shapes_of(options, 16))
+    w = parts_of(run.flat.detach(), options.shapes(16))
     plain = torch.optim.AdamW(list(w.values()), lr=1.0, betas=(0.9, 0.98), weight_decay=0.7)
     order = training.stream("modadd-batches", 0, 16, 0)
     updates = 0

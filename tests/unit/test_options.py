@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from grokcrit.base.errors import GrokcritError, OptionError, RunError, TableError
-from grokcrit.base.options import CascadeOptions, EstimateOptions, TrainOptions, init_scale
-from grokcrit.stages.avalanche import AvalancheOptions
-from grokcrit.stages.fss import FssOptions
+from grokcrit.base.options import CascadeOptions, Options, option, option_of, options_of
+from grokcrit.base.stage_options import AvalancheOptions, EstimateOptions, FssOptions
+from grokcrit.cli.command import by_name, parameter_of
+from grokcrit.stages.avalanche import probes_of
+from grokcrit.tasks import TASKS
+from grokcrit.tasks.swept import SWEPT_TRAINING, TRAINED
+from grokcrit.tasks.xor import TrainOptions, init_scale
 
 BAD_CASCADE = [
     ("topology", "star"),
@@ -241,7 +245,7 @@ def test_the_product_of_the_lists_is_computed_over_what_training_used():
     chosen = AvalancheOptions(
         quantile=(80, 95), graph_seed=(0, 4), surrogate=("none", "gaussian"), replicates=3
     )
-    probes = chosen.probes(trained)
+    probes = probes_of(chosen, trained)
     assert len(probes) == 2 * 2 * (1 + 3)
     seen = {(p.cascade.quantile, p.cascade.graph_seed, p.surrogate, p.replicate) for p in probes}
     assert len(seen) == len(probes)
@@ -256,3 +260,52 @@ def test_every_error_is_of_the_packages_own_kind():
     for kind in (OptionError, TableError, RunError):
         assert issubclass(kind, GrokcritError)
     assert TableError("x").exit_code == RunError("x").exit_code == 1
+
+
+# --- one declaration ----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent(Options):
+    count: int = option(3, "How many", least=2, most=9)
+    share: float | None = option(None, "Which part", above=0, below=1, unset="all")
+
+
+@dataclasses.dataclass(frozen=True)
+class Child(Parent):
+    count: int = 4
+    shares: tuple[float, ...] = option_of(Parent, "share", (0.5,))
+    kind: str = option("a", "Sort", choices=("a", "b"))
+
+
+def test_a_field_with_another_default_is_declared_as_in_its_parent():
+    known = options_of(Child)
+    assert (known["count"].default, known["count"].most) == (4, 9)
+    assert (known["shares"].many, known["shares"].kind, known["share"].optional) == (
+        True,
+        float,
+        True,
+    )
+    assert Child(shares=0.25).shares == (0.25,)
+    with pytest.raises(OptionError, match="count must be a whole number, from 2 to 9, got 10"):
+        Child(count=10)
+    with pytest.raises(OptionError, match="shares must be between 0 and 1, got 1"):
+        Child(shares=(0.5, 1))
+
+
+def test_the_command_line_takes_an_option_as_it_is_declared():
+    names = by_name([Child])
+    assert list(names) == ["count", "share", "shares", "kind"]
+    helps = {
+        name: parameter_of(each, 1).annotation.__metadata__[0].help for name, each in names.items()
+    }
+    assert helps["share"] == "Which part.  [default: all]"
+    assert helps["shares"] == "Which part. Repeatable or a,b.  [default: 0.5]"
+    assert helps["kind"] == "Sort: a, b.  [default: a]"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_option_of_a_task_has_a_column_in_the_sweep_table(task):
+    columns = {column.name for column in SWEPT_TRAINING}
+    for name, declared in options_of(TASKS[task]).items():
+        assert (name in columns or TRAINED + name in columns) == (declared.swept and name != "task")

@@ -10,7 +10,7 @@ import grokcrit
 from grokcrit.base.errors import TableError
 from grokcrit.saved import shards as saved_shards
 from grokcrit.saved import tensor_names
-from grokcrit.saved.series import IngestOptions
+from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest as stage
 from grokcrit.summaries import ingest_summary
 

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 import grokcrit
 import grokcrit.stages.plot as stage
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.plot import style
+from grokcrit.plot import NAMES, style
 from grokcrit.plot.sources import Request, Sources, rows
 from grokcrit.questions import collapse
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.tables.schemas import AVALANCHE
 from tests.sweeps.made import swept
 
-ALL = stage.NAMES
+ALL = NAMES
 STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "sweep")
 QUICK = {"resamples": 50, "permutations": 20, "gof": 1, "observable": "size", "splits": (20, 50)}
 

@@ -18,7 +18,8 @@ import pytest
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.tables.reading import Inputs, check_output, split, write
-from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TABLES, TRAIN
+from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TRAIN
+from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
 
 

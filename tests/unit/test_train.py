@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 import grokcrit
 from grokcrit.base.errors import OptionError, RunError
-from grokcrit.base.options import TrainOptions
 from grokcrit.base.parallel import StoppedError
-from grokcrit.stages import train as stage
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks.xor import TrainOptions, training
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 
@@ -33,7 +32,7 @@ def of_run(table, width, seed):
 
 def initial(width, number, **options):
     """Weights a run starts from; ``number`` is its seed, ``seed`` the root seed."""
-    return stage.initial_weights(stage.Run(TrainOptions(**options), width, number))
+    return training.initial_weights(training.Run(TrainOptions(**options), width, number))
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -143,16 +142,16 @@ def test_numbers_of_numpy_give_the_runs_of_plain_ones(number):
 def test_the_size_of_the_blocks_changes_no_bit(monkeypatch, block):
     options = {"hidden": (3, 5), "seeds": 2, "epochs": 60}
     whole = grokcrit.train(**options)
-    monkeypatch.setattr(stage, "BLOCK", block * 3)
+    monkeypatch.setattr(training, "BLOCK", block * 3)
     assert bare(grokcrit.train(**options)).equals(bare(whole))
 
 
 def test_a_run_that_is_told_to_stop_stops():
     stop = threading.Event()
     stop.set()
-    run = stage.Run(TrainOptions(hidden=(3,)), 3, 0)
+    run = training.Run(TrainOptions(hidden=(3,)), 3, 0)
     with pytest.raises(StoppedError):
-        stage.train_run(run, grokcrit.graph("ba", 13), stop)
+        training.train_run(run, grokcrit.graph("ba", 13), stop)
 
 
 # --- initialisation ---------------------------------------------------------------------------
@@ -303,14 +302,14 @@ def test_a_deviation_is_never_zero_where_the_cascade_moved_something():
 
 @given(st.lists(st.sampled_from([0.5, 0.75, 1.0, 1.0, 1.0]), min_size=1, max_size=30))
 def test_the_grokking_epochs_are_the_first_right_one_and_the_first_that_stays(accuracies):
-    assert stage.grok_epochs(np.array(accuracies)) == naive.grok_epochs(accuracies)
+    assert training.grok_epochs(np.array(accuracies)) == naive.grok_epochs(accuracies)
 
 
 def test_the_grokking_epochs_of_known_runs():
-    assert stage.grok_epochs(np.array([0.5, 1.0, 0.75, 1.0, 1.0])) == (1, 3)
-    assert stage.grok_epochs(np.array([1.0, 1.0])) == (0, 0)
-    assert stage.grok_epochs(np.array([0.5, 1.0, 0.75])) == (1, None)
-    assert stage.grok_epochs(np.array([0.5])) == (None, None)
+    assert training.grok_epochs(np.array([0.5, 1.0, 0.75, 1.0, 1.0])) == (1, 3)
+    assert training.grok_epochs(np.array([1.0, 1.0])) == (0, 0)
+    assert training.grok_epochs(np.array([0.5, 1.0, 0.75])) == (1, None)
+    assert training.grok_epochs(np.array([0.5])) == (None, None)
 
 
 def test_the_table_holds_the_grokking_epochs_of_its_own_accuracies(trained):
@@ -342,14 +341,14 @@ def test_a_run_that_diverges_is_named_with_its_epoch(options):
 
 
 def test_the_gini_of_weights_that_are_all_zero_is_null():
-    run = stage.Run(TrainOptions(hidden=(2,), epochs=0), 2, 0)
-    kept = stage.empty_record(1, 1, 9)
+    run = training.Run(TrainOptions(hidden=(2,), epochs=0), 2, 0)
+    kept = training.empty_record(1, 1, 9)
     for name in ("loss", "accuracy", "threshold", "deviation", "size", "area", "duration", "peak"):
         getattr(kept, name)[:] = 1
     kept.truncated[:] = False
     kept.gradients[:] = 0
     kept.gini[:] = np.nan
-    table = stage.table(run, kept, TRAIN.arrow)
+    table = training.table(run, kept, TRAIN.arrow)
     assert table["weight_gini"].to_pylist() == [None]
     assert table["gradient"].to_pylist() == [[0.0] * 9]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,37 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grokcrit.base.options import ModaddOptions
 from grokcrit.base.rng import stream
-from grokcrit.base.vocabulary import HEADS
-
-Shapes = Sequence[tuple[str, tuple[int, ...]]]
-
-
-def shapes_of(options: ModaddOptions, width: int) -> Shapes:
-    """Name and shape of each tensor, in the order of the flat vector."""
-    p, d = options.prime, width
-    if options.model == "mlp":
-        return (("A", (p, d)), ("B", (p, d)), ("U", (p, d)))
-    return (
-        ("tokens", (p + 1, d)),
-        ("positions", (3, d)),
-        ("norm1.weight", (d,)),
-        ("norm1.bias", (d,)),
-        ("query", (d, d)),
-        ("key", (d, d)),
-        ("value", (d, d)),
-        ("output", (d, d)),
-        ("norm2.weight", (d,)),
-        ("norm2.bias", (d,)),
-        ("up.weight", (4 * d, d)),
-        ("up.bias", (4 * d,)),
-        ("down.weight", (d, 4 * d)),
-        ("down.bias", (d,)),
-        ("norm3.weight", (d,)),
-        ("norm3.bias", (d,)),
-        ("unembedding", (p, d)),
-    )
+from grokcrit.tasks.modadd import HEADS, ModaddOptions
 
 
 def initial_parameters(options: ModaddOptions, width: int, seed: int) -> npt.NDArray[np.float32]:
@@ -52,7 +22,7 @@ def initial_parameters(options: ModaddOptions, width: int, seed: int) -> npt.NDA
     """
     rng = stream("modadd-weights", options.seed, options.model, options.prime, width, seed)
     parts = []
-    for name, shape in shapes_of(options, width):
+    for name, shape in options.shapes(width):
         n = math.prod(shape)
         if name.endswith("bias"):
             parts.append(np.zeros(n))
@@ -74,7 +44,7 @@ class Model:
     def __init__(self, options: ModaddOptions, width: int) -> None:
         """Remember the shapes."""
         self.options, self.width = options, width
-        self.shapes = shapes_of(options, width)
+        self.shapes = options.shapes(width)
         self.sizes = [math.prod(shape) for _, shape in self.shapes]
 
     def logits(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from grokcrit.base.options import ModaddOptions
 from grokcrit.base.rng import stream
+from grokcrit.tasks.modadd import ModaddOptions
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 

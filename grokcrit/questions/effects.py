@@ -16,7 +16,7 @@ from scipy import special
 
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
 from grokcrit.scaling.ensembles import Ints, Reals
-from grokcrit.tables.schemas import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
+from grokcrit.tasks.swept import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
 
 OPTIONS = ("task", *(c.name for c in SWEPT_TRAINING + SWEPT_AVALANCHE))
 # Numbers of an axis that takes more values than this are put into quarters of the points.

@@ -15,8 +15,8 @@ from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot import style
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.scaling import effects
-from grokcrit.scaling.effects import Points
+from grokcrit.questions import effects
+from grokcrit.questions.effects import Points
 from grokcrit.scaling.ensembles import Reals
 
 # Windows, each a little above or below its line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,40 @@ from torch import Tensor
 from torch.nn import functional
 
 from grokcrit.base.errors import RunError
-from grokcrit.base.options import ModaddOptions
+from grokcrit.base.parallel import Progress
+from grokcrit.base.processes import in_processes
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.cascades.single import cascade
-from grokcrit.tasks.modadd_models import Model, initial_parameters
-from grokcrit.tasks.modadd_pairs import Pairs, pairs_of
+from grokcrit.tasks.modadd import ModaddOptions
+from grokcrit.tasks.modadd.models import Model, initial_parameters
+from grokcrit.tasks.modadd.pairs import Pairs, pairs_of
 from grokcrit.tasks.train_rows import RunName, rows_of
 
 # Updates over which the learning rate rises from 0, and what counts as grokked (2604.16431).
 WARM_UP = 10
 GROKKED = 0.99
+
+
+def runs(
+    options: ModaddOptions,
+    schema: pa.Schema,
+    workers: int | None,
+    progress: Progress | None,
+    cache: bool,
+) -> Iterator[pa.Table]:
+    """Train every run, each in a process with one thread of torch."""
+    sizes = {h: options.n_params(h) for h in options.hidden}
+    found = in_processes(
+        train_run,
+        [(options, h, s, cache) for h in options.hidden for s in range(options.seeds)],
+        cost=lambda task: sizes[task[1]],
+        size=lambda task: 4 * sizes[task[1]] * options.snapshots,
+        workers=workers,
+        progress=progress,
+    )
+    for rows in found:
+        yield rows.replace_schema_metadata(schema.metadata)
 
 
 class Run:
@@ -123,15 +147,13 @@ def avalanche_of(run: Run, gradient: npt.NDArray[np.float32]) -> dict[str, Any]:
     return {**columns, "deviation": moved / length if length else np.nan}
 
 
-def train_run(options: ModaddOptions, width: int, seed: int, cache: bool) -> pa.Table:
-    """Train one run on one thread of torch.
+def train_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
+    """Train one run, in the process that this is called in.
 
     Parameters
     ----------
-    options, width, seed
-        Which run.
-    cache
-        Whether graphs are kept on disk.
+    task
+        The options, the width and the seed of the run, and whether graphs are kept on disk.
 
     Returns
     -------
@@ -143,6 +165,7 @@ def train_run(options: ModaddOptions, width: int, seed: int, cache: bool) -> pa.
     RunError
         The loss or a gradient stopped being finite.
     """
+    options, width, seed, cache = task
     torch.set_num_threads(1)
     run = Run(options, width, seed, cache)
     rows: list[dict[str, Any]] = []

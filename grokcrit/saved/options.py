@@ -1,0 +1,130 @@
+"""Options of ``ingest``: which run a file is of, which tensors are taken, and how many entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import Options, check_integer, option, root_seed, settle
+
+FIELDS = ("gradient", "clipped-gradient", "update")
+# What a path can say, too.
+IN_PATHS = ("family", "size", "step", "run_seed")
+
+
+def number(name: str, low: int, value: int | str) -> int:
+    """Read a whole number, with or without a unit."""
+    from grokcrit.saved.names import whole  # here: fractions are not loaded for the help
+
+    found = whole(value) if isinstance(value, str) else value
+    if found is None:
+        raise OptionError(name, f"must be a whole number such as 512, 70m or 1.4b, got {value!r}")
+    check_integer(name, found, low)
+    return int(found)
+
+
+def sample_of(value: int | float | str) -> int | float:
+    """Read how much to sample: a number of entries, or a share of them, 0.01 or 1%."""
+    from grokcrit.saved.names import whole
+
+    count = whole(value) if isinstance(value, str) else value
+    if isinstance(count, int) and not isinstance(count, bool):
+        check_integer("sample", count, 1)
+        return count
+    try:
+        text = str(value)
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise OptionError(
+            "sample",
+            "must be how many entries, at least 1, or a share of them between 0 and 1 (0.01, 1%), "
+            f"got {value!r}",
+        )
+    return share
+
+
+def texts(help: str, metavar: str) -> Any:
+    """Make a field of a list of texts."""
+    return option((), help, raw=True, metavar=metavar)
+
+
+@dataclass(frozen=True)
+class IngestOptions(Options):
+    """What the stage depends on. ``family`` to ``run_seed`` None: from the path, or by default."""
+
+    checkpoints: bool = option(
+        False, "The files are weights: use the difference between consecutive checkpoints"
+    )
+    field: str | None = option(
+        None,
+        "What the vectors are",
+        choices=FIELDS,
+        unset="gradient; update for --checkpoints",
+    )
+    pattern: str | None = option(
+        None,
+        "Where {family}, {size}, {seed} and {step} stand in the end of each path; * is anything "
+        "within a name",
+    )
+    include: tuple[str, ...] = texts("Take tensors of such names only (repeatable)", "<glob>")
+    exclude: tuple[str, ...] = texts("Leave tensors of such names out (repeatable)", "<glob>")
+    keep_buffers: bool = option(
+        False, "Keep buffers and tensors that never change; they then count in N"
+    )
+    strip: tuple[str, ...] = texts(
+        "Take a prefix off the names of tensors (repeatable); those of torch.compile, FSDP and "
+        "DataParallel are always taken off",
+        "<prefix>",
+    )
+    key: str | None = option(
+        None,
+        "Where in a PyTorch file the network lies: net, models.encoder, . (on top), 'model.*' "
+        "(all below)",
+        unset="on top, or under model, state_dict, ...",
+    )
+    sample: int | float | str | None = option(
+        None,
+        "Keep so many entries of each vector (10000, 100k), or a share (1%): the same ones for "
+        "all of a size",
+        parse=sample_of,
+    )
+    family: str | None = option(None, "Family of networks", unset="given")
+    size: int | str | None = option(
+        None,
+        "Size, such as 512, 70m or 1.4b",
+        parse=partial(number, "size", 1),
+        unset="number of parameters",
+    )
+    step: int | str | None = option(
+        None,
+        "Step",
+        parse=partial(number, "step", 0),
+        unset="place among the files of a run, from 0",
+    )
+    run_seed: int | str | None = option(
+        None, "Seed of the run", parse=partial(number, "run_seed", 0), unset="0"
+    )
+    label: str | None = option(None, "Name of the case", unset="family")
+    seed: int = root_seed()
+
+    def __post_init__(self) -> None:
+        """Check every option; read numbers that have units."""
+        from grokcrit.saved.names import matcher
+
+        super().__post_init__()
+        if self.checkpoints and self.field not in (None, "update"):
+            raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
+        settle(self, field="update" if self.checkpoints else self.field or "gradient")
+        if self.pattern is not None:
+            in_pattern = matcher(self.pattern).groupindex
+            for name in IN_PATHS:
+                if name.removeprefix("run_") in in_pattern and getattr(self, name) is not None:
+                    raise OptionError(name, f"is in --pattern {self.pattern!r} too; give it once")
+
+    def keeps(self, *names: str) -> bool:
+        """Return whether a tensor is kept that would be left out: all are, or it is named."""
+        return self.keep_buffers or bool(set(names) & set(self.include))

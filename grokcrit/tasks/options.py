@@ -1,0 +1,111 @@
+"""What the training of every task depends on, and what a task has to say of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, TypeAlias
+
+from grokcrit.base.options import (
+    CascadeOptions,
+    option,
+    options_of,
+    recorded,
+    root_seed,
+    settle,
+)
+
+Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
+PROBES = ("inline", "shadow")
+RECIPE = "of the recipe"
+
+
+@dataclass(frozen=True)
+class RunOptions(CascadeOptions):
+    """Options of a training. A task is a class below this one, named in ``TASKS``.
+
+    It gives ``task`` its name, adds its own options, and says which tensors a network has
+    (``shapes``) and which module trains it (``trainer``).
+    """
+
+    task: str = option("", "What is trained; modadd, a + b mod a prime, needs torch")
+    hidden: tuple[int, ...] = option(
+        (20, 30, 50, 75, 100, 200, 300, 500),
+        "Hidden units, or d_model",
+        least=1,
+        unset=RECIPE,
+        names=("--hidden", "--width"),
+    )
+    seeds: int = option(6, "Runs of each width", least=1)
+    epochs: int = option(500, "Epochs of each run", unset=RECIPE)
+    snapshot_every: int = option(10, "Epochs between gradients kept", least=1)
+    lr: float = option(0.5, "Learning rate", above=0, unset=RECIPE)
+    probe: str = option(
+        "inline",
+        "inline, shadow: train on the redistributed or the raw gradient",
+        choices=PROBES,
+    )
+    gradients: bool = option(
+        True, "Save gradients (needed by avalanche)", group="output", swept=False
+    )
+    seed: int = root_seed()
+    label: str | None = option(
+        None, "Name of the case", group="output", swept=False, unset="a digest of the options"
+    )
+
+    # Whether gradients are in single precision.
+    single: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check every option; put the widths in order."""
+        super().__post_init__()
+        settle(self, hidden=tuple(sorted(self.hidden)))
+
+    def shapes(self, width: int) -> Shapes:
+        """Name and shape of each tensor of a network, in the order of the flat gradient."""
+        raise NotImplementedError
+
+    def trainer(self) -> ModuleType:
+        """Import the module whose ``runs`` trains, see :mod:`grokcrit.tasks.xor.training`.
+
+        Raises
+        ------
+        OptionError
+            It needs a package that is not installed.
+        """
+        raise NotImplementedError
+
+    def n_params(self, width: int) -> int:
+        """Return N of a width."""
+        return sum(math.prod(shape) for _, shape in self.shapes(width))
+
+    @property
+    def snapshots(self) -> int:
+        """How many gradients of a run are kept at most."""
+        return self.epochs // self.snapshot_every + 1 if self.gradients else 0
+
+    @property
+    def cascade(self) -> CascadeOptions:
+        """The cascade's share of the options."""
+        return CascadeOptions(**{name: getattr(self, name) for name in options_of(CascadeOptions)})
+
+    @property
+    def case_options(self) -> dict[str, Any]:
+        """Everything a run depends on but its width and seed: the root seed is among it.
+
+        Which gradients are kept is not: how often is, as it decides what is fitted.
+        """
+        apart = ("hidden", "seeds", "label", "gradients")
+        return {k: v for k, v in recorded(self).items() if k not in apart}
+
+    @property
+    def case(self) -> str:
+        """The label, or a short digest of the options of the case."""
+        if self.label is not None:
+            return self.label
+        text = json.dumps(self.case_options, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
