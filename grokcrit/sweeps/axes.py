@@ -52,10 +52,7 @@ Axis: TypeAlias = tuple[Any, ...] | Span
 def axis(table: str, key: str, value: Any, sampled: bool) -> Axis:
     """Return the values that an option takes: one, several, or for samples a span.
 
-    Raises
-    ------
-    PlanError
-        The table has no such option, or it does not take such a value.
+    Raise PlanError where the table has no such option, or it does not take such a value.
     """
     place, known = f"[{table}] {key}", fields_of(table)
     if key not in known:

@@ -95,18 +95,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep file, read and checked.
+    """A sweep file, read and checked."""
 
-    Attributes
-    ----------
-    points
-        In the order of the file: the last axis varies fastest.
-    configuration
-        The tables of the file: lists and ranges written out, seeds filled in.
-    """
-
-    points: list[Point]
-    configuration: dict[str, Any]
+    points: list[Point]  # in the order of the file: the last axis varies fastest
+    configuration: dict[str, Any]  # its tables: lists and ranges written out, seeds filled in
 
     def by_training(self, wanted: Container[str]) -> list[list[Point]]:
         """Return the points with the wanted keys, those of a training together."""
@@ -182,13 +174,7 @@ class Reader:
         self.made: dict[tuple[str, Hashable], Any] = {}
 
     def plan(self) -> Plan:
-        """Make the points.
-
-        Raises
-        ------
-        PlanError
-            An option that is unknown, of a wrong type or out of its range, at any point.
-        """
+        """Make the points; raise PlanError where an option is wrong at any of them."""
         axes = {
             (table, key): axis(table, key, value, self.sampled)
             for table in SWEPT

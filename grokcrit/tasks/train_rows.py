@@ -43,20 +43,10 @@ def record_of(
     cascade: CascadeOptions | None = None,
     seed: int = 0,
 ) -> provenance.Record:
-    """Make the record of a table whose training was not grokcrit's XOR.
+    """Make the record of a table that a recorder or saved files gave.
 
-    Parameters
-    ----------
-    case
-        Its name.
-    widths
-        Tensors of each width, from ``tensors_of``.
-    configuration
-        All that the vectors depend on, as JSON can hold it.
-    cascade
-        What ``avalanche`` takes where its options are not given; None: the defaults.
-    seed
-        Root seed.
+    ``widths`` are the tensors of each width, ``configuration`` is all that the vectors depend on,
+    ``cascade`` what ``avalanche`` takes where its options are not given.
     """
     options = {**configuration, **recorded(cascade or CascadeOptions())}
     return provenance.record(

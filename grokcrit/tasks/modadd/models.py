@@ -48,15 +48,7 @@ class Model:
         self.sizes = [math.prod(shape) for _, shape in self.shapes]
 
     def logits(self, flat: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Return the logits, shape (pairs, p).
-
-        Parameters
-        ----------
-        flat
-            Shape (N,): all parameters.
-        a, b
-            Shape (pairs,): the summands.
-        """
+        """Return the logits, shape (pairs, p), of all parameters and the summands (pairs,)."""
         parts = torch.split(flat, self.sizes)
         tensors = {
             name: part.view(shape) for (name, shape), part in zip(self.shapes, parts, strict=True)

@@ -148,23 +148,7 @@ def avalanche_of(run: Run, gradient: npt.NDArray[np.float32]) -> dict[str, Any]:
 
 
 def train_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
-    """Train one run, in the process that this is called in.
-
-    Parameters
-    ----------
-    task
-        The options, the width and the seed of the run, and whether graphs are kept on disk.
-
-    Returns
-    -------
-    pyarrow.Table
-        Rows of ``train/1``, epochs 0 to ``epochs``.
-
-    Raises
-    ------
-    RunError
-        The loss or a gradient stopped being finite.
-    """
+    """Train one run, in the process that this is called in: (options, width, seed, cache)."""
     options, width, seed, cache = task
     torch.set_num_threads(1)
     run = Run(options, width, seed, cache)

@@ -104,18 +104,7 @@ def empty_record(epochs: int, snapshots: int, n: int) -> kt.Record:
 
 
 def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
-    """Train one run.
-
-    Returns
-    -------
-    Record
-        One entry an epoch, 0 to ``epochs``.
-
-    Raises
-    ------
-    RunError
-        Loss or gradient stopped being finite.
-    """
+    """Train one run: an entry per epoch, 0 to ``epochs``; raise RunError where it diverges."""
     options, n = run.options, run.n_params
     weights = initial_weights(run)
     epochs = options.epochs + 1
