@@ -36,18 +36,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is degenerate among some gradients.
+    """What is degenerate among some ``gradients``.
 
-    Attributes
-    ----------
-    gradients : int
-        How many there are.
-    zero_threshold : int
-        How many have a threshold of 0 without being all zeros.
-    equal : tuple of int
-        Epoch of each whose entries have one magnitude.
-    zeros : dict
-        Tensor to (entries that are exactly 0, entries), over the gradients with a threshold of 0.
+    ``zero_threshold`` counts those that have a threshold of 0 without being all zeros; ``equal``
+    holds the epoch of each whose entries have one magnitude; ``zeros`` maps a tensor to (entries
+    that are exactly 0, entries), over the gradients with a threshold of 0.
     """
 
     gradients: int
@@ -72,16 +65,10 @@ def findings(
     epochs: npt.ArrayLike,
     tensors: list[Tensor],
 ) -> Findings:
-    """Return what is degenerate among gradients that have been cascaded.
+    """Return what is degenerate among gradients (m, n), finite, that have been cascaded.
 
-    Parameters
-    ----------
-    gradients
-        Shape (m, n), finite.
-    theta, size, epochs
-        Shape (m,): threshold, avalanche size and epoch of each.
-    tensors
-        Of the flat gradient, by offset; none if they are unknown.
+    ``theta``, ``size`` and ``epochs`` have shape (m,); ``tensors`` are those of the flat gradient,
+    by offset, none if they are unknown.
     """
     flagged = zero_threshold(theta, size)
     starts = [each.offset for each in tensors] or [0]

@@ -17,7 +17,7 @@ from grokcrit.base.rng import stream
 from grokcrit.cascades.surrogates import surrogate as make_surrogate
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
-from grokcrit.tables.reading import LARGEST
+from grokcrit.tables.checking import LARGEST
 from grokcrit.tables.schemas import AVALANCHE, PROBE
 
 # Columns of the avalanche table that are the snapshot's, and that are the probe's.
@@ -102,13 +102,7 @@ def count(
     network: kt.Network,
     tensors: list[Tensor],
 ) -> Counted:
-    """Cascade every row.
-
-    Raises
-    ------
-    TableError
-        A snapshot that is not finite: the run and the epoch.
-    """
+    """Cascade every row; raise TableError that names the first snapshot that is not finite."""
     (m, n), settings = snapshots.shape, probe.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)

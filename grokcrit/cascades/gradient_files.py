@@ -52,13 +52,7 @@ def is_gradient_file(path: object) -> bool:
 
 
 def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile]:
-    """Open every file; number those of one length from 0, in the order given.
-
-    Raises
-    ------
-    TableError
-        A file that cannot be read, or does not hold one real vector; one given twice.
-    """
+    """Open every file; number those of one length from 0, in the order given."""
     numbers: Counter[int] = Counter()
     found = []
     for path, twice in zip(paths, repeated(paths), strict=True):
@@ -78,15 +72,7 @@ def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile
 def file_avalanches(
     file: GradientFile, probes: Sequence[Probe], seed: int, cache: bool, stop: Stop
 ) -> list[Counted]:
-    """Run every probe over the gradient of one file, which is read once for each.
-
-    Raises
-    ------
-    OptionError
-        ``permute-layers``: a file does not say where its tensors are.
-    TableError
-        A gradient that is not finite: the file and the entry.
-    """
+    """Run every probe over the gradient of one file, which is read once for each."""
     row, found = file.row, []
     for probe in probes:
         if stop.is_set():

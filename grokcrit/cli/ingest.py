@@ -113,15 +113,15 @@ def ingest(
     from grokcrit.saved.series import IngestOptions
     from grokcrit.stages import ingest as stage
     from grokcrit.summaries import ingest_summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
     names = IngestOptions.__dataclass_fields__
     lists = {name: tuple(given[name] or ()) for name in ("include", "exclude", "strip")}
     options = IngestOptions(**{name: given[name] for name in names} | lists)
-    tables.check_output(out, files)
+    writing.check_output(out, files)
     workers = thread_count(threads)
     plan = stage.plan(files, options)
     shell = sh.Shell(quiet, json, silence)
     with shell.progress("ingesting", "row groups") as progress:
-        tables.write(out, stage.blocks(plan, threads=workers, progress=progress), plan.schema)
+        writing.write(out, stage.blocks(plan, threads=workers, progress=progress), plan.schema)
     shell.show(ingest_summary(plan), out)

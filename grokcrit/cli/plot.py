@@ -100,9 +100,9 @@ def plot(
 
     from grokcrit.plot import plot as stage
     from grokcrit.summaries import Summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
-    tables.check_output(target, table)
+    writing.check_output(target, table)
     stage(
         figure,
         table,

@@ -50,9 +50,9 @@ def report(
     from grokcrit.report import report as stage
     from grokcrit.report.inputs import files_in
     from grokcrit.summaries import Notice, Summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
-    tables.check_output(out, files_in(table))
+    writing.check_output(out, files_in(table))
     shell = sh.Shell(quiet, json, silence)
     with shell.progress("drawing", "figures") as progress:
         made = stage(table, out, where=conditions(where), progress=progress)

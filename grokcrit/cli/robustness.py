@@ -67,11 +67,11 @@ def robustness(
     from grokcrit.plot import plot as draw
     from grokcrit.stages.robustness import robustness as stage
     from grokcrit.summaries import robustness_summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
     target = out.with_suffix(".png") if figure is None else figure
     check_extension(target, "figure")
-    tables.check_output(target, [*train, out])
+    writing.check_output(target, [*train, out])
     if not os.access(target.parent, os.W_OK):  # known before the work is done
         raise TableError(f"cannot write {target}: its folder is missing or cannot be written")
     options = sh.given(

@@ -254,12 +254,11 @@ def run_stage(
 
     The output is opened first: a folder that cannot be written is known before the work is done.
     """
-    from grokcrit.tables import files
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import files, writing
 
-    tables.check_output(out, inputs)
+    writing.check_output(out, inputs)
     with files.replacing(out) as file:
         with shell.progress(stage.__name__, "tasks") as progress:
             table = stage(inputs, progress=progress, **options)
-        tables.fill(file, [table], table.schema)
+        writing.fill(file, [table], table.schema)
     shell.show(summarise(table), out)

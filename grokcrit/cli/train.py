@@ -152,11 +152,11 @@ def train(
     from grokcrit.base.parallel import thread_count
     from grokcrit.stages import train as stage
     from grokcrit.summaries import RunLog, train_summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
     shell, log = sh.Shell(quiet, json, silence), RunLog()
     workers = thread_count(threads)
     with shell.progress("training", "runs") as progress:
         runs = stage.runs(options, threads=workers, progress=progress, cache=cache)
-        tables.write(out, log.tap(runs), stage.schema_of(options))
+        writing.write(out, log.tap(runs), stage.schema_of(options))
     shell.show(train_summary(log.runs), out)

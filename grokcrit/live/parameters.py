@@ -20,10 +20,7 @@ SHARDED = (
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the model inside torch.compile, DataParallel and DistributedDataParallel.
-
-    So its parameters have the same names with and without them.
-    """
+    """Return the model inside torch.compile, DataParallel and DistributedDataParallel."""
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
     while True:
         if isinstance(model, wrappers):
@@ -37,12 +34,8 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 def named(model: torch.nn.Module) -> Named:
     """Return all parameters of a model, frozen ones included, by their plain names.
 
-    Plain names are without the prefixes that wrappers of submodules add.
-
-    Raises
-    ------
-    RecorderError
-        DeepSpeed or FSDP: no process has the gradient.
+    Plain names are without the prefixes that wrappers of submodules add. Raise RecorderError for
+    DeepSpeed or FSDP, where no process has the gradient.
     """
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
@@ -70,19 +63,10 @@ def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence
 
 
 def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match, in their order.
+    """Return the trainable parameters whose names match shell patterns, in their order.
 
-    Parameters
-    ----------
-    parameters
-        From ``named``. Frozen ones are left out; one that is used twice is there once.
-    include, exclude
-        Patterns as in a shell, ``blocks.*.weight``; None includes all.
-
-    Raises
-    ------
-    RecorderError
-        No parameter is left. A complex one.
+    One that is used twice is there once; ``include`` None includes all. Raise RecorderError where
+    none is left, or one is complex.
     """
     wanted = matching(parameters, include, exclude)
     found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
@@ -105,21 +89,10 @@ def precision(parameters: Named) -> npt.DTypeLike:
 def flat_gradient(
     parameters: Named, missing: str, divisors: Sequence[float]
 ) -> npt.NDArray[np.floating]:
-    """Return the gradients one after the other, a copy in main memory.
+    """Return the gradients one after the other, a copy in main memory, each over its divisor.
 
-    Parameters
-    ----------
-    parameters
-        From ``chosen``.
-    missing
-        ``zeros``, or ``refuse`` a parameter without a gradient.
-    divisors
-        The factor by which each gradient is scaled.
-
-    Raises
-    ------
-    RecorderError
-        A parameter has no gradient.
+    ``missing``: a parameter without a gradient counts as ``zeros``, or ``refuse`` raises
+    RecorderError.
     """
     without = [name for name, parameter in parameters if parameter.grad is None]
     if without and (missing == "refuse" or len(without) == len(parameters)):
@@ -149,7 +122,7 @@ def is_finite(vector: npt.NDArray[np.floating]) -> bool:
 
 
 def missing_words(without: Sequence[str], total: int) -> str:
-    """Say which parameters have no gradient, and what that may come from."""
+    """Say which parameters have no gradient, and why that may be."""
     if len(without) == total:
         return (
             "no parameter has a gradient; record after loss.backward() and before "

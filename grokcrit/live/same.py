@@ -24,25 +24,10 @@ def kept(
     exclude: Sequence[str],
     step: int,
 ) -> tuple[Named | None, dict[str, str]]:
-    """Return the parameters of the recorded tensors, and warnings of what has changed.
+    """Return the parameters of the recorded tensors, and warnings by kind of what has changed.
 
-    Parameters
-    ----------
-    parameters
-        All that the model has now, from ``named``.
-    tensors
-        Those of the first row, in the order of the vector.
-    include, exclude
-        Patterns that chose them.
-    step
-        Updates made so far.
-
-    Returns
-    -------
-    parameters
-        None if one of them is gone or frozen: the step has no gradient of all tensors.
-    warned
-        Warnings by kind.
+    ``tensors`` are those of the first row, in the order of the vector. The parameters are None if
+    one of them is gone or frozen: the step has no gradient of all tensors.
     """
     gone = missing_from(parameters, tensors)
     if gone:

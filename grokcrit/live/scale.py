@@ -42,8 +42,6 @@ def divisors(
     ------
     RecorderError
         A factor is in doubt.
-    OptionError
-        ``scaler`` is not a GradScaler.
     """
     if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
         raise OptionError("scaler", f"must be a torch.amp.GradScaler, got {scaler!r}")
@@ -126,10 +124,7 @@ def is_unscaled(
 ) -> bool:
     """Return whether a parameter's gradient has been divided by the scale, and just once.
 
-    Raises
-    ------
-    RecorderError
-        It is a sum of scaled and unscaled gradients, or may be.
+    Raise RecorderError where it is a sum of scaled and unscaled gradients, or may be.
     """
     found = owners.get(id(parameter), [])
     if any(touched.stepped for touched, _ in found):
@@ -182,13 +177,7 @@ def check_all_in(own: set[int], scaled: dict[int, str]) -> None:
 
 
 def scale_now(acting: Any, relevant: list[History]) -> float:
-    """Return the factor of gradients that have not been unscaled.
-
-    Raises
-    ------
-    RecorderError
-        They are older than the scale, or may be another scaler's.
-    """
+    """Return the factor of gradients that have not been unscaled."""
     if histories[acting].losses == 0:
         raise RecorderError(NO_LOSS)
     scale = float(acting.get_scale())

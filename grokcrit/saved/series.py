@@ -298,14 +298,8 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
     """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
 
-    Parameters
-    ----------
-    found
-        Its layouts are replaced; nothing is left out where nothing changes.
-    options
-        How files are opened.
-    counted
-        Whether the size of a network is its number of parameters, which is then another.
+    Layouts are replaced, but for one in which nothing changes. ``counted``: the size of a network
+    is its number of parameters, which is then another.
     """
     for family in dict.fromkeys(name for name, _ in found.layouts):
         layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}

@@ -64,13 +64,7 @@ def indices_in(folder: str, _modified: int) -> list[str]:
 
 
 def networks(paths: Sequence[str]) -> list[str]:
-    """Return one path per network: its only file, its index, or the first shard given.
-
-    Raises
-    ------
-    TableError
-        An index that cannot be read.
-    """
+    """Return one path per network: its only file, its index, or the first shard given."""
     covered = {place_of(each) for path in paths if is_index(path) for each in shards_of(path)}
     found: list[str] = []
     known = set()
@@ -87,13 +81,7 @@ def networks(paths: Sequence[str]) -> list[str]:
 
 
 def shards_of(path: str) -> list[str]:
-    """Return the files of a network, given its index or one of its shards; else the path itself.
-
-    Raises
-    ------
-    TableError
-        A shard is missing; the index cannot be read.
-    """
+    """Return the files of a network, given its index or one of its shards; else the path itself."""
     folder = Path(path).parent
     if is_index(path):
         names = sorted(set(weight_map(path).values()))
@@ -119,13 +107,7 @@ def shards_of(path: str) -> list[str]:
 
 
 def weight_map(path: str) -> dict[str, str]:
-    """Read the index of a network: tensor to the name of its file.
-
-    Raises
-    ------
-    TableError
-        It is not readable, or no index.
-    """
+    """Read the index of a network: tensor to the name of its file."""
     with damage_of(path):
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     found = content.get("weight_map") if isinstance(content, dict) else None
@@ -136,7 +118,7 @@ def weight_map(path: str) -> dict[str, str]:
 
 @contextmanager
 def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
-    """Open a network: a file, or all of its shards as one.
+    """Open a network: a file, or all of its shards as one, tensors in the order of the shards.
 
     Parameters
     ----------
@@ -146,16 +128,6 @@ def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]
         Where in a PyTorch file it lies.
     strip
         Prefixes taken off the names of its tensors, besides those of wrappers.
-
-    Yields
-    ------
-    Saved
-        Tensors in the order of the shards.
-
-    Raises
-    ------
-    TableError
-        A file cannot be read; a tensor is in two shards, or is not where the index says.
     """
     with ExitStack() as stack:
         parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]

@@ -117,10 +117,7 @@ def parts_of(name: str) -> tuple[str, ...]:
 def buffers_among(entries: Mapping[str, int]) -> set[str]:
     """Return which tensors are known by their names to be no parameters.
 
-    Parameters
-    ----------
-    entries
-        Name of each tensor of a network, and how many numbers it holds.
+    ``entries`` maps the name of each tensor of a network to how many numbers it holds.
     """
     known = {parts_of(name): count for name, count in entries.items()}
 
@@ -148,17 +145,10 @@ def is_collection(part: str) -> bool:
 
 
 def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[str]:
-    """Return which of some tensors are of the layer that a weight, a bias or a scale belongs to.
+    """Return which of ``names`` are of the layer that a weight, a bias or a scale belongs to.
 
-    Parameters
-    ----------
-    name
-        The tensor.
-    names
-        Those that may be its mates.
-    known
-        All tensors of the network. A scale is part of a layer that has no other weight, as the
-        normalisations of flax and haiku are; beside a weight it may be a buffer.
+    ``known`` are all tensors of the network. A scale is part of a layer that has no other weight,
+    as the normalisations of flax and haiku are; beside a weight it may be a buffer.
     """
     *stem, last = parts_of(name)
     there = {parts[-1] for parts in map(parts_of, known) if parts[:-1] == tuple(stem)}
@@ -175,19 +165,10 @@ def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[st
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
-    """Map names to what they are without the prefixes of wrappers.
+    """Map names to what they are without the prefixes of wrappers: plain name to name.
 
-    Parameters
-    ----------
-    names
-        Names of all tensors of a network.
-    prefixes
-        Further prefixes that are taken off, at the start of a name or after a dot.
-
-    Returns
-    -------
-    dict
-        Plain name to name. All names stay as they are where two would become one.
+    ``prefixes`` are taken off too, at the start of a name or after a dot. All names stay as they
+    are where two would become one.
     """
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
     # A count may lie beside what is wrapped, as that of an averaged model does.
@@ -218,13 +199,9 @@ def chosen(
 ) -> list[str]:
     """Return the names that shell patterns choose, in their order.
 
-    Parameters
-    ----------
-    names
-        Plain names, each with the name that is in the file or the model; patterns may mean either.
-    include, exclude
-        Patterns. One that is itself a name means that name alone: names of JAX hold brackets, which
-        are classes of characters in a pattern. None includes all.
+    ``names`` maps plain names to those in the file or the model; patterns may mean either. A
+    pattern that is itself a name means that name alone: names of JAX hold brackets, which are
+    classes of characters in a pattern. ``include`` None includes all.
     """
     known = list(dict.fromkeys([*names, *names.values()]))
     included = set(known) if include is None else matching(known, include)

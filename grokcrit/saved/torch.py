@@ -28,19 +28,9 @@ EXTRA = "pip install 'grokcrit[torch]'"
 def state(path: str, key: str | None) -> dict[str, Any]:
     """Map a PyTorch file into memory and return the tensors of its network.
 
-    Parameters
-    ----------
-    path
-        The file. Whatever in it is not a tensor or plain data is refused, not run.
-    key
-        Where the network lies: names of nested dicts, joined by dots. At the end ``.`` stands for
-        the tensors beside other dicts, ``*`` for all. None: on top, or under a usual name.
-
-    Raises
-    ------
-    TableError
-        There is no PyTorch, the file holds more than tensors, or it is not certain which tensors
-        are the network.
+    Whatever in it is not a tensor or plain data is refused, not run. ``key`` says where the network
+    lies: names of nested dicts, joined by dots, at the end ``.`` for the tensors beside other dicts
+    or ``*`` for all. None: on top, or under a usual name.
     """
     torch = torch_for(path)
     try:
@@ -97,11 +87,7 @@ def kind(tensor: Any) -> str:
 def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, Any]:
     """Find the network in what a .pt file holds: its tensors by name.
 
-    Raises
-    ------
-    TableError
-        There are no tensors where one would look; there are several nested dicts of tensors, or
-        dicts beside tensors, so that it is not certain which of them is the network.
+    Raise TableError where there are no tensors, or where it is not certain which are the network.
     """
     if isinstance(held, tensor) and key is None:
         if held.dim() == 1:  # type: ignore[attr-defined]
@@ -151,17 +137,8 @@ def flattened(held: Any, tensor: type) -> dict[str, Any]:
 def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> dict[str, Any]:
     """Return the tensors of a dict that holds no other dicts of tensors.
 
-    Parameters
-    ----------
-    network
-        The dict.
-    place
-        Its key in the file; empty for the whole file.
-
-    Raises
-    ------
-    TableError
-        There are other dicts: says which, and what to type to choose among them.
+    ``place`` is its key in the file, empty for the whole file. Where there are other dicts, raise
+    TableError that says which, and what to type to choose among them.
     """
     nests = nests_of(network, tensor)
     if not nests:
@@ -182,13 +159,7 @@ def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> 
 
 
 def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
-    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end.
-
-    Raises
-    ------
-    TableError
-        There is no such dict, or it holds other dicts of tensors.
-    """
+    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end."""
     place, last = key, ""
     if under(held, key) is None and key.endswith((ON_TOP, EVERY)):
         place, last = key[:-1].removesuffix("."), key[-1]

@@ -58,20 +58,16 @@ class Collapse:
 
     Attributes
     ----------
-    exponent : float or None
-        D of least S; None where there is none.
-    ci_low, ci_high : float or None
-        Its interval; None where some size has one run, or without an exponent.
+    exponent, ci_low, ci_high : float or None
+        D of least S and its interval; the interval is None also where some size has one run.
     quality : float or None
         S there: around 1 or less where the curves agree within their errors, more where they do
         not. Points of one curve are not independent: S is indicative. Its median was 0.56 on
         synthetic tables that do collapse (twelve runs a size).
     at : tuple of (float or None)
         S at each exponent that was given.
-    n_points, n_sizes, n_runs : int
-        Scored points, and the sizes and runs with data.
-    n_draws : int
-        Resamples that gave an exponent.
+    n_points, n_sizes, n_runs, n_draws : int
+        Scored points; sizes and runs with data; resamples that gave an exponent.
     edge : bool
         Whether S is least at an end of the search range.
     reason : str or None
@@ -142,18 +138,9 @@ class Runs:
 def independent(p: Reals, counts: Ints) -> Reals:
     """Return the variance of P(S > s) if avalanches were independent, of resamples of a size.
 
-    Parameters
-    ----------
-    p
-        P, shape (resamples, points).
-    counts
-        Avalanches m of each drawn run, shape (resamples, runs).
-
-    Returns
-    -------
-    ndarray, shape (resamples, points)
-        q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches; runs without data
-        do not count.
+    q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches; ``p`` has shape
+    (resamples, points), ``counts`` (resamples, runs) holds m of each drawn run. Runs without data
+    do not count.
     """
     there = counts > 0
     inverse = np.where(there, 1 / np.maximum(counts, 1), 0.0).sum(axis=1) / there.sum(axis=1) ** 2
@@ -175,10 +162,8 @@ def collapse(
 
     Parameters
     ----------
-    ensemble
-        The avalanches of one case.
-    values
-        An observable of each of them, NaN where it is not defined.
+    ensemble, values
+        The avalanches of one case; an observable of each, NaN where it is not defined.
     bins
         A window of one bin: ``aggregate``, ``pre``, ``post``.
     draws
@@ -188,10 +173,6 @@ def collapse(
         0.95 for a 95 % interval, made as in :func:`grokcrit.scaling.resampling.interval`.
     direct
         Other exponents at which S is wanted.
-
-    Returns
-    -------
-    Collapse
     """
     s = grid(values)
     counts, total = exceedances(ensemble, values, bins, s)
@@ -267,14 +248,8 @@ def exceedances(ensemble: Ensemble, values: Reals, bins: Windows, s: Reals) -> t
 def runs_of(ensemble: Ensemble, s: Reals, counts: Ints, total: Ints) -> Runs | str:
     """Gather the runs of all sizes with data; say in words why their curves cannot be compared.
 
-    Parameters
-    ----------
-    ensemble
-        The runs.
-    s
-        Shape (points,).
-    counts, total
-        Avalanches of each run above each s, and all; shapes (R, points) and (R,).
+    ``s`` has shape (points,); ``counts`` (R, points) and ``total`` (R,) are the avalanches of each
+    run above each s, and all.
     """
     used = np.unique(ensemble.size_of[total > 0])
     if len(used) < MINIMUM_SIZES:
@@ -336,21 +311,12 @@ def valley(points: Points, whole: Curves) -> tuple[float, float] | None:
 
 
 def vertices(points: Points, curves: Curves, middle: float, half: float) -> Reals:
-    """Find the exponent of least S for each set of curves.
+    """Find the exponent of least S for each set of curves, shape (resamples,).
 
-    Parameters
-    ----------
-    points, curves
-        The curves.
-    middle, half
-        The valley of S of the data: the search is over everything, but begins there, and its half
-        width is that of the parabolas.
-
-    Returns
-    -------
-    ndarray, shape (resamples,)
-        The vertex of the parabola through S at ``2 REACH + 1`` points around the least; NaN where
-        they reach beyond the search range.
+    ``middle`` and ``half`` are the valley of S of the data: the search is over everything, but
+    begins there, and its half width is that of the parabolas. The exponent is the vertex of the
+    parabola through S at ``2 REACH + 1`` points around the least; NaN where they reach beyond the
+    search range.
     """
     step = half / REACH
     first = int(np.ceil((SEARCH[0] - middle) / step))
@@ -393,13 +359,10 @@ def lowest(s: Reals) -> Reals:
 
 
 def influences(ensemble: Ensemble, runs: Runs, around: tuple[float, float]) -> Reals:
-    """Work out the influence of each run on the exponent by leaving it out.
+    """Work out the influence of each run on the exponent by leaving it out, shape (R, 1).
 
-    Returns
-    -------
-    ndarray, shape (R, 1)
-        (n - 1) (mean of D over the runs of the size left out in turn - D without the run), n runs
-        of the size with data; NaN for a run without data, 0 for the only run of a size.
+    (n - 1) (mean of D over the runs of the size left out in turn - D without the run), n runs of
+    the size with data; NaN for a run without data, 0 for the only run of a size.
     """
     out = np.full((ensemble.runs, 1), np.nan)
     for k, size in enumerate(runs.used):

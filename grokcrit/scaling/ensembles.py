@@ -122,20 +122,9 @@ def over_cases(
 def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
     """Read avalanche tables and split them into their cases.
 
-    Parameters
-    ----------
-    inputs
-        Schema ``avalanche/1``.
-    keep_zero_threshold
-        Whether avalanches of threshold 0 are kept.
-
-    Raises
-    ------
-    TableError
-        The tables were made with different root seeds, step limits, parameter orders or
-        ``threshold_of``. No column tells these apart, so they would be pooled in silence.
-    FitError
-        No case has three sizes.
+    Raise TableError where they were made with different root seeds, step limits, parameter orders
+    or ``threshold_of``: no column tells these apart, so they would be pooled in silence. Raise
+    FitError where no case has three sizes.
     """
     known: dict[tuple[str, str], Any] = {}
     for record in inputs.records:
@@ -155,13 +144,7 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
 
 
 def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
-    """Split an avalanche table into its cases; see ``ensembles_of``.
-
-    Raises
-    ------
-    FitError
-        No case has three sizes.
-    """
+    """Split an avalanche table into its cases; see ``ensembles_of``."""
     ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
     marked = ordered if keep_zero_threshold else with_usable(ordered)
     found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
@@ -237,14 +220,8 @@ def ensemble(rows: pa.Table) -> Ensemble:
 class Windows:
     """One kind of window: which bin each avalanche falls into.
 
-    Attributes
-    ----------
-    name : str
-        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch``, ``aligned`` or ``relative``.
-    times : list
-        Time of each bin, or [None].
-    bin_of : ndarray, shape (rows,)
-        Bin of each avalanche; -1 for none.
+    ``times`` holds the time of each bin, or one None; ``bin_of`` (rows,) the bin of each avalanche,
+    -1 for none.
     """
 
     name: str
@@ -280,10 +257,7 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
 def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
     """Reduce each run's avalanches in each bin: their mean, or their maximum.
 
-    Returns
-    -------
-    ndarray, shape (R, bins)
-        NaN where a run has no data in a bin.
+    Shape (R, bins), NaN where a run has no data in a bin.
     """
     shape = (ensemble.runs, len(bins.times))
     inside = (bins.bin_of >= 0) & ~np.isnan(values)
@@ -311,15 +285,7 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
 def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
     """Reduce the runs of each size: their mean, or for ``max`` their maximum.
 
-    Parameters
-    ----------
-    values
-        Shape (R, bins), NaN where a run has no data.
-
-    Returns
-    -------
-    ndarray, shape (bins, K)
-        NaN where no run of a size has data.
+    From (R, bins), NaN where a run has no data, to (bins, K), NaN where no run of a size has any.
     """
     there = ~np.isnan(values)
     reduced = np.full((values.shape[1], n_sizes), np.nan)
@@ -348,20 +314,11 @@ class Fit:
 
 
 def fit(sizes: Ints, statistic: Reals) -> Fit:
-    """Fit statistic ~ N^exponent along the last axis.
+    """Fit statistic ~ N^exponent along the last axis: from (..., K) to arrays of shape (...).
 
-    Parameters
-    ----------
-    sizes
-        N, shape (K,).
-    statistic
-        Shape (..., K); sizes where it is NaN or not positive are left out.
-
-    Returns
-    -------
-    Fit
-        Arrays of shape (...). ``curvature`` is the coefficient of (ln N)^2 in a quadratic fit,
-        NaN for three sizes where the parabola leaves no freedom to speak of.
+    Sizes where the statistic is NaN or not positive are left out. ``curvature`` is the coefficient
+    of (ln N)^2 in a quadratic fit, NaN for three sizes where the parabola leaves no freedom to
+    speak of.
     """
     there = np.nan_to_num(statistic, nan=-1.0) > 0
     count = there.sum(axis=-1)

@@ -17,7 +17,7 @@ from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numbers estimated from runs, one a bin, and what their intervals are made from.
+    """Numbers estimated from runs, one per bin, and what their intervals are made from.
 
     Estimates from the same runs and draws can be subtracted: draws and influences are paired.
 
@@ -75,17 +75,7 @@ class Estimate:
 
 
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
-    """Estimate the exponents of a statistic with their draws.
-
-    Parameters
-    ----------
-    by_run
-        Statistic of each run and bin, shape (R, bins).
-    statistic
-        ``max`` is not resampled.
-    draws
-        From :func:`draw_runs`.
-    """
+    """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
     by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
     drawn = np.empty((0, by_run.shape[1]))
     if statistic != "max":
@@ -101,11 +91,9 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
     """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
 
-    Returns
-    -------
-    list of ndarray, shape (resamples, runs of the size)
-        Positions among the runs of each size, sorted by seed. The same for every case with those
-        runs, so that data, null models and windows are compared on the same draws.
+    For each size, positions among its runs, sorted by seed, shape (resamples, runs). They are the
+    same for every case with those runs, so that data, null models and windows are compared on the
+    same draws.
     """
     return [
         stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
@@ -163,15 +151,7 @@ class Widening:
 
 
 def widening(influences: Reals, size_of: Ints) -> Widening:
-    """Work out how much wider than the draws an exponent's distribution is.
-
-    Parameters
-    ----------
-    influences
-        Shape (R, bins).
-    size_of
-        Index of each run's size, shape (R,).
-    """
+    """Work out how much wider than the draws an exponent's distribution is; influences (R, bins)."""
     bins = influences.shape[1]
     variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
     single = np.zeros(bins, bool)
@@ -194,25 +174,12 @@ def widening(influences: Reals, size_of: Ints) -> Widening:
 
 
 def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
-    """Interval of an exponent from its bootstrap draws, widened for few runs.
+    """Interval of an exponent from its bootstrap draws (resamples, bins), widened for few runs.
 
-    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
-    for several samples: the percentiles taken are Phi(-+ c t), t Student's quantile.
-
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
-        out.
-    few
-        How few runs there are.
-    confidence
-        0.95 for a 95 % interval.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Low and high; NaN where a size in the fit has fewer than two runs.
+    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015), for
+    several samples: the percentiles taken are Phi(-+ c t), t Student's quantile. Draws that are NaN
+    (fewer than three sizes kept data) are left out. Low and high are NaN where a size in the fit
+    has fewer than two runs.
     """
     tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
     low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
@@ -226,17 +193,7 @@ def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Rea
 def two_sided_p(draws: Reals, few: Widening) -> Reals:
     """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
 
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins).
-    few
-        How few runs there are.
-
-    Returns
-    -------
-    ndarray, shape (bins,)
-        At least that of one draw beyond zero; NaN without draws or with a single run.
+    At least that of one draw beyond zero; NaN without draws or with a single run.
     """
     below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
     valid = (~np.isnan(draws)).sum(axis=0)
@@ -246,16 +203,11 @@ def two_sided_p(draws: Reals, few: Widening) -> Reals:
 
 
 def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
-    """BCa interval (B. Efron, JASA 82, 171, 1987), for several samples.
+    """BCa interval (B. Efron, JASA 82, 171, 1987), for several samples: low and high of each bin.
 
     The percentiles taken are Phi(z0 + (z0 + z) / (1 - a (z0 + z))): z0 from the share of draws
     below the estimate, a = sum u^3 / (6 (sum u^2)^(3/2)) over the runs, u the influence of a run
-    over the number of runs of its size.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Low and high; NaN without draws, or where a size has a single run.
+    over the number of runs of its size. NaN without draws, or where a size has a single run.
     """
     draws, single = estimate.draws, widening(estimate.influences, estimate.size_of).single
     valid = (~np.isnan(draws)).sum(axis=0)

@@ -312,19 +312,9 @@ def crackling(
     size of avalanches of duration T. gamma is the least-squares slope of ln <S> on ln T over the
     range of the duration's fit, each T with the number of its avalanches as weight.
 
-    Parameters
-    ----------
-    size_fit, duration_fit
-        Fits of size and duration.
-    size, duration
-        Of each avalanche.
-
-    Returns
-    -------
-    tuple of Side or None
-        Left side, its error by propagation from two exponents held to be independent; None where a
-        fit is None or an exponent not above 1. Right side, None without a duration's fit or with
-        fewer than three durations in its range.
+    The left side has its error by propagation from two exponents taken to be independent; it is
+    None where a fit is None or an exponent not above 1. The right side is None without a duration's
+    fit or with fewer than three durations in its range.
     """
     left = right = None
     if duration_fit is None:

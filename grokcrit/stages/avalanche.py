@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +52,8 @@ from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.surrogates import DETERMINISTIC
 from grokcrit.kernels import types as kt
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Block, Inputs, TableLike, check_runs, check_unique, split
+from grokcrit.tables.checking import check_runs, check_unique
+from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
 from grokcrit.tables.schemas import AVALANCHE, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
@@ -158,7 +158,7 @@ def avalanche(
         no test accuracy where ``grok_accuracy`` needs it.
     """
     chosen = AvalancheOptions(**options)
-    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    several = several_of(tables)
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
     judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
@@ -223,18 +223,9 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Find the first epoch of each run whose test accuracy is above a value.
+    """Find the first epoch of each run whose test accuracy is above a value; None without a value.
 
-    Returns
-    -------
-    pyarrow.Table or None
-        A row a run that gets there: the columns that name it, and ``epoch_min``. None where no
-        value is given.
-
-    Raises
-    ------
-    TableError
-        No row has a test accuracy.
+    A row per run that gets there: the columns that name it, and ``epoch_min``.
     """
     if accuracy is None:
         return None
@@ -344,13 +335,7 @@ def options_of(
 
 
 def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
-    """Return the snapshots of a run as one array (snapshots, N): Arrow's memory, not a copy.
-
-    Raises
-    ------
-    TableError
-        A gradient of another length, or one with a null in it: the run and the epoch.
-    """
+    """Return the snapshots of a run as one array (snapshots, N): Arrow's memory, not a copy."""
     n = run["n_params"][0].as_py()
     column = run["gradient"].chunk(0)
     lengths = column.value_lengths().to_numpy()

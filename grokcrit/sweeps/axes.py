@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from grokcrit.base.errors import PlanError
 from grokcrit.base.options import CascadeOptions, ModaddOptions, TrainOptions, suggestion
 from grokcrit.stages.avalanche import AvalancheOptions
-from grokcrit.tables.reading import LARGEST
+from grokcrit.tables.checking import LARGEST
 
 Kinds: TypeAlias = tuple[type, ...]
 

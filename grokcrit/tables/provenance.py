@@ -56,23 +56,9 @@ def record(
 ) -> Record:
     """Make the record of a table that is about to be written.
 
-    Parameters
-    ----------
-    schema
-        Schema name and version, ``train/1``.
-    configuration
-        Every option with its default resolved; neither threads nor the output's path.
-    root_seed
-        The root seed.
-    inputs
-        Records of the tables read.
-    cases, widths
-        Options of each case and parameters of each width, merged with those of the inputs.
-
-    Raises
-    ------
-    TableError
-        One case name stands for two different configurations.
+    ``configuration`` holds every option with its default resolved, but neither threads nor the
+    output's path; ``inputs`` are the records of the tables read. ``cases`` and ``widths``, the
+    options of each case and the tensors of each width, are merged with those of the inputs.
     """
     inputs = inputs or []
     return {
@@ -149,13 +135,7 @@ def encode(made: Record) -> dict[bytes, bytes]:
 
 
 def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
-    """Read the record out of schema metadata; None where there is none.
-
-    Raises
-    ------
-    TableError
-        The record is there but is not what grokcrit writes.
-    """
+    """Read the record out of schema metadata; None where there is none."""
     if not metadata or KEY not in metadata:
         return None
     try:

@@ -58,12 +58,8 @@ def seal(file: BinaryIO, chunks: int) -> None:
 def check(path: Path) -> list[int] | None:
     """Raise TableError where a footer is not the one that was written, or the length is another.
 
-    Other programs that write a file anew leave no seal in it.
-
-    Returns
-    -------
-    list of int or None
-        The sum of every column chunk, row group by row group; None where nothing is known.
+    Other programs that write a file anew leave no seal in it. Return the sum of every column chunk,
+    row group by row group; None where there is no seal.
     """
     with path.open("rb") as file:
         footer, start, length = read_footer(file)

@@ -8,8 +8,9 @@ import pytest
 import grokcrit
 from grokcrit.base.errors import TableError
 from grokcrit.tables import seals
-from grokcrit.tables.reading import Inputs, split, write
+from grokcrit.tables.reading import Inputs, split
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tables.writing import write
 
 
 def save(path, table):
