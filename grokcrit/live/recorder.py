@@ -26,13 +26,13 @@ from grokcrit.live.parameters import (
     flat_gradient,
     is_finite,
     is_first_rank,
+    kept,
+    missing_from,
     named,
     precision,
 )
 from grokcrit.live.parts import Parts, Recording
-from grokcrit.live.same import kept, missing_from
-from grokcrit.live.scale import divisors
-from grokcrit.live.scaler_notes import now, watch
+from grokcrit.live.scalers import divisors, now, watch
 from grokcrit.tasks.train_rows import tensors_of
 
 FIELDS = ("gradient", "clipped-gradient")
