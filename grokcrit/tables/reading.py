@@ -128,12 +128,12 @@ class Inputs:
     @property
     def cases(self) -> dict[str, Any]:
         """Options of every case the records know."""
-        return provenance.merged("case", [r.get("cases", {}) for r in self.records])
+        return provenance.merged("case", [r["cases"] for r in self.records])
 
     @property
     def widths(self) -> dict[str, Any]:
         """Tensors of each width the records know."""
-        return provenance.merged("width", [r.get("widths", {}) for r in self.records])
+        return provenance.merged("width", [r["widths"] for r in self.records])
 
     def read(self) -> pa.Table:
         """Read all of it; refuse values out of their range and rows that appear twice."""
@@ -160,11 +160,14 @@ def parts_of(path: Path) -> list[Path]:
     return found
 
 
-def repeated(paths: Sequence[str | os.PathLike[str]]) -> list[bool]:
-    """Return of each path whether it has been there before, however it was written."""
-    real = [place_of(path) for path in paths]
-    first = {path: k for k, path in reversed(list(enumerate(real)))}
-    return [first[path] != k for k, path in enumerate(real)]
+def check_once(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise TableError at the first path that has been there before, however it was written."""
+    seen: set[str] = set()
+    for path in paths:
+        place = place_of(path)
+        if place in seen:
+            raise TableError(f"{os.fspath(path)} is given twice; give each file once")
+        seen.add(place)
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
