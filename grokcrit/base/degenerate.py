@@ -22,6 +22,8 @@ KEY = "degenerate"
 # Entries within this share of theta have its magnitude: updates of Adam's first step scatter by
 # 3e-5 of the learning rate in single precision (weights near 0.5, learning rate 1e-3).
 EQUAL = 1e-3
+# Entries looked at together when one that is not finite is searched.
+CHUNK = 2**20
 # Entries of a gradient that are looked at before all are.
 SAMPLED = 64
 
@@ -82,6 +84,15 @@ def findings(
             counts[name] = zeros, entries + piece.size
     equal = np.asarray(epochs)[one_magnitude(gradients, theta)]
     return Findings(len(gradients), int(flagged.sum()), tuple(equal.tolist()), counts)
+
+
+def first_broken(values: npt.NDArray[Any]) -> int | None:
+    """Return the first entry that is not finite, looking at a few at a time; None without one."""
+    for first in range(0, len(values), CHUNK):
+        finite = np.isfinite(values[first : first + CHUNK])
+        if not finite.all():
+            return first + int(np.argmin(finite))
+    return None
 
 
 def one_magnitude(gradients: Values, theta: npt.NDArray[np.floating]) -> Mask:

@@ -16,7 +16,7 @@ from grokcrit.saved.shards import changed, network, networks
 from grokcrit.saved.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
 from grokcrit.saved.tensors import Saved, Tensor
 from grokcrit.saved.torch import FLAT
-from grokcrit.tables.reading import repeated
+from grokcrit.tables.reading import check_once
 
 FIELDS = ("gradient", "clipped-gradient", "update")
 FAMILY = "given"
@@ -191,9 +191,7 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     """
     if not paths:
         raise OptionError("FILES", "needs at least one file")
-    for path, twice in zip(paths, repeated(paths), strict=True):
-        if twice:
-            raise TableError(f"{path} is given twice; give each file once")
+    check_once(paths)
     pattern = None if options.pattern is None else matcher(options.pattern)
     found, places = Series(idle={*options.include, *options.exclude}), Counter[Any]()
     for path in networks(paths):

@@ -109,7 +109,13 @@ def shards_of(path: str) -> list[str]:
 def weight_map(path: str) -> dict[str, str]:
     """Read the index of a network: tensor to the name of its file."""
     with damage_of(path):
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parsed(path, Path(path).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # each shard asks for its index, which may have 1e5 entries
+def parsed(path: str, _modified: int) -> dict[str, str]:
+    """Read an index, again once it has changed."""
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
     found = content.get("weight_map") if isinstance(content, dict) else None
     if not found or not all(isinstance(v, str) and Path(v).name == v for v in found.values()):
         raise TableError(f"{path} has no weight_map that names files beside it; give the shards")

@@ -19,60 +19,21 @@ WRAPPERS = (
 # DataParallel's prefix is a plain word: it is taken off where every name starts with it.
 PARALLEL = "module."
 # Buffers by the last part of their name, where libraries give that name to buffers alone.
-BUFFERS = frozenset(
-    (
-        # statistics of normalisation: torch, Keras, Paddle, Chainer
-        "running_mean",
-        "running_var",
-        "running_std",
-        "num_batches_tracked",
-        "moving_mean",
-        "moving_variance",
-        "moving_avg",
-        "_mean",
-        "_variance",
-        "avg_mean",
-        "avg_var",
-        # positions and masks: Transformers
-        "inv_freq",
-        "original_inv_freq",
-        "cos_cached",
-        "sin_cached",
-        "freqs_cis",
-        "masked_bias",
-        "causal_mask",
-        "attn_mask",
-        "attention_mask",
-        "position_ids",
-        "token_type_ids",
-        "relative_position_index",
-        # spectral norm by parametrization
-        "_u",
-        "_v",
-        # scales of quantisation and of 8-bit floats
-        "weight_scale_inv",
-        "input_scale",
-        "amax_history",
-        "scale_inv",
-        # averaged codebooks, queues of keys, loads of experts: VQ-VAE, MoCo, mixtures of experts
-        "cluster_size",
-        "embed_avg",
-        "ema_w",
-        "queue",
-        "e_score_correction_bias",
-        "expert_counts",
-        "tokens_per_expert",
-        # states of optimizers: torch, TensorFlow
-        "exp_avg",
-        "exp_avg_sq",
-        "momentum_buffer",
-        "Adam",
-        "Adam_1",
-        "adam_m",
-        "adam_v",
-        "Momentum",
-        "ExponentialMovingAverage",
-    )
+BUFFERS = re.compile(
+    # statistics of normalisation: torch, Keras, Paddle, Chainer
+    r"running_(?:mean|var|std)|num_batches_tracked|moving_(?:mean|variance|avg)|_mean|_variance|"
+    r"avg_(?:mean|var)|"
+    # positions and masks: Transformers
+    r"(?:original_)?inv_freq|(?:cos|sin)_cached|freqs_cis|masked_bias|"
+    r"(?:causal|attn|attention)_mask|position_ids|token_type_ids|relative_position_index|"
+    # spectral norm by parametrization
+    r"_u|_v|"
+    # scales of quantisation and of 8-bit floats
+    r"(?:weight_)?scale_inv|input_scale|amax_history|"
+    # averaged codebooks, queues of keys, loads of experts: VQ-VAE, MoCo, mixtures of experts
+    r"cluster_size|embed_avg|ema_w|queue|e_score_correction_bias|expert_counts|tokens_per_expert|"
+    # states of optimizers: torch, TensorFlow
+    r"exp_avg(?:_sq)?|momentum_buffer|Adam(?:_1)?|adam_[mv]|Momentum|ExponentialMovingAverage"
 )
 # Names that are those of buffers beside another name: codebooks beside the sizes of their clusters,
 # statistics beside a count, what norms, pruning and noise put beside the weight as it was.
@@ -129,7 +90,7 @@ def buffers_among(entries: Mapping[str, int]) -> set[str]:
     def is_buffer(name: str) -> bool:
         *stem, last = parts_of(name)
         return (
-            last in BUFFERS
+            BUFFERS.fullmatch(last) is not None
             or any(map(is_collection, (*stem, last)))
             or is_beside(stem, last)
             or (entries[name] == 1 and COUNTS.fullmatch(last) is not None)

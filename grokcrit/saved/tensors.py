@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit.base.degenerate import first_broken
 from grokcrit.base.errors import GrokcritError, TableError
 from grokcrit.saved import torch as saved_torch
 from grokcrit.saved.tensor_names import quoted
@@ -87,9 +88,8 @@ class Saved:
             found = (np.asarray(raw, np.uint32) << 16).view(np.float32)
         else:
             found = np.asarray(raw, np.float64 if kind == "float64" else np.float32)
-        finite = np.isfinite(found)
-        if not finite.all():
-            k = int(np.argmin(finite))
+        k = first_broken(found)
+        if k is not None:
             entry = k if places is None else int(places[k])
             raise TableError(
                 f"{self.path}: tensor '{name}' holds {found[k]} at entry {entry}; it must be "

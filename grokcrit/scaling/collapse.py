@@ -56,57 +56,32 @@ REACH = 8
 class Collapse:
     """How well the curves of all sizes fall on one, and for which exponent.
 
-    Attributes
-    ----------
-    exponent, ci_low, ci_high : float or None
-        D of least S and its interval; the interval is None also where some size has one run.
-    quality : float or None
-        S there: around 1 or less where the curves agree within their errors, more where they do
-        not. Points of one curve are not independent: S is indicative. Its median was 0.56 on
-        synthetic tables that do collapse (twelve runs a size).
-    at : tuple of (float or None)
-        S at each exponent that was given.
-    n_points, n_sizes, n_runs, n_draws : int
-        Scored points; sizes and runs with data; resamples that gave an exponent.
-    edge : bool
-        Whether S is least at an end of the search range.
-    reason : str or None
-        Why there is no exponent.
+    S is around 1 or less where the curves agree within their errors, more where they do not.
+    Points of one curve are not independent: S is indicative. Its median was 0.56 on synthetic
+    tables that do collapse (twelve runs a size).
     """
 
-    exponent: float | None
-    ci_low: float | None
+    exponent: float | None  # D of least S
+    ci_low: float | None  # None where some size has one run, or without an exponent
     ci_high: float | None
-    quality: float | None
-    at: tuple[float | None, ...]
-    n_points: int
-    n_sizes: int
+    quality: float | None  # S at the exponent
+    at: tuple[float | None, ...]  # S at each exponent that was given
+    n_points: int  # scored
+    n_sizes: int  # with data
     n_runs: int
-    n_draws: int
-    edge: bool
-    reason: str | None
+    n_draws: int  # resamples that gave an exponent
+    edge: bool  # whether S is least at an end of the search range
+    reason: str | None  # why there is no exponent
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one window that curves are made of.
-
-    Attributes
-    ----------
-    points : Points
-        Where the curves are known.
-    used : ndarray, shape (K',)
-        Index in the ensemble of each size with data.
-    shares : list of ndarray, shape (runs, points of the size)
-        P(S > s) of each run of each such size; rows of NaN for runs without data.
-    counts : list of ndarray, shape (runs,)
-        Avalanches of each run.
-    """
+    """The runs of one window that curves are made of."""
 
     points: Points
-    used: Ints
-    shares: list[Reals]
-    counts: list[Ints]
+    used: Ints  # (K',): index in the ensemble of each size with data
+    shares: list[Reals]  # of each such size (runs, points): P(S > s); NaN for runs without data
+    counts: list[Ints]  # of each such size (runs,): avalanches of each run
 
     def curves(self, draws: Sequence[Ints]) -> Curves:
         """Average drawn runs; the draws are of the sizes with data, and all hold some."""

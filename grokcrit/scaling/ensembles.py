@@ -31,35 +31,18 @@ RELATIVE_BIN = 10
 
 @dataclass(frozen=True)
 class Ensemble:
-    """All avalanches of one case.
-
-    Attributes
-    ----------
-    case : dict
-        The case columns.
-    sizes : ndarray, shape (K,)
-        System sizes N, ascending.
-    size_of, seed, grok : ndarray, shape (R,)
-        Of each run: index of its size, its seed, its grokking epoch (NaN: never).
-    run, epoch, truncated : ndarray, shape (rows,)
-        Of each avalanche: index of its run, its epoch, whether it was cut off.
-    table : pyarrow.Table
-        The rows, sorted by size, seed, epoch.
-    left_out : int
-        Avalanches that are not among them because a threshold of 0 was theirs, or that of another
-        null model of their snapshot.
-    """
+    """All avalanches of one case: R runs of K sizes."""
 
     case: dict[str, Any]
-    sizes: Ints
-    size_of: Ints
-    seed: Ints
-    grok: Reals
-    run: Ints
-    epoch: Ints
-    truncated: npt.NDArray[np.bool_]
-    table: pa.Table
-    left_out: int = 0
+    sizes: Ints  # (K,): system sizes N, ascending
+    size_of: Ints  # (R,): index of each run's size
+    seed: Ints  # (R,)
+    grok: Reals  # (R,): grokking epoch, NaN for never
+    run: Ints  # (rows,): index of each avalanche's run
+    epoch: Ints  # (rows,)
+    truncated: npt.NDArray[np.bool_]  # (rows,)
+    table: pa.Table  # the rows, sorted by size, seed, epoch
+    left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
 
     @property
     def runs(self) -> int:
@@ -128,8 +111,8 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
     """
     known: dict[tuple[str, str], Any] = {}
     for record in inputs.records:
-        configuration = record.get("configuration", {})
-        for case in record.get("cases", {}):
+        configuration = record["configuration"]
+        for case in record["cases"]:
             for name in ("seed", "max_steps", "parameter_order", "threshold_of"):
                 value = configuration.get(name)
                 value = value.get(case) if isinstance(value, dict) else value

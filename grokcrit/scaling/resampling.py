@@ -20,22 +20,12 @@ class Estimate:
     """Numbers estimated from runs, one per bin, and what their intervals are made from.
 
     Estimates from the same runs and draws can be subtracted: draws and influences are paired.
-
-    Attributes
-    ----------
-    value : ndarray, shape (bins,)
-    draws : ndarray, shape (resamples, bins)
-        No rows for ``max``, whose resampled maximum is biased.
-    influences : ndarray, shape (R, bins)
-        Share of each run, to first order; see :func:`influence`.
-    size_of : ndarray, shape (R,)
-        Index of each run's size.
     """
 
-    value: Reals
-    draws: Reals
-    influences: Reals
-    size_of: Ints
+    value: Reals  # (bins,)
+    draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
+    influences: Reals  # (R, bins): share of each run, to first order
+    size_of: Ints  # (R,): index of each run's size
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Subtract bin by bin, draw by draw."""
@@ -130,28 +120,19 @@ def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
 
 @dataclass(frozen=True)
 class Widening:
-    """How few runs there are, for each bin.
+    """How few runs there are, for each bin; arrays of shape (bins,).
 
     Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
     variance is itself estimated.
-
-    Attributes
-    ----------
-    scale : ndarray, shape (bins,)
-        c, the root of the unbiased variance over that of the resampling, from the influences.
-    freedom : ndarray, shape (bins,)
-        Welch-Satterthwaite degrees of freedom of the variance.
-    single : ndarray of bool, shape (bins,)
-        Whether some size has one run, so that nothing can be said.
     """
 
-    scale: Reals
-    freedom: Reals
-    single: npt.NDArray[np.bool_]
+    scale: Reals  # c, the root of the unbiased variance over that of the resampling
+    freedom: Reals  # Welch-Satterthwaite degrees of freedom of the variance
+    single: npt.NDArray[np.bool_]  # whether some size has one run, so that nothing can be said
 
 
 def widening(influences: Reals, size_of: Ints) -> Widening:
-    """Work out how much wider than the draws an exponent's distribution is; influences (R, bins)."""
+    """Work out how much wider than the draws the distribution is, from influences (R, bins)."""
     bins = influences.shape[1]
     variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
     single = np.zeros(bins, bool)

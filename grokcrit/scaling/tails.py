@@ -37,41 +37,21 @@ GRID, CRITICAL = 20, 0.926
 
 @dataclass(frozen=True)
 class TailFit:
-    """A power law fitted to a range of whole numbers.
+    """A power law p(s) ~ s^-exponent fitted to the whole numbers lower..upper.
 
-    Attributes
-    ----------
-    exponent : float
-        tau of p(s) ~ s^-tau on lower..upper.
-    stderr : float
-        Standard error from the observed information. Samples are taken to be independent and the
-        cutoffs to be known: for avalanches of few runs it is too small.
-    lower, upper : int, int or None
-        Both cutoffs, in the unit of the observable; None: no upper one.
-    n, n_total : int
-        Samples in the range, and in all.
-    decades : float
-        log10(largest value in the range / lower).
-    distance : float
-        Kolmogorov-Smirnov distance.
-    p : float or None
-        Goodness of fit: how often data drawn from the fit are as far from theirs. Small: no power
-        law. None where it was not asked for.
-    ratios : dict
-        ``lognormal``, ``exponential`` and ``truncated power law``, each a Ratio.
-    truncated : Truncated
-        The truncated power law.
+    The standard error is from the observed information. Samples are taken to be independent and
+    the cutoffs to be known: for avalanches of few runs it is too small.
     """
 
     exponent: float
     stderr: float
     lower: int
-    upper: int | None
-    n: int
+    upper: int | None  # None: no upper cutoff
+    n: int  # samples in the range
     n_total: int
-    decades: float
-    distance: float
-    p: float | None
+    decades: float  # log10(largest value in the range / lower)
+    distance: float  # Kolmogorov-Smirnov
+    p: float | None  # goodness of fit: how often data drawn from the fit are as far from theirs
     ratios: dict[str, Ratio]
     truncated: Truncated
 
