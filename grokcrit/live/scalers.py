@@ -191,21 +191,10 @@ def divisors(
 ) -> tuple[list[float], bool]:
     """Return the factor by which each gradient is scaled, and whether a GradScaler is in use.
 
-    Parameters
-    ----------
-    parameters
-        Names and parameters that are recorded.
-    scaler
-        The ``GradScaler`` of the loss, or None. A disabled one says that nothing is scaled.
-    since
-        Time from ``now``. If ``scaler`` is None, scalers not used after it do not matter.
-    stepping
-        The optimizer that is about to step, for an attached recorder.
-
-    Raises
-    ------
-    RecorderError
-        A factor is in doubt.
+    ``scaler`` is the ``GradScaler`` of the loss, or None; a disabled one says that nothing is
+    scaled. ``since`` is a time from ``now``: without a ``scaler``, those not used after it do not
+    matter. ``stepping`` is the optimizer about to step, for an attached recorder. Raise
+    RecorderError where a factor is in doubt.
     """
     if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
         raise OptionError("scaler", f"must be a torch.amp.GradScaler, got {scaler!r}")

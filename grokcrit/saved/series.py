@@ -183,11 +183,8 @@ class Series:
 def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     """Read names and shapes of every file; put the snapshots in order.
 
-    Raises
-    ------
-    TableError
-        A file that cannot be read, does not match the pattern or has other tensors than the first
-        of its size; two files of one snapshot; a checkpoint that is alone.
+    Raise TableError where a file does not match the pattern or has other tensors than the first of
+    its size; where two files are of one snapshot, or a checkpoint is alone.
     """
     if not paths:
         raise OptionError("FILES", "needs at least one file")
@@ -343,28 +340,23 @@ def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOption
 
 def check_same(layout: Layout, first: Layout) -> None:
     """Raise TableError at the first tensor that a file lacks, adds or has in another shape."""
-
-    def advice(name: str) -> str:
-        return f"leave it out with --exclude {quoted(name)}, or name another size by --pattern"
-
-    for name, tensor in first.tensors.items():
-        other = layout.tensors.get(name)
-        if other is None:
-            raise TableError(
-                f"{layout.path} lacks the tensor '{name}' (shape {list(tensor.shape)}) of "
-                f"{first.path}, which is of the same size; {advice(name)}"
+    for name in first.tensors | layout.tensors:
+        here, there = layout.tensors.get(name), first.tensors.get(name)
+        if here is None and there is not None:
+            what = f"lacks the tensor '{name}' (shape {list(there.shape)}) of {first.path}"
+        elif there is None and here is not None:
+            what = f"has a tensor '{name}' (shape {list(here.shape)}) that {first.path} lacks"
+        elif here and there and here.shape != there.shape:
+            what = (
+                f"has the tensor '{name}' in shape {list(here.shape)}, {first.path} in "
+                f"{list(there.shape)}"
             )
-        if other.shape != tensor.shape:
-            raise TableError(
-                f"{layout.path}: tensor '{name}' has shape {list(other.shape)}, in {first.path}, "
-                f"which is of the same size, {list(tensor.shape)}; {advice(name)}"
-            )
-    for name, tensor in layout.tensors.items():
-        if name not in first.tensors:
-            raise TableError(
-                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}), which "
-                f"{first.path} of the same size lacks; {advice(name)}"
-            )
+        else:
+            continue
+        raise TableError(
+            f"{layout.path} {what}, and both are of the same size; leave it out with --exclude "
+            f"{quoted(name)}, or name another size by --pattern"
+        )
 
 
 def check_no_other_size(layout: Layout, known: dict[Kind, Layout], family: str) -> None:

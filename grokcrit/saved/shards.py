@@ -126,14 +126,8 @@ def parsed(path: str, _modified: int) -> dict[str, str]:
 def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
     """Open a network: a file, or all of its shards as one, tensors in the order of the shards.
 
-    Parameters
-    ----------
-    path
-        Its file, its index, or one of its shards.
-    key
-        Where in a PyTorch file it lies.
-    strip
-        Prefixes taken off the names of its tensors, besides those of wrappers.
+    ``path`` is its file, its index, or one of its shards; ``key`` says where in a PyTorch file it
+    lies; ``strip`` are prefixes taken off its tensors' names, besides those of wrappers.
     """
     with ExitStack() as stack:
         parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]

@@ -29,7 +29,7 @@ The decisions that the quality S leaves open:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -135,40 +135,31 @@ def collapse(
 ) -> Collapse:
     """Find the exponent that collapses P(S > s) of all sizes on one curve of s / N^D.
 
-    Parameters
-    ----------
-    ensemble, values
-        The avalanches of one case; an observable of each, NaN where it is not defined.
-    bins
-        A window of one bin: ``aggregate``, ``pre``, ``post``.
-    draws
-        Runs of each resample (:func:`grokcrit.scaling.resampling.draw_runs`). A resample in which
-        a size lost all its data is left out.
-    confidence
-        0.95 for a 95 % interval, made as in :func:`grokcrit.scaling.resampling.interval`.
-    direct
-        Other exponents at which S is wanted.
+    ``values`` are an observable of the ensemble's avalanches, NaN where it is not defined; ``bins``
+    is a window of one bin. ``draws`` are the runs of each resample (:func:`draw_runs` of
+    ``resampling``, whose :func:`interval` it is too); a resample in which a size lost all its data
+    is left out. ``direct`` are other exponents at which S is wanted.
     """
     s = grid(values)
     counts, total = exceedances(ensemble, values, bins, s)
     n_runs = int((total > 0).sum())
     n_sizes = len(np.unique(ensemble.size_of[total > 0]))
+    nothing = (None,) * len(direct)
+    none = Collapse(None, None, None, None, nothing, 0, n_sizes, n_runs, 0, False, None)
     runs = runs_of(ensemble, s, counts, total)
     if isinstance(runs, str):
-        none = (None,) * len(direct)
-        return Collapse(None, None, None, None, none, 0, n_sizes, n_runs, 0, False, runs)
+        return replace(none, reason=runs)
     whole = runs.curves([np.arange(len(each))[None] for each in runs.counts])
     phi = design_effect(runs, whole)
     if not phi > 0:
-        none = (None,) * len(direct)
         why = "the runs of a size do not differ, or there is one: P(S > s) has no error"
-        return Collapse(None, None, None, None, none, 0, n_sizes, n_runs, 0, False, why)
+        return replace(none, reason=why)
     at = tuple(quality(runs.points, whole, d) / phi for d in direct)
-    n_points = int((whole.stop - whole.start - 1).sum())
+    none = replace(none, at=at, n_points=int((whole.stop - whole.start - 1).sum()))
     around = valley(runs.points, whole)
     if around is None:
         why = f"S has no minimum well inside the search range, {SEARCH[0]:g} to {SEARCH[1]:g}"
-        return Collapse(None, None, None, None, at, n_points, n_sizes, n_runs, 0, True, why)
+        return replace(none, edge=True, reason=why)
     exponent = float(vertices(runs.points, whole, *around)[0])
     drawn = [draws[k] for k in runs.used]
     valid = runs.held(drawn)
@@ -178,18 +169,13 @@ def collapse(
         found[valid] = vertices(runs.points, resampled, *around)
     few = resampling.widening(influences(ensemble, runs, around), ensemble.size_of)
     low, high = resampling.interval(found[:, None], few, confidence)
-    return Collapse(
+    return replace(
+        none,
         exponent=exponent,
         ci_low=None if np.isnan(low[0]) else float(low[0]),
         ci_high=None if np.isnan(high[0]) else float(high[0]),
         quality=quality(runs.points, whole, exponent) / phi,
-        at=at,
-        n_points=n_points,
-        n_sizes=n_sizes,
-        n_runs=n_runs,
         n_draws=int((~np.isnan(found)).sum()),
-        edge=False,
-        reason=None,
     )
 
 

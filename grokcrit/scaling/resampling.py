@@ -163,12 +163,19 @@ def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Rea
     has fewer than two runs.
     """
     tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
-    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
-    for b in np.flatnonzero(~few.single):
+    return percentiles(draws, tail, 1 - tail, ~few.single)
+
+
+def percentiles(
+    draws: Reals, low: Reals, high: Reals, wanted: npt.NDArray[np.bool_]
+) -> tuple[Reals, Reals]:
+    """Return two quantiles of the draws of each wanted bin; NaN for the others."""
+    ends = np.full((2, draws.shape[1]), np.nan)
+    for b in np.flatnonzero(wanted):
         valid = draws[~np.isnan(draws[:, b]), b]
         if len(valid):
-            low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
-    return low, high
+            ends[:, b] = np.quantile(valid, [low[b], high[b]])
+    return ends[0], ends[1]
 
 
 def two_sided_p(draws: Reals, few: Widening) -> Reals:
@@ -203,12 +210,6 @@ def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
     u = np.nan_to_num(estimate.influences / np.maximum(count, 1))
     square = (u**2).sum(axis=0)
     a = (u**3).sum(axis=0) / (6 * np.where(square > 0, square, 1.0) ** 1.5)
-    ends = []
-    for level in (0.5 - confidence / 2, 0.5 + confidence / 2):
-        z = z0 + special.ndtri(level)
-        tail = special.ndtr(z0 + z / (1 - a * z))
-        end = np.full(draws.shape[1], np.nan)
-        for b in np.flatnonzero((valid > 0) & ~single):
-            end[b] = np.quantile(draws[~np.isnan(draws[:, b]), b], tail[b])
-        ends.append(end)
-    return ends[0], ends[1]
+    levels = [z0 + special.ndtri(0.5 + side * confidence / 2) for side in (-1, 1)]
+    low, high = (special.ndtr(z0 + z / (1 - a * z)) for z in levels)
+    return percentiles(draws, low, high, ~single)

@@ -101,7 +101,9 @@ def fit(
 ) -> TailFit | None:
     """Fit a power law to counted whole numbers by maximum likelihood.
 
-    p(s) = s^-tau / sum over k = lower..upper of k^-tau.
+    p(s) = s^-tau / sum over k = lower..upper of k^-tau. None where no range has 50 samples and 10
+    distinct values, or 3 where lower is given; or the exponent is not between -20 and 1000; or,
+    with ``upper="free"``, every range is rejected.
 
     Parameters
     ----------
@@ -120,25 +122,11 @@ def fit(
         values, in which everything is a power law (A. Deluca, A. Corral, Acta Geophysica 61, 1351,
         2013, whose rule this is, with a tabulated 15 % point in place of simulations for every
         range, and 20 candidates a decade).
-    gof
-        Data sets drawn for the goodness of fit p, 0 for none: below the lower cutoff from the
-        data, above it from the fit, lower cutoff sought again in each (CSN, section 4.1). With
-        ``upper="free"`` the range is held: what was chosen for not being rejected cannot be tested
-        by choosing again.
-    rng
-        Draws them.
-
-    Returns
-    -------
-    TailFit or None
-        None where no range has 50 samples and 10 distinct values, or 3 where lower is given; or
-        the exponent is not between -20 and 1000; or, with ``upper="free"``, every range is
-        rejected.
-
-    Raises
-    ------
-    OptionError
-        A cutoff is not a whole number from 1 on, or rng is missing.
+    gof, rng
+        Data sets drawn for the goodness of fit p, 0 for none, and what draws them: below the lower
+        cutoff from the data, above it from the fit, lower cutoff sought again in each (CSN, section
+        4.1). With ``upper="free"`` the range is kept: what was chosen for not being rejected cannot
+        be tested by choosing again.
     """
     if lower is not None:
         check_integer("lower", lower, 1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +49,6 @@ from grokcrit.cascades.gradient_files import (
 )
 from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.surrogates import DETERMINISTIC
-from grokcrit.kernels import types as kt
 from grokcrit.tables import provenance
 from grokcrit.tables.checking import check_runs, check_unique
 from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
@@ -61,7 +59,6 @@ CHUNK = 2**21
 
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
-Networks: TypeAlias = Callable[[CascadeOptions, int], kt.Network]
 LISTED = ("topology", "graph_seed", "alpha", "quantile", "rule")
 
 
@@ -179,12 +176,11 @@ def avalanche(
         inputs=records,
         cases=own,
     )
-    networks = partial(network_of, cache=cache)
 
     def work(task: Block | GradientFile, stop: Stop) -> list[Counted]:
         if isinstance(task, GradientFile):
             return file_avalanches(task, chosen.probes(own[FILES]), chosen.seed, cache, stop)
-        return block_avalanches(task, cases, widths, chosen, networks, stop)
+        return block_avalanches(task, cases, widths, chosen, cache, stop)
 
     tasks: list[Block | GradientFile] = [*(inputs.blocks if inputs else []), *files]
     results = in_order(
@@ -257,7 +253,7 @@ def block_avalanches(
     cases: dict[str, Any],
     widths: dict[str, Any],
     chosen: AvalancheOptions,
-    networks: Networks,
+    cache: bool,
     stop: Stop,
 ) -> list[Counted]:
     """Run every probe over the snapshots of one block, a few snapshots at a time."""
@@ -267,8 +263,12 @@ def block_avalanches(
             probes = chosen.probes(options_of(run, cases, block.where, chosen))
             tensors = tensors_of(run, widths)
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
-                raise unknown_tensors(run, block.where)
-            found += run_avalanches(run, probes, tensors, chosen, networks, stop)
+                raise TableError(
+                    f"{block.where}: its record does not know the tensors of width "
+                    f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
+                    "again with 'grokcrit train'"
+                )
+            found += run_avalanches(run, probes, tensors, chosen.seed, cache, stop)
     return found
 
 
@@ -286,23 +286,10 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
     return rows.append_column("gradient", gradients)
 
 
-def network_of(options: CascadeOptions, n: int, *, cache: bool) -> kt.Network:
-    """Make the graph that the options name, as the kernels see it."""
-    return graph_of(options, n, cache=cache).network
-
-
 def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
     """Return the tensors of a run's gradient, from the tables' records; none if unknown."""
     known = widths.get(str(run["width"][0]), [])
     return [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
-
-
-def unknown_tensors(run: pa.Table, where: str) -> TableError:
-    """Say that the surrogate permute-layers lacks the tensors of a width."""
-    return TableError(
-        f"{where}: its record does not know the tensors of width {run['width'][0]}, which "
-        "--surrogate permute-layers needs; make the table again with 'grokcrit train'"
-    )
 
 
 def options_of(
@@ -356,8 +343,8 @@ def run_avalanches(
     run: pa.Table,
     probes: list[Probe],
     tensors: list[Tensor],
-    chosen: AvalancheOptions,
-    networks: Networks,
+    seed: int,
+    cache: bool,
     stop: Stop,
 ) -> list[Counted]:
     """Run every probe over some snapshots of one run."""
@@ -370,6 +357,7 @@ def run_avalanches(
     for probe in probes:
         if stop.is_set():
             raise StoppedError
-        snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
-        found.append(count(snapshots, run, probe, networks(probe.cascade, n), tensors))
+        snapshots = surrogates_of(gradients, run, probe, starts, seed)
+        network = graph_of(probe.cascade, n, cache=cache).network
+        found.append(count(snapshots, run, probe, network, tensors))
     return found
