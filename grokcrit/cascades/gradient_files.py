@@ -87,6 +87,7 @@ def file_avalanches(
             snapshots = source[None]
             if probe.surrogate != "none":
                 check_finite(snapshots, row)
+                del scratch  # its memory is for the draw
                 snapshots = surrogates_of(snapshots, row, probe, [0], seed)
                 scratch = snapshots[0]  # spares a copy
             network = graph_of(probe.cascade, file.n, cache=cache).network
