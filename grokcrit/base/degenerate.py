@@ -22,6 +22,8 @@ KEY = "degenerate"
 # Entries within this share of theta have its magnitude: updates of Adam's first step scatter by
 # 3e-5 of the learning rate in single precision (weights near 0.5, learning rate 1e-3).
 EQUAL = 1e-3
+# Entries looked at together when one that is not finite is searched.
+CHUNK = 2**20
 # Entries of a gradient that are looked at before all are.
 SAMPLED = 64
 
@@ -36,18 +38,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is degenerate among some gradients.
+    """What is degenerate among some ``gradients``.
 
-    Attributes
-    ----------
-    gradients : int
-        How many there are.
-    zero_threshold : int
-        How many have a threshold of 0 without being all zeros.
-    equal : tuple of int
-        Epoch of each whose entries have one magnitude.
-    zeros : dict
-        Tensor to (entries that are exactly 0, entries), over the gradients with a threshold of 0.
+    ``zero_threshold`` counts those that have a threshold of 0 without being all zeros; ``equal``
+    holds the epoch of each whose entries have one magnitude; ``zeros`` maps a tensor to (entries
+    that are exactly 0, entries), over the gradients with a threshold of 0.
     """
 
     gradients: int
@@ -72,16 +67,10 @@ def findings(
     epochs: npt.ArrayLike,
     tensors: list[Tensor],
 ) -> Findings:
-    """Return what is degenerate among gradients that have been cascaded.
+    """Return what is degenerate among gradients (m, n), finite, that have been cascaded.
 
-    Parameters
-    ----------
-    gradients
-        Shape (m, n), finite.
-    theta, size, epochs
-        Shape (m,): threshold, avalanche size and epoch of each.
-    tensors
-        Of the flat gradient, by offset; none if they are unknown.
+    ``theta``, ``size`` and ``epochs`` have shape (m,); ``tensors`` are those of the flat gradient,
+    by offset, none if they are unknown.
     """
     flagged = zero_threshold(theta, size)
     starts = [each.offset for each in tensors] or [0]
@@ -95,6 +84,15 @@ def findings(
             counts[name] = zeros, entries + piece.size
     equal = np.asarray(epochs)[one_magnitude(gradients, theta)]
     return Findings(len(gradients), int(flagged.sum()), tuple(equal.tolist()), counts)
+
+
+def first_broken(values: npt.NDArray[Any]) -> int | None:
+    """Return the first entry that is not finite, looking at a few at a time; None without one."""
+    for first in range(0, len(values), CHUNK):
+        finite = np.isfinite(values[first : first + CHUNK])
+        if not finite.all():
+            return first + int(np.argmin(finite))
+    return None
 
 
 def one_magnitude(gradients: Values, theta: npt.NDArray[np.floating]) -> Mask:

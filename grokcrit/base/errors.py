@@ -14,12 +14,8 @@ class GrokcritError(Exception):
 class OptionError(GrokcritError):
     """An option is at fault: out of its range, unknown, or against another.
 
-    Attributes
-    ----------
-    name
-        Python name of the option; the command line shows it as ``--name``.
-    problem
-        The rest of the sentence.
+    ``name`` is its Python name, which the command line shows as ``--name``; ``problem`` is the rest
+    of the sentence.
     """
 
     exit_code = 2

@@ -48,24 +48,12 @@ def in_order(
 
     A window moves over the tasks: those in it are begun, the most expensive of what enters it at
     once first, so that the threads finish together, and no more results than it has tasks are ever
-    held. When the consumer stops (Ctrl-C included) or a task fails, tasks not yet begun are
-    dropped and ``stop`` is set for the others, which should then raise StoppedError soon.
+    held. When the consumer stops (Ctrl-C included) or a task fails, tasks not yet begun are dropped
+    and ``stop`` is set for the others, which should then raise StoppedError soon.
 
-    Parameters
-    ----------
-    function
-        Called in a thread of the pool.
-    tasks
-        What to do.
-    cost
-        Relative cost of a task.
-    threads
-        How many at once; None for all cores.
-    size
-        Bytes of a task's result. The window takes WINDOW_BYTES of them, WINDOW tasks at most, and
-        a task more than there are threads in any case.
-    progress
-        Called with (done, total) in the consumer's thread as tasks end.
+    ``size`` is the bytes of a task's result: the window takes WINDOW_BYTES of them, WINDOW tasks at
+    most, and a task more than there are threads in any case. ``progress`` is called with (done,
+    total) in the consumer's thread as tasks end.
     """
     stop, workers = Stop(), thread_count(threads)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="grokcrit")

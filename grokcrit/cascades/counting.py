@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base import degenerate
-from grokcrit.base.degenerate import Findings, Tensor
+from grokcrit.base.degenerate import Findings, Tensor, first_broken
 from grokcrit.base.errors import TableError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.base.rng import stream
 from grokcrit.cascades.surrogates import surrogate as make_surrogate
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
-from grokcrit.tables.reading import LARGEST
+from grokcrit.tables.checking import LARGEST
 from grokcrit.tables.schemas import AVALANCHE, PROBE
 
 # Columns of the avalanche table that are the snapshot's, and that are the probe's.
@@ -64,9 +64,9 @@ def worthless(run: pa.Table, row: int, what: str) -> TableError:
 def check_finite(gradients: npt.NDArray[np.floating], run: pa.Table) -> None:
     """Raise TableError at the first snapshot of a run that holds NaN or infinity."""
     for row, values in enumerate(gradients):
-        finite = np.isfinite(values)
-        if not finite.all():
-            raise worthless(run, row, str(values[~finite][0]))
+        entry = first_broken(values)
+        if entry is not None:
+            raise worthless(run, row, f"{values[entry]} at entry {entry}")
 
 
 def surrogates_of(
@@ -101,20 +101,18 @@ def count(
     probe: Probe,
     network: kt.Network,
     tensors: list[Tensor],
+    scratch: npt.NDArray[np.floating] | None = None,
 ) -> Counted:
-    """Cascade every row.
+    """Cascade every row; raise TableError that names the first snapshot that is not finite.
 
-    Raises
-    ------
-    TableError
-        A snapshot that is not finite: the run and the epoch.
+    ``scratch`` (n,) is overwritten; the only snapshot may be its own.
     """
     (m, n), settings = snapshots.shape, probe.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
     finite = kernel.cascades(
         snapshots,
-        np.empty(n, snapshots.dtype),
+        np.empty(n, snapshots.dtype) if scratch is None else scratch,
         network,
         kt.rule(n, snapshots.dtype, settings),
         kt.work(n, snapshots.dtype, settings.max_steps, network.most),

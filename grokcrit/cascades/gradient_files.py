@@ -6,19 +6,23 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from grokcrit.base import degenerate
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import INT32_MAX
 from grokcrit.base.parallel import Stop, StoppedError
-from grokcrit.cascades.counting import COPIED, Counted, Probe, surrogates_of
+from grokcrit.cascades.counting import (
+    COPIED,
+    Counted,
+    Probe,
+    check_finite,
+    count,
+    surrogates_of,
+)
 from grokcrit.cascades.graphs import graph_of
-from grokcrit.cascades.single import cascade, check_finite, mapped
-from grokcrit.tables.reading import repeated
+from grokcrit.cascades.single import mapped, source_and_values
+from grokcrit.tables.reading import check_once
 from grokcrit.tables.schemas import TRAIN
 
 # The task and the case of what comes in files.
@@ -52,19 +56,12 @@ def is_gradient_file(path: object) -> bool:
 
 
 def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile]:
-    """Open every file; number those of one length from 0, in the order given.
-
-    Raises
-    ------
-    TableError
-        A file that cannot be read, or does not hold one real vector; one given twice.
-    """
+    """Open every file; number those of one length from 0, in the order given."""
     numbers: Counter[int] = Counter()
     found = []
-    for path, twice in zip(paths, repeated(paths), strict=True):
+    check_once(paths)
+    for path in paths:
         name, values = os.fspath(path), mapped(path)
-        if twice:
-            raise TableError(f"{name} is given twice; give each file once")
         if values.dtype.kind not in "iuf" or values.ndim != 1 or not 0 < values.size <= INT32_MAX:
             raise TableError(
                 f"{name} holds {values.dtype} of shape {values.shape}; it must hold one vector of "
@@ -78,57 +75,24 @@ def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile
 def file_avalanches(
     file: GradientFile, probes: Sequence[Probe], seed: int, cache: bool, stop: Stop
 ) -> list[Counted]:
-    """Run every probe over the gradient of one file, which is read once for each.
-
-    Raises
-    ------
-    OptionError
-        ``permute-layers``: a file does not say where its tensors are.
-    TableError
-        A gradient that is not finite: the file and the entry.
-    """
+    """Run every probe over the gradient of one file, which is read once for each."""
     row, found = file.row, []
     for probe in probes:
         if stop.is_set():
             raise StoppedError
         if probe.surrogate == "permute-layers":
             raise OptionError("surrogate", "permute-layers needs tensors, which .npy does not name")
-        settings = probe.cascade
-        source: Any = file.path
         try:
+            source, scratch = source_and_values(file.path, file.n, overwrite=False)
+            snapshots = source[None]
             if probe.surrogate != "none":
-                whole = mapped(file.path)
-                check_finite(whole)
-                wanted = np.float32 if whole.dtype == np.float32 else np.float64
-                gradients: Any = np.asarray(whole, wanted)[None]
-                source = surrogates_of(gradients, row, probe, [0], seed)[0]
-            result = cascade(
-                source,
-                graph_of(settings, file.n, cache=cache),
-                alpha=settings.alpha,
-                quantile=settings.quantile,
-                rule=settings.rule,
-                max_steps=settings.max_steps,
-                threshold_of=settings.threshold_of,
-                overwrite=probe.surrogate != "none",
-            )
+                check_finite(snapshots, row)
+                del scratch  # its memory is for the draw
+                snapshots = surrogates_of(snapshots, row, probe, [0], seed)
+                scratch = snapshots[0]  # spares a copy
+            network = graph_of(probe.cascade, file.n, cache=cache).network
+            found.append(count(snapshots, row, probe, network, [], scratch))
         except TableError as error:
             raise TableError(f"{file.path}: {error}") from None
-        counts = [result.size, result.area, result.duration, result.peak]
-        theta, odd = np.array([result.threshold]), None
-        if probe.surrogate == "none":
-            odd = degenerate.findings(mapped(file.path)[None], theta, [result.size], [0], [])
-        found.append(
-            Counted(
-                row,
-                probe,
-                theta,
-                np.array([counts]),
-                np.array([result.truncated]),
-                np.array([result.transported]),
-                result.activity,
-                odd,
-            )
-        )
-        del result, source
+        del source, snapshots, scratch
     return found

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +20,8 @@ from grokcrit.tables.files import remove_stale, replacing
 Rows: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 T = TypeVar("T")
 
-# A file is: this head (what it is, bytes an entry, lengths), indptr, indices, and a checksum of all
-# of that and of the name: a file under another's name is no better than a damaged one.
-MAGIC = b"grokcrit graph 1"
-HEAD = struct.Struct("<16sQQQ")
-CHECKSUM = 4
+# A file is an .npz of indptr, indices and its name: one under another's name is no better than a
+# damaged one. (No .npz by name: others' files in the folder stay out of it.)
 ENDING = ".graph"
 # Names of our own files: no other is ever removed, wherever the user puts the folder.
 WHOLE = re.compile(r"[a-z-]+(-\d+){3}(-igraph[\w.]+)?\.graph")
@@ -77,31 +72,21 @@ def load(name: str) -> Rows | None:
     """Return the rows kept under a name; None where there are none, or they are damaged."""
     try:
         path = folder() / (name + ENDING)
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            rows = read(file, name)
-        if rows is None:
-            path.unlink()
-        else:
+        rows = read(path, name) if path.is_file() else None
+        if rows is not None:
             os.utime(path)  # used last: the last to be removed
     except (OSError, RuntimeError):  # RuntimeError: no home
         return None
     return rows
 
 
-def read(file: BinaryIO, name: str) -> Rows | None:
-    """Read rows and hold them to their checksum; None where they are not what was written."""
-    head = file.read(HEAD.size)
-    if len(head) < HEAD.size:
+def read(path: Path, name: str) -> Rows | None:
+    """Read rows; None where they are not what was written under that name."""
+    try:
+        with path.open("rb") as file, np.load(file) as kept:  # zip checks the CRC-32 of each array
+            return (kept["indptr"], kept["indices"]) if kept["name"] == name else None
+    except Exception:  # what a damaged file raises varies
         return None
-    magic, itemsize, *lengths = HEAD.unpack(head)
-    left = os.fstat(file.fileno()).st_size - HEAD.size - CHECKSUM
-    if magic != MAGIC or itemsize not in (4, 8) or left != itemsize * sum(lengths):
-        return None
-    kind = np.int32 if itemsize == 4 else np.int64
-    indptr, indices = (np.fromfile(file, kind, length) for length in lengths)
-    return (indptr, indices) if file.read() == checksum(name, head, (indptr, indices)) else None
 
 
 def save(name: str, rows: Rows) -> None:
@@ -117,20 +102,8 @@ def save(name: str, rows: Rows) -> None:
         kept.mkdir(parents=True, exist_ok=True)
         # Not synced: what a crash damages is made again.
         with replacing(kept / (name + ENDING), durable=False) as file:
-            head = HEAD.pack(MAGIC, rows[0].itemsize, *map(len, rows))
-            file.write(head)
-            for part in rows:
-                file.write(part.data)
-            file.write(checksum(name, head, rows))
+            np.savez(file, indptr=rows[0], indices=rows[1], name=np.array(name))
         tidy(kept)
-
-
-def checksum(name: str, head: bytes, rows: Rows) -> bytes:
-    """Return the CRC-32 of the name, the head and both arrays."""
-    found = zlib.crc32(name.encode() + head)
-    for part in rows:
-        found = zlib.crc32(part.data, found)
-    return found.to_bytes(CHECKSUM, "little")
 
 
 def tidy(kept: Path) -> None:

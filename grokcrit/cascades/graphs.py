@@ -113,14 +113,9 @@ def computed(kind: int, settings: list[int], most: int, isolated: bool) -> Graph
 
 
 def from_edges(pairs: npt.NDArray[np.integer], n: int) -> Graph:
-    """Build a graph over ``n`` nodes from its edges, in linear time.
+    """Build a graph over ``n`` nodes, in linear time.
 
-    Parameters
-    ----------
-    pairs
-        Shape (edges, 2); every edge once, in either direction, no loops.
-    n
-        Number of nodes.
+    ``pairs``, shape (edges, 2), holds every edge once, in either direction, and no loops.
     """
     indptr, indices = empty_rows(n, 2 * len(pairs))
     source, target = (np.ascontiguousarray(pairs[:, k], indices.dtype) for k in (0, 1))

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit.base.degenerate import first_broken
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.cascades.graphs import Graph
@@ -18,8 +19,6 @@ from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 
 Values: TypeAlias = npt.NDArray[Any]
-# Entries looked at together when the one that is not finite is searched.
-CHUNK = 2**20
 # Nodes up to which a thread keeps the scratch of its last cascade, 1.5 MB: at N = 2,001 that spares
 # 20 of 50 microseconds a call.
 SMALL = 100_001
@@ -112,17 +111,22 @@ def cascade(
     except TypeError:  # a list cannot be looked up; the check says which it is
         options = _options.__wrapped__(alpha, quantile, rule, max_steps, threshold_of)
     source, values = source_and_values(gradient, graph.n, overwrite)
-    network = graph.network
-    wanted = options, graph.n, values.dtype, network.most
+    network, n = graph.network, graph.n
+    wanted = options, n, values.dtype, network.most
     # Taken out while it is used: a signal's handler may run a cascade of its own meanwhile.
     held = _held.__dict__.pop("scratch", None)
-    settled, work = held[1:] if held and held[0] == wanted else _prepared(*wanted)
+    if held and held[0] == wanted:
+        settled, work = held[1:]
+    else:
+        settled = kt.rule(n, values.dtype, options)
+        work = kt.work(n, values.dtype, max_steps, network.most)
     counts = kt.Counts(*kernel.counted(source, values, network, settled, work))
     activity = work.activity[: counts.duration].copy()
-    if graph.n <= SMALL:
+    if n <= SMALL:
         _held.scratch = wanted, settled, work
     if not counts.finite:
-        check_finite(source)
+        entry = first_broken(source)
+        raise TableError(f"the gradient is {source[entry]} at entry {entry}; it must be finite")
     return CascadeResult(
         int(counts.size),
         int(counts.area),
@@ -148,13 +152,6 @@ def _options(
         max_steps=max_steps,
         threshold_of=threshold_of,
     )
-
-
-def _prepared(
-    options: CascadeOptions, n: int, dtype: np.dtype[Any], most: int
-) -> tuple[kt.Rule, kt.Work]:
-    """Settle the numbers of a cascade and allocate its scratch."""
-    return kt.rule(n, dtype, options), kt.work(n, dtype, options.max_steps, most)
 
 
 def source_and_values(
@@ -189,15 +186,6 @@ def source_and_values(
     source = source.view()
     source.setflags(write=False)
     return source, values
-
-
-def check_finite(source: Values) -> None:
-    """Raise TableError at the first entry that is not finite; look at a few at a time."""
-    for first in range(0, len(source), CHUNK):
-        finite = np.isfinite(source[first : first + CHUNK])
-        if not finite.all():
-            where = first + int(np.argmin(finite))
-            raise TableError(f"the gradient is {source[where]} at entry {where}; it must be finite")
 
 
 def mapped(path: str | os.PathLike[str]) -> Values:

@@ -21,7 +21,7 @@ DETERMINISTIC = ("none", "gaussianize")
 def surrogate(
     name: str, gradient: Values, rng: np.random.Generator, tensors: Sequence[int] = (0,)
 ) -> Values:
-    """Return a surrogate of one snapshot.
+    """Return a surrogate of one snapshot, shape (n,), which is not changed.
 
     Parameters
     ----------
@@ -31,17 +31,10 @@ def surrogate(
         ``sign-flip``: every sign drawn anew, magnitudes in place. ``gaussianize``: magnitudes
         mapped to those of a normal sample, ranks, places and signs kept. ``gaussian``: i.i.d.
         standard normal, keeps the length alone.
-    gradient
-        The snapshot, shape (n,); not changed.
-    rng
-        Source of randomness; not used by ``none`` and ``gaussianize``.
+    gradient, rng
+        The snapshot, and the source of randomness.
     tensors
         Where each tensor starts in the snapshot, ascending from 0; for ``permute-layers``.
-
-    Returns
-    -------
-    ndarray
-        Shape and type of ``gradient``.
     """
     if name == "none":
         return gradient

@@ -41,15 +41,14 @@ class Call:
         inputs: Sequence[Path],
     ) -> None:
         """Run a stage that reads tables and makes one, and show its summary."""
-        from grokcrit.tables import files
-        from grokcrit.tables import reading as tables
+        from grokcrit.tables import files, writing
 
-        tables.check_output(self.out, inputs)
+        writing.check_output(self.out, inputs)
         # Opened first: a folder that cannot be written is known before the work is done.
         with files.replacing(self.out) as file:
             with self.shell.progress(stage.__name__, "tasks") as progress:
                 table = stage(inputs, progress=progress, **self.means, **self.options)
-            tables.fill(file, [table], table.schema)
+            writing.fill(file, [table], table.schema)
         self.shell.show(summarise(table), self.out)
 
 

@@ -32,13 +32,13 @@ def ingest(
     from grokcrit.base.parallel import thread_count
     from grokcrit.stages import ingest as stage
     from grokcrit.summaries import ingest_summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
     options = IngestOptions(**call.options)
-    tables.check_output(call.out, files)
+    writing.check_output(call.out, files)
     workers = thread_count(call.means["threads"])
     plan = stage.plan(files, options)
     with call.shell.progress("ingesting", "row groups") as progress:
         rows = stage.blocks(plan, threads=workers, progress=progress)
-        tables.write(call.out, rows, plan.schema)
+        writing.write(call.out, rows, plan.schema)
     call.shell.show(ingest_summary(plan), call.out)

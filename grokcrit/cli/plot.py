@@ -62,9 +62,9 @@ def plot(
 
     from grokcrit.stages.plot import plot as stage
     from grokcrit.summaries import Summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
-    tables.check_output(target, table)
+    writing.check_output(target, table)
     stage(figure, table, target, where=conditions(where), **call.options)
     drawn = {"figure": figure, "file": str(target)}
     call.shell.show(Summary("drawn", [drawn]), target)

@@ -33,9 +33,9 @@ def report(
     from grokcrit.report import report as stage
     from grokcrit.report.inputs import files_in
     from grokcrit.summaries import Notice, Summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
-    tables.check_output(call.out, files_in(table))
+    writing.check_output(call.out, files_in(table))
     with call.shell.progress("drawing", "figures") as progress:
         made = stage(table, call.out, where=conditions(where), progress=progress)
     rows = [

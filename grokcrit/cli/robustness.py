@@ -36,11 +36,11 @@ def robustness(
     from grokcrit.stages.plot import plot as draw
     from grokcrit.stages.robustness import robustness as stage
     from grokcrit.stages.robustness import robustness_summary
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
 
     target = call.out.with_suffix(".png") if figure is None else figure
     check_extension(target, "figure")
-    tables.check_output(target, [*train, call.out])
+    writing.check_output(target, [*train, call.out])
     if not os.access(target.parent, os.W_OK):  # known before the work is done
         raise TableError(f"cannot write {target}: its folder is missing or cannot be written")
     call.run_stage(stage, robustness_summary, train)

@@ -14,9 +14,11 @@ import numba
 def align_times(folder: Path) -> None:
     """Give all kernel sources the time of the newest.
 
-    numba compiles one kernel into another, but holds the cached code of a kernel to be good as long
-    as the file of that kernel is unchanged. After an edit of a file that it calls, it would go on
-    with the old code, or crash (seen). With one time for all, an edit of one renews all.
+    numba compiles one kernel into another, but stamps its cached code with the time and the size of
+    its own file alone. After an edit of a file that it calls, an edit pulled into a clone included,
+    it would go on with the old code, or crash (seen). With one time for all, an edit of one renews
+    all. The alternative, a cache folder named by a digest of the sources, is numba's setting for
+    the whole process, other people's functions included.
     """
     times = {path: path.stat().st_mtime_ns for path in folder.glob("*.py")}
     shared = max(times.values())
@@ -36,22 +38,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(function: F) -> F:
-    """Compile a plain Python function with numba, without the GIL.
+    """Compile a plain Python function with numba, without the GIL; cached on disk.
 
-    The compiled code is cached on disk: the first call of a process then costs about a second
-    instead of several. No fast-math: sums keep their order, so results are equal bit for bit
-    whatever the number of threads.
-
-    Parameters
-    ----------
-    function
-        Body written in the subset of Python that numba compiles. It also runs uncompiled
-        (``NUMBA_DISABLE_JIT=1``), which is how the tests measure its coverage.
-
-    Returns
-    -------
-    F
-        The compiled function.
+    No fast-math: sums keep their order, so results are equal bit for bit whatever the number of
+    threads. Uncompiled (``NUMBA_DISABLE_JIT=1``) the function runs too, which is how the tests
+    measure its coverage.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:

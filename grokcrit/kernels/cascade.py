@@ -67,12 +67,8 @@ def topple(
     """Take from every node of the frontier that is above theta what it sends, and mark it.
 
     All is taken before anything is delivered: nodes send what they held at the start of the step.
-    The frontier keeps those that topple; ``work.sent`` is alpha times what each held.
-
-    Returns
-    -------
-    tuple
-        How many topple, and what they send in all.
+    The frontier keeps those that topple; ``work.sent`` is alpha times what each held. Return how
+    many topple, and what they send in all.
     """
     frontier, sent = work.frontier, work.sent
     zero = gradient.dtype.type(0)
@@ -165,25 +161,10 @@ def cascade(
     nothing (reset); arXiv 2604.04655 and METHOD, section 2. A node without neighbours sends
     nothing; under ``diffuse`` it keeps all.
 
-    Parameters
-    ----------
-    source
-        n values.
-    gradient
-        Overwritten with the redistributed values; may be ``source`` itself.
-    network, rule
-        Graph over n nodes, settings.
-    work
-        Scratch; ``work.activity[:duration]`` holds the topplings of each step on return.
-    hint
-        A guess of theta from below, or below 0; decides nothing.
-
-    Returns
-    -------
-    Counts
-        Whether all values are finite (if not, nothing else means anything), theta, size, area,
-        duration, peak, whether nodes were still above theta at the end, and the amount
-        transported: sum of alpha abs(g_i) over every toppling that sent something.
+    ``gradient`` is overwritten with the redistributed values and may be ``source`` itself;
+    ``work.activity[:duration]`` holds the topplings of each step. ``hint`` is a guess of theta from
+    below, or below 0; it decides nothing. ``transported`` is the sum of alpha abs(g_i) over every
+    toppling that sent something.
     """
     theta, count, finite = first_frontier(source, gradient, rule, work, hint)
     size: Int = 0
@@ -235,25 +216,12 @@ def cascades(
     transported: Array,
     activity: Array,
 ) -> bool:
-    """Run the cascade of every row of ``sources``, each with its own threshold.
+    """Run the cascade of every row of ``sources`` (m, n), each with its own threshold.
 
-    Parameters
-    ----------
-    sources
-        Shape (m, n).
-    gradient
-        Shape (n,), scratch: left with the redistributed values of the last row.
-    theta, truncated, transported
-        Shape (m,); filled.
-    counts
-        Shape (m, 4): size, area, duration, peak; filled.
-    activity
-        Shape (m, max_steps): topplings of each step; filled up to the duration.
-
-    Returns
-    -------
-    bool
-        Whether all values are finite; if not, nothing else means anything.
+    Fill ``theta``, ``truncated`` and ``transported`` (m,), ``counts`` (m, 4) with size, area,
+    duration and peak, and ``activity`` (m, max_steps) with the topplings of each step up to the
+    duration. ``gradient`` (n,) is scratch. Return whether all values are finite; if not, nothing
+    else means anything.
     """
     for m in range(len(sources)):
         hint = 0.85 * theta[m - 1] if m > 0 else -1.0

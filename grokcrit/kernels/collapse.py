@@ -12,17 +12,7 @@ from grokcrit.kernels.types import Array
 
 
 class Points(NamedTuple):
-    """Where the curves of all sizes are known, the same in every set of curves.
-
-    Attributes
-    ----------
-    log_s
-        ln s of each point, ascending inside a size, shape (points,).
-    first
-        Where each size begins, and the end, shape (K + 1,).
-    log_n
-        ln N of each size, shape (K,).
-    """
+    """Where the curves of all sizes are known, the same in every set of curves."""
 
     log_s: Array
     first: Array
@@ -30,18 +20,7 @@ class Points(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Sets of curves, one for each resample.
-
-    Attributes
-    ----------
-    height
-        y of each point, shape (resamples, points).
-    weight
-        1 / dy^2 up to a factor common to all points, shape (resamples, points).
-    start, stop
-        Last point of the level part below a curve, first of that above it, shape (resamples, K).
-        The points between them are scored; beyond them the curve goes on level.
-    """
+    """Sets of curves, one per resample; beyond ``start`` and ``stop`` a curve goes on level."""
 
     height: Array
     weight: Array
@@ -126,16 +105,9 @@ def scratch_of(points: Points) -> Scratch:
 
 @jit
 def nearest(points: Points, curves: Curves, exponents: Array, best: Array) -> None:
-    """Find the exponent of least S for each set of curves.
+    """Find the exponent of least S for each set of curves; fill ``best`` with its index.
 
-    Parameters
-    ----------
-    points, curves
-        The curves.
-    exponents
-        D to try, the likeliest first: others are given up once they are worse.
-    best
-        Shape (resamples,); filled with the index of the best.
+    ``exponents``: the likeliest first, others are given up once they are worse.
     """
     scratch = scratch_of(points)
     least = np.full(len(best), math.inf)
@@ -150,19 +122,10 @@ def nearest(points: Points, curves: Curves, exponents: Array, best: Array) -> No
 
 @jit
 def qualities(points: Points, curves: Curves, exponents: Array, start: Array, out: Array) -> None:
-    """Work out S of each set of curves at a stretch of exponents of its own.
+    """Work out S of each set of curves at a stretch of ``exponents`` of its own.
 
-    Parameters
-    ----------
-    points, curves
-        The curves.
-    exponents
-        D, shape (any,).
-    start
-        Shape (resamples,): index of the first exponent of each stretch.
-    out
-        Shape (resamples, stretch); filled with S, the mean over the scored points, for dy^2 without
-        its common factor.
+    ``start`` (resamples,) is the index of the first exponent of each stretch. ``out`` (resamples,
+    stretch) is filled with S, the mean over the scored points, for dy^2 without its common factor.
     """
     scratch = scratch_of(points)
     stretch = out.shape[1]

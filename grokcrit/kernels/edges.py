@@ -67,19 +67,11 @@ def computed_rows(network: Network, indptr: Array, indices: Array) -> None:
 def attach(target: Array, m: int, rng: Any) -> None:
     """Grow a Barabasi-Albert graph: node k links to min(k, m) earlier nodes, by their degrees.
 
-    A node is drawn as the end of an edge drawn uniformly, so with probability in proportion to
-    its degree; a node drawn twice is drawn again. Edges stand in the order of their nodes, so
-    their younger ends need not be stored: node k's edges start at k (k - 1) / 2 up to k = m and go
-    on by m from there.
-
-    Parameters
-    ----------
-    target
-        One entry an edge, m (m - 1) / 2 + (n - m) m of them; filled with the older ends.
-    m
-        Edges a node, below n.
-    rng
-        numpy Generator.
+    A node is drawn as the end of an edge drawn uniformly, so with probability in proportion to its
+    degree; a node drawn twice is drawn again. Edges stand in the order of their nodes, so their
+    younger ends need not be stored: node k's edges start at k (k - 1) / 2 up to k = m and go on by
+    m from there. ``target`` has one entry an edge, m (m - 1) / 2 + (n - m) m of them, and is filled
+    with the older ends.
     """
     settled = m * (m - 1) // 2
     for k in range(1, m + 1):

@@ -101,15 +101,10 @@ def gini(values: Array, order: Array) -> float:
 
     G = sum_i (2 i - n - 1) x_i / (n sum_i x_i), x ascending, i = 1 .. n.
 
-    Parameters
-    ----------
-    values
-        n numbers.
-    order
-        Some permutation of 0 .. n - 1; on return one that is nearer to sorting abs(values). From
-        one epoch to the next little changes, and insertion sort is then nearly linear: 1.5 instead
-        of 5 microseconds for 500 weights. Where much has changed it gives up, and goes on from
-        there at the next epoch.
+    ``order`` is some permutation of 0 .. n - 1; on return one that is nearer to sorting
+    abs(values). From one epoch to the next little changes, and insertion sort is then nearly
+    linear: 1.5 instead of 5 microseconds for 500 weights. Where much has changed it gives up, and
+    goes on from there at the next epoch.
     """
     n = len(values)
     patience = 8 * n
@@ -140,29 +135,14 @@ def gini(values: Array, order: Array) -> float:
 def forward_backward(
     weights: Array, training: Training, hidden: Array, delta: Array, gradient: Array
 ) -> tuple[float, float]:
-    """Loss, accuracy and gradient of the network 2-h-1 on the four patterns.
+    """Loss (nats), accuracy and gradient of the network 2-h-1 on the four patterns.
 
-    Mean binary cross-entropy on the logit z: log(1 + e^z) - y z. A pattern counts as right when
-    (z > 0) equals its target.
+    Mean binary cross-entropy on the logit z: log(1 + e^z) - y z. A pattern counts as right when (z
+    > 0) equals its target. ``weights`` and ``gradient`` hold 4 h + 1 parameters: W1 row-major (h,
+    2), b1 (h), W2 (h), b2; ``hidden`` (4, h) and ``delta`` (4,) are scratch.
 
     Each loop is over hidden units and plain arithmetic on whole tensors, the patterns written out:
     the compiler turns all but the sums of the logits into vector instructions.
-
-    Parameters
-    ----------
-    weights
-        4 h + 1 parameters: W1 row-major (h, 2), b1 (h), W2 (h), b2.
-    training
-        Patterns and activation.
-    hidden, delta
-        Scratch, (4, h) and (4,).
-    gradient
-        Overwritten with d loss / d weights, in the order of ``weights``.
-
-    Returns
-    -------
-    tuple of float
-        Loss (nats) and accuracy (share of patterns).
     """
     h = hidden.shape[1]
     inputs, targets = training.inputs, training.targets
@@ -288,24 +268,12 @@ def train_block(
 ) -> int:
     """Train a run from epoch ``first`` up to, not including, epoch ``last``.
 
-    Entry t of the record is the state after t updates, with the cascade of its raw gradient g.
-    Then w <- w - lr g', g' being g redistributed by that cascade (in line) or g itself (shadow).
-    A run is trained in blocks so that it can be interrupted; the blocks change no bit of it.
+    Entry t of the record is the state after t updates, with the cascade of its raw gradient g. Then
+    w <- w - lr g', g' being g redistributed by that cascade (in line) or g itself (shadow). A run
+    is trained in blocks so that it can be interrupted; the blocks change no bit of it.
 
-    Parameters
-    ----------
-    weights
-        4 h + 1 parameters, updated in place; on return the state at epoch ``last``.
-    network, rule, training, work
-        Graph, cascade and training settings, scratch.
-    record
-        Filled from ``first`` to ``last - 1``; gradients at multiples of ``snapshot_every``.
-
-    Returns
-    -------
-    int
-        -1, or the first epoch whose weights, loss or gradient are not finite; nothing is recorded
-        of it.
+    ``weights`` are updated in place. Return -1, or the first epoch whose weights, loss or gradient
+    are not finite; nothing is recorded of it.
     """
     n = len(weights)
     patterns = len(training.targets)

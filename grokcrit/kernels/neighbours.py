@@ -34,18 +34,11 @@ def degree(network: Network, node: Int, row: Array) -> Int:
 
 @jit
 def neighbours(network: Network, node: Int, row: Array, place: Int) -> Int:
-    """Write the neighbours of a node in a graph that is not stored; return how many.
+    """Write the neighbours of a node in a graph that is not stored, from ``row[place]`` on.
 
-    Parameters
-    ----------
-    network
-        RING: settings n and neighbours each side. LATTICE: settings n and side, open edges.
-        AFFINE: settings n, then a, b for each map i -> (a i + b) mod n, inverses among them; where
-        maps meet, or leave a node where it is, it has fewer neighbours than maps.
-    node
-        0 to n - 1.
-    row, place
-        Filled from ``place`` on.
+    Settings of RING: n and neighbours each side; of LATTICE: n and side, open edges; of AFFINE: n,
+    then a, b for each map i -> (a i + b) mod n, inverses among them. Where maps meet, or leave a
+    node where it is, it has fewer neighbours than maps. Return how many.
     """
     settings = network.settings
     i, n = np.int64(node), settings[0]
@@ -85,18 +78,9 @@ def neighbours(network: Network, node: Int, row: Array, place: Int) -> Int:
 def gather_stored(network: Network, first: Int, active: Int, work: Work) -> tuple[Int, Int]:
     """Gather a chunk of the pushes of toppling nodes, of a stored graph; stop before a long row.
 
-    Parameters
-    ----------
-    network, work
-        Graph, scratch: ``frontier[first:active]`` topple, ``sent`` is alpha times what each held.
-    first, active
-        Where to begin and where the frontier ends.
-
-    Returns
-    -------
-    tuple of int
-        The place in the frontier to go on from, and the number of pushes in ``work.target`` and
-        ``work.amount``.
+    Nodes ``work.frontier[first:active]`` topple, ``work.sent`` is alpha times what each held.
+    Return the place in the frontier to go on from, and the number of pushes in ``work.target`` and
+    ``work.amount``.
     """
     indptr, indices, frontier = network.indptr, network.indices, work.frontier
     target, amount = work.target, work.amount

@@ -32,14 +32,7 @@ def select(values: Array, rank: Int) -> None:
 
     Everything before it is then at most as large, everything after it at least as large.
     Quickselect, median of three; a range that refuses to shrink is sorted outright. Values are
-    parted without a branch, as the processor would guess every second one wrong.
-
-    Parameters
-    ----------
-    values
-        One-dimensional, without NaN; reordered.
-    rank
-        0 to ``len(values) - 1``.
+    parted without a branch, as the processor would guess every second one wrong. No NaN.
     """
     left: Int = np.int64(0)
     right: Int = np.int64(len(values))
@@ -77,23 +70,11 @@ def part(values: Array, left: Int, right: Int, pivot: Any, equal: bool) -> Int:
 
 @jit
 def quantile(values: Array, rank: Int, weight: float) -> Any:
-    """Return the quantile between the order statistics ``rank`` and ``rank + 1``.
+    """Return the quantile between the order statistics ``rank`` and ``rank + 1``; reorder values.
 
-    Equal to ``numpy.percentile(values, q)`` to the bit when ``rank`` and ``weight`` are the whole
-    and the fractional part of ``(len(values) - 1) * (q / 100)``: the same interpolation, from the
-    nearer end (numpy's method "linear").
-
-    Parameters
-    ----------
-    values
-        One-dimensional, without NaN; reordered.
-    rank, weight
-        Lower order statistic, and weight of the upper one in double precision, 0 <= weight < 1.
-
-    Returns
-    -------
-    float
-        The quantile, in the unit of ``values``.
+    Equal to ``numpy.percentile(values, q)`` to the bit when ``rank`` and ``weight`` (of the upper
+    one, in double precision) are the whole and the fractional part of ``(len(values) - 1) * (q /
+    100)``: the same interpolation, from the nearer end (numpy's method "linear"). No NaN.
     """
     select(values, rank)
     low = values[rank]

@@ -13,16 +13,9 @@ def resampled_means(values: Array, draws: Array, out: Array) -> None:
     """Average the drawn runs in every window.
 
     A plain loop and not a matrix product: the order of the sum must not depend on the machine's
-    linear-algebra library or its threads.
-
-    Parameters
-    ----------
-    values
-        Shape (runs, windows); NaN where a run has no data in a window.
-    draws
-        Shape (resamples, runs): which runs each resample holds.
-    out
-        Shape (resamples, windows); filled. NaN where no drawn run has data.
+    linear-algebra library or its threads. ``values`` (runs, windows) is NaN where a run has no
+    data; ``draws`` (resamples, runs) says which runs each resample holds; ``out`` (resamples,
+    windows) is filled, NaN where no drawn run has data.
     """
     resamples, runs = draws.shape
     windows = values.shape[1]

@@ -42,16 +42,8 @@ def bracket(source: Array, rank: Int, sample: Array) -> tuple[Any, Any]:
 
     A guess costs time when it is wrong and changes nothing else. The sample is spread evenly by
     multiples of the golden ratio: no period of the gradient can meet it, and it is no random draw.
-
-    Parameters
-    ----------
-    source
-        n values.
-    rank
-        Order statistic below the threshold.
-    sample
-        Scratch of at least n^(2/3) / 2 values: few enough to select from at no cost, enough for a
-        bracket of n^(2/3) or so.
+    ``sample`` is scratch of at least n^(2/3) / 2 values: few enough to select from at no cost,
+    enough for a bracket of n^(2/3) or so.
     """
     n = len(source)
     if n < SAMPLED:
@@ -100,27 +92,13 @@ def first_frontier(
     """Copy ``source`` to ``gradient``; return theta, and collect who may be above it.
 
     Theta is the quantile of abs(source), or of its entries that are not 0, that ``rule`` names,
-    equal to numpy.percentile to the bit.
-    One pass copies and collects the values above a guess from below; the exact threshold is
-    selected from those of them that are not above a guess from above either.
+    equal to numpy.percentile to the bit. One pass copies and collects the values above a guess from
+    below; the exact threshold is selected from those of them that are not above a guess from above
+    either. ``hint`` is such a guess, 0.85 of the theta of the epoch before, or below 0: none.
+    Guesses that turn out wrong are given up for another pass.
 
-    Parameters
-    ----------
-    source
-        n values.
-    gradient
-        Overwritten with ``source``; may be ``source`` itself.
-    rule, work
-        Settings, scratch; ``work.frontier`` is filled.
-    hint
-        A guess from below, such as 0.85 of the theta of the epoch before; below 0: none. It
-        decides nothing: guesses that turn out wrong are given up for another pass.
-
-    Returns
-    -------
-    tuple
-        Theta; how many nodes stand in ``work.frontier``, ascending, everyone above theta among
-        them; whether all values are finite (if not, theta means nothing).
+    Return theta; how many nodes stand in ``work.frontier``, ascending, everyone above theta among
+    them; whether all values are finite (if not, theta means nothing).
     """
     place, weight = place_of(source, rule)
     n, wanted = len(source), len(source) - place

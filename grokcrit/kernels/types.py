@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -112,32 +112,8 @@ def work(n: int, dtype: npt.DTypeLike, max_steps: int, most: int = 0) -> Work:
     )
 
 
-class Settings(Protocol):
-    """What ``rule`` reads: the cascade's options."""
-
-    @property
-    def alpha(self) -> float:
-        """Diffusion strength."""
-
-    @property
-    def quantile(self) -> float:
-        """Percentile of the threshold."""
-
-    @property
-    def rule(self) -> str:
-        """``diffuse`` or ``reset``."""
-
-    @property
-    def max_steps(self) -> int:
-        """Steps allowed."""
-
-    @property
-    def threshold_of(self) -> str:
-        """``all`` or ``nonzero``: entries whose percentile is the threshold."""
-
-
-def rule(n: int, dtype: npt.DTypeLike, settings: Settings) -> Rule:
-    """Settle the numbers of a cascade over ``n`` nodes in the gradient's own precision."""
+def rule(n: int, dtype: npt.DTypeLike, settings: Any) -> Rule:
+    """Settle the options of a cascade over ``n`` nodes, in the gradient's own precision."""
     scalar: Any = np.dtype(dtype).type
     share = settings.quantile / 100
     position = (n - 1) * share

@@ -21,11 +21,6 @@ def numbers_of(measured: Mapping[str, Any]) -> tuple[dict[str, float | None], di
 
     What is not finite, and what is warned of, is None. Accuracies that rounding has put just
     outside 0 to 1 are put back.
-
-    Raises
-    ------
-    OptionError
-        An unknown name, or a value that is no number.
     """
     for name in measured:
         check_choice("measure", name, MEASURED)

@@ -58,14 +58,8 @@ def before_each_step(
 ) -> list[Any]:
     """Call a function before each step of an optimizer; return the handles of the hooks.
 
-    Parameters
-    ----------
-    optimizer
-        From ``stepping_optimizer``.
-    made
-        Updates made so far.
-    call
-        Takes the optimizer, the number of updates made, and whether the step has a closure.
+    The optimizer comes from ``stepping_optimizer``; ``made`` is the number of updates made so far.
+    ``call`` takes the optimizer, the updates made, and whether the step has a closure.
     """
     outer: FrameType | None = None
 

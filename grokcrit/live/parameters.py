@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from grokcrit.base.errors import RecorderError
 from grokcrit.saved import tensor_names
+from grokcrit.saved.tensor_names import some
 
 Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
 SHARDED = (
@@ -20,10 +21,7 @@ SHARDED = (
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the model inside torch.compile, DataParallel and DistributedDataParallel.
-
-    So its parameters have the same names with and without them.
-    """
+    """Return the model inside torch.compile, DataParallel and DistributedDataParallel."""
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
     while True:
         if isinstance(model, wrappers):
@@ -37,12 +35,8 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 def named(model: torch.nn.Module) -> Named:
     """Return all parameters of a model, frozen ones included, by their plain names.
 
-    Plain names are without the prefixes that wrappers of submodules add.
-
-    Raises
-    ------
-    RecorderError
-        DeepSpeed or FSDP: no process has the gradient.
+    Plain names are without the prefixes that wrappers of submodules add. Raise RecorderError for
+    DeepSpeed or FSDP, where no process has the gradient.
     """
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
@@ -70,19 +64,10 @@ def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence
 
 
 def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match, in their order.
+    """Return the trainable parameters whose names match shell patterns, in their order.
 
-    Parameters
-    ----------
-    parameters
-        From ``named``. Frozen ones are left out; one that is used twice is there once.
-    include, exclude
-        Patterns as in a shell, ``blocks.*.weight``; None includes all.
-
-    Raises
-    ------
-    RecorderError
-        No parameter is left. A complex one.
+    One that is used twice is there once; ``include`` None includes all. Raise RecorderError where
+    none is left, or one is complex.
     """
     wanted = matching(parameters, include, exclude)
     found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
@@ -105,21 +90,10 @@ def precision(parameters: Named) -> npt.DTypeLike:
 def flat_gradient(
     parameters: Named, missing: str, divisors: Sequence[float]
 ) -> npt.NDArray[np.floating]:
-    """Return the gradients one after the other, a copy in main memory.
+    """Return the gradients one after the other, a copy in main memory, each over its divisor.
 
-    Parameters
-    ----------
-    parameters
-        From ``chosen``.
-    missing
-        ``zeros``, or ``refuse`` a parameter without a gradient.
-    divisors
-        The factor by which each gradient is scaled.
-
-    Raises
-    ------
-    RecorderError
-        A parameter has no gradient.
+    ``missing``: a parameter without a gradient counts as ``zeros``, or ``refuse`` raises
+    RecorderError.
     """
     without = [name for name, parameter in parameters if parameter.grad is None]
     if without and (missing == "refuse" or len(without) == len(parameters)):
@@ -149,16 +123,60 @@ def is_finite(vector: npt.NDArray[np.floating]) -> bool:
 
 
 def missing_words(without: Sequence[str], total: int) -> str:
-    """Say which parameters have no gradient, and what that may come from."""
+    """Say which parameters have no gradient, and why that may be."""
     if len(without) == total:
         return (
             "no parameter has a gradient; record after loss.backward() and before "
             "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
         )
     return (
-        f"{tensor_names.some(without)} took no part in the loss and has no gradient; freeze or "
+        f"{some(without)} took no part in the loss and has no gradient; freeze or "
         "exclude it, or take it as zeros with missing='zeros'"
     )
+
+
+def missing_from(parameters: Named, tensors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of recorded tensors that a model does not have, or not in that shape."""
+    here = {name: list(parameter.shape) for name, parameter in parameters}
+    return [t["name"] for t in tensors if here.get(t["name"]) != list(t["shape"])]
+
+
+def kept(
+    parameters: Named,
+    tensors: Sequence[Mapping[str, Any]],
+    include: Sequence[str] | None,
+    exclude: Sequence[str],
+    step: int,
+) -> tuple[Named | None, dict[str, str]]:
+    """Return the parameters of the recorded tensors, and warnings by kind of what has changed.
+
+    ``tensors`` are those of the first row, in the order of the vector. The parameters are None if
+    one of them is gone or frozen: the step has no gradient of all tensors.
+    """
+    gone = missing_from(parameters, tensors)
+    if gone:
+        return None, {
+            "gone": f"tensors of the first row are gone or have another shape ({some(gone)}), so "
+            f"rows have no gradient from step {step} on; record the new model in another folder"
+        }
+    here: dict[str, torch.nn.Parameter] = dict(parameters)
+    found = [(t["name"], here[t["name"]]) for t in tensors]
+    frozen = [name for name, parameter in found if not parameter.requires_grad]
+    if frozen:
+        return None, {
+            "frozen": f"tensors of the first row are frozen now ({some(frozen)}), so rows have no "
+            f"gradient from step {step} until that changes; leave out what will be frozen with "
+            "exclude="
+        }
+    recorded = {name for name, _ in found}
+    wanted = matching(parameters, include, exclude) - recorded
+    new = [name for name, parameter in parameters if parameter.requires_grad and name in wanted]
+    if not new:
+        return found, {}
+    return found, {
+        "unfrozen": f"{some(new)} became trainable after the first row, so the recorded gradient "
+        "is that of the other tensors only; to record all of them use another folder from here on"
+    }
 
 
 def is_first_rank() -> bool:

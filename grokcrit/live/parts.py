@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from grokcrit.base.errors import RecorderError, TableError
 from grokcrit.base.options import INT32_MAX
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Inputs, check_stage, open_parquet, write
+from grokcrit.tables.reading import Inputs, check_stage, open_parquet
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tables.writing import write
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of
 
 
@@ -40,26 +41,9 @@ class Recording:
 class Parts:
     """The rows of one run: those on the disk, and those that wait for the next part.
 
-    Parameters
-    ----------
-    folder
-        Made where it is missing. Parts of other runs may lie there.
-    recording
-        The run.
-    part_bytes, part_snapshots
-        A part is written as soon as its gradients take that many bytes, or it has that many rows.
-    versions
-        Versions of libraries, for the record beside those it has.
-
-    Attributes
-    ----------
-    last_step : int or None
-        Last step that is on the disk or waits.
-
-    Raises
-    ------
-    TableError
-        The folder cannot be made or read, or was recorded with other options.
+    The folder is made where it is missing; parts of other runs may lie there. A part is written as
+    soon as its gradients take ``part_bytes``, or it has ``part_snapshots`` rows. ``versions`` of
+    libraries go into the record. ``last_step`` is the last step that is on the disk or waits.
     """
 
     def __init__(
@@ -125,15 +109,7 @@ class Parts:
         return options
 
     def fit(self, tensors: list[dict[str, Any]], kind: npt.DTypeLike) -> None:
-        """Check that a model is the one of the rows so far, or of the folder.
-
-        Raises
-        ------
-        TableError
-            Names, shapes or order of its tensors are others.
-        RecorderError
-            It has more parameters than a Parquet list can hold.
-        """
+        """Check that a model is the one of the rows so far, or of the folder."""
         if self.tensors is not None and tensors != self.tensors:
             raise TableError(
                 f"the trainable parameters are not those recorded in {self.folder} for width "

@@ -26,13 +26,13 @@ from grokcrit.live.parameters import (
     flat_gradient,
     is_finite,
     is_first_rank,
+    kept,
+    missing_from,
     named,
     precision,
 )
 from grokcrit.live.parts import Parts, Recording
-from grokcrit.live.same import kept, missing_from
-from grokcrit.live.scale import divisors
-from grokcrit.live.scaler_notes import now, watch
+from grokcrit.live.scalers import divisors, now, watch
 from grokcrit.tasks.train_rows import tensors_of
 
 FIELDS = ("gradient", "clipped-gradient")
@@ -212,10 +212,7 @@ class GradientRecorder:
     def _take(
         self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
     ) -> bool:
-        """Take the gradient of a step that is a multiple of ``every``.
-
-        ``stepping``: the optimizer whose hook this is.
-        """
+        """Take the gradient of a step; ``stepping`` is the optimizer whose hook this is."""
         started = time.perf_counter()
         if self._closed:
             raise RecorderError("the recorder is closed; make a new one, it goes on after the last")
@@ -403,13 +400,7 @@ def listed(name: str, patterns: Sequence[str]) -> list[str]:
 
 
 def plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration as JSON gives it back, so that it equals the one in a part.
-
-    Raises
-    ------
-    OptionError
-        JSON cannot hold it.
-    """
+    """Return a configuration as JSON gives it back, so that it equals the one in a part."""
     try:
         found: dict[str, Any] = json.loads(json.dumps(dict(configuration), allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -29,8 +29,7 @@ from grokcrit.stages.bootstrap import bootstrap
 from grokcrit.stages.diagnose import diagnose
 from grokcrit.stages.fss import fss
 from grokcrit.stages.robustness import robustness
-from grokcrit.tables import files
-from grokcrit.tables import reading as tables
+from grokcrit.tables import files, writing
 from grokcrit.tables.schemas import TRAIN
 from grokcrit.tasks.xor import TrainOptions
 
@@ -178,7 +177,7 @@ class Work:
 
     def keep(self, name: str, table: pa.Table) -> pa.Table:
         """Write a table and remember it."""
-        tables.write(self.path(name), [table], table.schema)
+        writing.write(self.path(name), [table], table.schema)
         self.made[name] = table
         return table
 
@@ -192,7 +191,7 @@ class Work:
                 slim.append(run.drop_columns(["gradient"]))
                 yield run
 
-        tables.write(self.path(name), tapped(), TRAIN.recorded(training.record(settled)))
+        writing.write(self.path(name), tapped(), TRAIN.recorded(training.record(settled)))
         self.made[name] = pa.concat_tables(slim)
         return self.path(name)
 
@@ -290,7 +289,7 @@ class Work:
         options = {"seeds": self.scale.study, "gradients": False, "seed": self.seed}
         settled = TrainOptions(**self.scale.training | options)
         path = self.path("gini-train")
-        tables.write(
+        writing.write(
             path,
             training.runs(settled, **self.means),
             TRAIN.recorded(training.record(settled)),

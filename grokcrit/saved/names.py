@@ -40,13 +40,7 @@ def whole(text: str) -> int | None:
 
 
 def matcher(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern: fields in braces, ``*`` for anything within a folder's or file's name.
-
-    Raises
-    ------
-    OptionError
-        A field that is not known, is there twice, or a brace that stands alone.
-    """
+    """Compile a pattern: fields in braces, ``*`` for anything within a folder's or file's name."""
     seen: set[str] = set()
     parts = []
     for part in re.split(r"(\{[^{}]*\}|\*)", pattern):
@@ -71,13 +65,7 @@ def matcher(pattern: str) -> re.Pattern[str]:
 
 
 def read_name(path: str, pattern: re.Pattern[str], shown: str) -> FileName:
-    """Read the fields out of the end of a path.
-
-    Raises
-    ------
-    TableError
-        The path does not match; a number that is not whole, or too large for its column.
-    """
+    """Read the fields out of the end of a path."""
     found = pattern.search(Path(path).absolute().as_posix())
     if found is None:
         raise TableError(f"{path} does not match --pattern {shown!r}, which must fit its end")

@@ -17,7 +17,7 @@ from grokcrit.saved.shards import changed, network, networks
 from grokcrit.saved.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
 from grokcrit.saved.tensors import Saved, Tensor
 from grokcrit.saved.torch import FLAT
-from grokcrit.tables.reading import repeated
+from grokcrit.tables.reading import check_once
 
 FAMILY = "given"
 # A family's networks of one size: they have the same tensors.
@@ -99,17 +99,12 @@ class Series:
 def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     """Read names and shapes of every file; put the snapshots in order.
 
-    Raises
-    ------
-    TableError
-        A file that cannot be read, does not match the pattern or has other tensors than the first
-        of its size; two files of one snapshot; a checkpoint that is alone.
+    Raise TableError where a file does not match the pattern or has other tensors than the first of
+    its size; where two files are of one snapshot, or a checkpoint is alone.
     """
     if not paths:
         raise OptionError("FILES", "needs at least one file")
-    for path, twice in zip(paths, repeated(paths), strict=True):
-        if twice:
-            raise TableError(f"{path} is given twice; give each file once")
+    check_once(paths)
     pattern = None if options.pattern is None else matcher(options.pattern)
     found, places = Series(idle={*options.include, *options.exclude}), Counter[Any]()
     for path in networks(paths):
@@ -214,14 +209,8 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
     """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
 
-    Parameters
-    ----------
-    found
-        Its layouts are replaced; nothing is left out where nothing changes.
-    options
-        How files are opened.
-    counted
-        Whether the size of a network is its number of parameters, which is then another.
+    Layouts are replaced, but for one in which nothing changes. ``counted``: the size of a network
+    is its number of parameters, which is then another.
     """
     for family in dict.fromkeys(name for name, _ in found.layouts):
         layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
@@ -267,28 +256,23 @@ def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOption
 
 def check_same(layout: Layout, first: Layout) -> None:
     """Raise TableError at the first tensor that a file lacks, adds or has in another shape."""
-
-    def advice(name: str) -> str:
-        return f"leave it out with --exclude {quoted(name)}, or name another size by --pattern"
-
-    for name, tensor in first.tensors.items():
-        other = layout.tensors.get(name)
-        if other is None:
-            raise TableError(
-                f"{layout.path} lacks the tensor '{name}' (shape {list(tensor.shape)}) of "
-                f"{first.path}, which is of the same size; {advice(name)}"
+    for name in first.tensors | layout.tensors:
+        here, there = layout.tensors.get(name), first.tensors.get(name)
+        if here is None and there is not None:
+            what = f"lacks the tensor '{name}' (shape {list(there.shape)}) of {first.path}"
+        elif there is None and here is not None:
+            what = f"has a tensor '{name}' (shape {list(here.shape)}) that {first.path} lacks"
+        elif here and there and here.shape != there.shape:
+            what = (
+                f"has the tensor '{name}' in shape {list(here.shape)}, {first.path} in "
+                f"{list(there.shape)}"
             )
-        if other.shape != tensor.shape:
-            raise TableError(
-                f"{layout.path}: tensor '{name}' has shape {list(other.shape)}, in {first.path}, "
-                f"which is of the same size, {list(tensor.shape)}; {advice(name)}"
-            )
-    for name, tensor in layout.tensors.items():
-        if name not in first.tensors:
-            raise TableError(
-                f"{layout.path} has a tensor '{name}' (shape {list(tensor.shape)}), which "
-                f"{first.path} of the same size lacks; {advice(name)}"
-            )
+        else:
+            continue
+        raise TableError(
+            f"{layout.path} {what}, and both are of the same size; leave it out with --exclude "
+            f"{quoted(name)}, or name another size by --pattern"
+        )
 
 
 def check_no_other_size(layout: Layout, known: dict[Kind, Layout], family: str) -> None:

@@ -64,13 +64,7 @@ def indices_in(folder: str, _modified: int) -> list[str]:
 
 
 def networks(paths: Sequence[str]) -> list[str]:
-    """Return one path per network: its only file, its index, or the first shard given.
-
-    Raises
-    ------
-    TableError
-        An index that cannot be read.
-    """
+    """Return one path per network: its only file, its index, or the first shard given."""
     covered = {place_of(each) for path in paths if is_index(path) for each in shards_of(path)}
     found: list[str] = []
     known = set()
@@ -87,13 +81,7 @@ def networks(paths: Sequence[str]) -> list[str]:
 
 
 def shards_of(path: str) -> list[str]:
-    """Return the files of a network, given its index or one of its shards; else the path itself.
-
-    Raises
-    ------
-    TableError
-        A shard is missing; the index cannot be read.
-    """
+    """Return the files of a network, given its index or one of its shards; else the path itself."""
     folder = Path(path).parent
     if is_index(path):
         names = sorted(set(weight_map(path).values()))
@@ -119,15 +107,15 @@ def shards_of(path: str) -> list[str]:
 
 
 def weight_map(path: str) -> dict[str, str]:
-    """Read the index of a network: tensor to the name of its file.
-
-    Raises
-    ------
-    TableError
-        It is not readable, or no index.
-    """
+    """Read the index of a network: tensor to the name of its file."""
     with damage_of(path):
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parsed(path, Path(path).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # each shard asks for its index, which may have 1e5 entries
+def parsed(path: str, _modified: int) -> dict[str, str]:
+    """Read an index, again once it has changed."""
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
     found = content.get("weight_map") if isinstance(content, dict) else None
     if not found or not all(isinstance(v, str) and Path(v).name == v for v in found.values()):
         raise TableError(f"{path} has no weight_map that names files beside it; give the shards")
@@ -136,26 +124,10 @@ def weight_map(path: str) -> dict[str, str]:
 
 @contextmanager
 def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
-    """Open a network: a file, or all of its shards as one.
+    """Open a network: a file, or all of its shards as one, tensors in the order of the shards.
 
-    Parameters
-    ----------
-    path
-        Its file, its index, or one of its shards.
-    key
-        Where in a PyTorch file it lies.
-    strip
-        Prefixes taken off the names of its tensors, besides those of wrappers.
-
-    Yields
-    ------
-    Saved
-        Tensors in the order of the shards.
-
-    Raises
-    ------
-    TableError
-        A file cannot be read; a tensor is in two shards, or is not where the index says.
+    ``path`` is its file, its index, or one of its shards; ``key`` says where in a PyTorch file it
+    lies; ``strip`` are prefixes taken off its tensors' names, besides those of wrappers.
     """
     with ExitStack() as stack:
         parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]

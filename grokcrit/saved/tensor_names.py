@@ -19,60 +19,21 @@ WRAPPERS = (
 # DataParallel's prefix is a plain word: it is taken off where every name starts with it.
 PARALLEL = "module."
 # Buffers by the last part of their name, where libraries give that name to buffers alone.
-BUFFERS = frozenset(
-    (
-        # statistics of normalisation: torch, Keras, Paddle, Chainer
-        "running_mean",
-        "running_var",
-        "running_std",
-        "num_batches_tracked",
-        "moving_mean",
-        "moving_variance",
-        "moving_avg",
-        "_mean",
-        "_variance",
-        "avg_mean",
-        "avg_var",
-        # positions and masks: Transformers
-        "inv_freq",
-        "original_inv_freq",
-        "cos_cached",
-        "sin_cached",
-        "freqs_cis",
-        "masked_bias",
-        "causal_mask",
-        "attn_mask",
-        "attention_mask",
-        "position_ids",
-        "token_type_ids",
-        "relative_position_index",
-        # spectral norm by parametrization
-        "_u",
-        "_v",
-        # scales of quantisation and of 8-bit floats
-        "weight_scale_inv",
-        "input_scale",
-        "amax_history",
-        "scale_inv",
-        # averaged codebooks, queues of keys, loads of experts: VQ-VAE, MoCo, mixtures of experts
-        "cluster_size",
-        "embed_avg",
-        "ema_w",
-        "queue",
-        "e_score_correction_bias",
-        "expert_counts",
-        "tokens_per_expert",
-        # states of optimizers: torch, TensorFlow
-        "exp_avg",
-        "exp_avg_sq",
-        "momentum_buffer",
-        "Adam",
-        "Adam_1",
-        "adam_m",
-        "adam_v",
-        "Momentum",
-        "ExponentialMovingAverage",
-    )
+BUFFERS = re.compile(
+    # statistics of normalisation: torch, Keras, Paddle, Chainer
+    r"running_(?:mean|var|std)|num_batches_tracked|moving_(?:mean|variance|avg)|_mean|_variance|"
+    r"avg_(?:mean|var)|"
+    # positions and masks: Transformers
+    r"(?:original_)?inv_freq|(?:cos|sin)_cached|freqs_cis|masked_bias|"
+    r"(?:causal|attn|attention)_mask|position_ids|token_type_ids|relative_position_index|"
+    # spectral norm by parametrization
+    r"_u|_v|"
+    # scales of quantisation and of 8-bit floats
+    r"(?:weight_)?scale_inv|input_scale|amax_history|"
+    # averaged codebooks, queues of keys, loads of experts: VQ-VAE, MoCo, mixtures of experts
+    r"cluster_size|embed_avg|ema_w|queue|e_score_correction_bias|expert_counts|tokens_per_expert|"
+    # states of optimizers: torch, TensorFlow
+    r"exp_avg(?:_sq)?|momentum_buffer|Adam(?:_1)?|adam_[mv]|Momentum|ExponentialMovingAverage"
 )
 # Names that are those of buffers beside another name: codebooks beside the sizes of their clusters,
 # statistics beside a count, what norms, pruning and noise put beside the weight as it was.
@@ -117,10 +78,7 @@ def parts_of(name: str) -> tuple[str, ...]:
 def buffers_among(entries: Mapping[str, int]) -> set[str]:
     """Return which tensors are known by their names to be no parameters.
 
-    Parameters
-    ----------
-    entries
-        Name of each tensor of a network, and how many numbers it holds.
+    ``entries`` maps the name of each tensor of a network to how many numbers it holds.
     """
     known = {parts_of(name): count for name, count in entries.items()}
 
@@ -132,7 +90,7 @@ def buffers_among(entries: Mapping[str, int]) -> set[str]:
     def is_buffer(name: str) -> bool:
         *stem, last = parts_of(name)
         return (
-            last in BUFFERS
+            BUFFERS.fullmatch(last) is not None
             or any(map(is_collection, (*stem, last)))
             or is_beside(stem, last)
             or (entries[name] == 1 and COUNTS.fullmatch(last) is not None)
@@ -148,17 +106,10 @@ def is_collection(part: str) -> bool:
 
 
 def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[str]:
-    """Return which of some tensors are of the layer that a weight, a bias or a scale belongs to.
+    """Return which of ``names`` are of the layer that a weight, a bias or a scale belongs to.
 
-    Parameters
-    ----------
-    name
-        The tensor.
-    names
-        Those that may be its mates.
-    known
-        All tensors of the network. A scale is part of a layer that has no other weight, as the
-        normalisations of flax and haiku are; beside a weight it may be a buffer.
+    ``known`` are all tensors of the network. A scale is part of a layer that has no other weight,
+    as the normalisations of flax and haiku are; beside a weight it may be a buffer.
     """
     *stem, last = parts_of(name)
     there = {parts[-1] for parts in map(parts_of, known) if parts[:-1] == tuple(stem)}
@@ -175,19 +126,10 @@ def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[st
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
-    """Map names to what they are without the prefixes of wrappers.
+    """Map names to what they are without the prefixes of wrappers: plain name to name.
 
-    Parameters
-    ----------
-    names
-        Names of all tensors of a network.
-    prefixes
-        Further prefixes that are taken off, at the start of a name or after a dot.
-
-    Returns
-    -------
-    dict
-        Plain name to name. All names stay as they are where two would become one.
+    ``prefixes`` are taken off too, at the start of a name or after a dot. All names stay as they
+    are where two would become one.
     """
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
     # A count may lie beside what is wrapped, as that of an averaged model does.
@@ -218,13 +160,9 @@ def chosen(
 ) -> list[str]:
     """Return the names that shell patterns choose, in their order.
 
-    Parameters
-    ----------
-    names
-        Plain names, each with the name that is in the file or the model; patterns may mean either.
-    include, exclude
-        Patterns. One that is itself a name means that name alone: names of JAX hold brackets, which
-        are classes of characters in a pattern. None includes all.
+    ``names`` maps plain names to those in the file or the model; patterns may mean either. A
+    pattern that is itself a name means that name alone: names of JAX hold brackets, which are
+    classes of characters in a pattern. ``include`` None includes all.
     """
     known = list(dict.fromkeys([*names, *names.values()]))
     included = set(known) if include is None else matching(known, include)

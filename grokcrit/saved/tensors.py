@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit.base.degenerate import first_broken
 from grokcrit.base.errors import GrokcritError, TableError
 from grokcrit.saved import torch as saved_torch
 from grokcrit.saved.tensor_names import quoted
@@ -80,29 +81,15 @@ class Saved:
         return replace(self, tensors=tensors, names=names)
 
     def values(self, name: str, places: Places | None = None) -> Values:
-        """Read a floating tensor, or some of its entries; half precision becomes float32.
-
-        Parameters
-        ----------
-        name
-            Which.
-        places
-            Places in the flattened tensor; None for all.
-
-        Raises
-        ------
-        TableError
-            It is damaged, or one of the entries read is not finite.
-        """
+        """Read a floating tensor, or some flat places of it; half precision becomes float32."""
         raw, kind = self.stored(name, places), self.tensors[name].kind
         found: Values
         if kind == "bfloat16":  # the upper half of a float32
             found = (np.asarray(raw, np.uint32) << 16).view(np.float32)
         else:
             found = np.asarray(raw, np.float64 if kind == "float64" else np.float32)
-        finite = np.isfinite(found)
-        if not finite.all():
-            k = int(np.argmin(finite))
+        k = first_broken(found)
+        if k is not None:
             entry = k if places is None else int(places[k])
             raise TableError(
                 f"{self.path}: tensor '{name}' holds {found[k]} at entry {entry}; it must be "
@@ -111,13 +98,7 @@ class Saved:
         return found
 
     def stored(self, name: str, places: Places | None = None) -> npt.NDArray[Any]:
-        """Read a tensor, or some of its entries, as the file has them; bfloat16 as 16-bit integers.
-
-        Raises
-        ------
-        TableError
-            It is damaged.
-        """
+        """Read a tensor, or some places, as the file has them; bfloat16 as 16-bit integers."""
         with damage_of(self.path, f", tensor '{name}',"):
             return self._fetch(self.names.get(name, name), places)
 
@@ -132,23 +113,8 @@ def ending_of(path: str) -> str | None:
 def opened(path: str, key: str | None = None) -> Iterator[Saved]:
     """Open a file of tensors, of the kind that its name's ending says.
 
-    Parameters
-    ----------
-    path
-        The file.
-    key
-        Where in a PyTorch file the network lies: names of nested dicts, joined by dots. None: on
-        top, or under one of the usual names.
-
-    Yields
-    ------
-    Saved
-        What it holds. Tensors are read when they are asked for.
-
-    Raises
-    ------
-    TableError
-        It is missing, damaged or empty, of no known kind, or would have to run code.
+    ``key`` says where in a PyTorch file the network lies (``saved.torch.state``). Raise TableError
+    for a file that is missing, damaged or empty, of no known kind, or would have to run code.
     """
     ending = ending_of(path)
     if ending is None:
@@ -216,10 +182,7 @@ def stored(
 ) -> npt.NDArray[Any]:
     """Read entries of one type that lie in a file from some byte on: all, or those at places.
 
-    Parameters
-    ----------
-    places
-        Ascending. Only the blocks that have one of them are read.
+    Places ascend; only the blocks that have one of them are read.
     """
     if places is None:
         found = np.fromfile(path, dtype, entries, offset=start)

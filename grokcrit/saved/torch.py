@@ -7,13 +7,15 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
 from grokcrit.base.errors import TableError
 from grokcrit.saved.tensor_names import is_collection, quoted, some
 
+# Tensors, and dicts of such, by name.
+Tree: TypeAlias = dict[str, Any]
 # The name of a vector that was saved without one.
 FLAT = "vector"
 # Where a .pt file keeps its state dict, when it is not the whole of it; in this order.
@@ -28,19 +30,9 @@ EXTRA = "pip install 'grokcrit[torch]'"
 def state(path: str, key: str | None) -> dict[str, Any]:
     """Map a PyTorch file into memory and return the tensors of its network.
 
-    Parameters
-    ----------
-    path
-        The file. Whatever in it is not a tensor or plain data is refused, not run.
-    key
-        Where the network lies: names of nested dicts, joined by dots. At the end ``.`` stands for
-        the tensors beside other dicts, ``*`` for all. None: on top, or under a usual name.
-
-    Raises
-    ------
-    TableError
-        There is no PyTorch, the file holds more than tensors, or it is not certain which tensors
-        are the network.
+    Whatever in it is not a tensor or plain data is refused, not run. ``key`` says where the network
+    lies: names of nested dicts, joined by dots, at the end ``.`` for the tensors beside other dicts
+    or ``*`` for all. None: on top, or under a usual name.
     """
     torch = torch_for(path)
     try:
@@ -97,23 +89,20 @@ def kind(tensor: Any) -> str:
 def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, Any]:
     """Find the network in what a .pt file holds: its tensors by name.
 
-    Raises
-    ------
-    TableError
-        There are no tensors where one would look; there are several nested dicts of tensors, or
-        dicts beside tensors, so that it is not certain which of them is the network.
+    Raise TableError where there are no tensors, or where it is not certain which are the network.
     """
     if isinstance(held, tensor) and key is None:
         if held.dim() == 1:  # type: ignore[attr-defined]
             return {FLAT: held}
         what = f"a tensor of shape {list(held.shape)}"  # type: ignore[attr-defined]
     elif isinstance(held, Mapping):
+        network = tree_of(held, tensor)
         if key is not None:
-            return chosen(held, key, tensor, path)
+            return chosen(network, key, path)
         if {"state", "param_groups"} <= set(held):
             raise TableError(f"{path} holds the state of an optimizer; give that of the network")
-        parent = next((n for n in NESTS if flattened(held.get(n), tensor)), None)
-        found = certain(held[parent] if parent else held, parent or "", tensor, path)
+        parent = next((name for name in NESTS if isinstance(network.get(name), dict)), None)
+        found = certain(network[parent] if parent else network, parent or "", path)
         if found:
             return found
         what = "a dict of " + (some([repr(str(name)) for name in held], 8) or "nothing")
@@ -125,53 +114,45 @@ def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, A
     )
 
 
-def nests_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
-    """Return the names of the nested dicts that hold tensors, at any depth."""
-    return [
-        str(name)
-        for name, value in held.items()
-        if isinstance(value, Mapping) and flattened(value, tensor)
-    ]
-
-
-def flattened(held: Any, tensor: type) -> dict[str, Any]:
-    """Return the tensors of nested dicts, names joined by dots; none of what is no dict."""
-    found: dict[str, Any] = {}
-    if not isinstance(held, Mapping):
-        return found
+def tree_of(held: Mapping[Any, Any], tensor: type) -> Tree:
+    """Return the tensors of nested dicts, and no dict without any."""
+    found: Tree = {}
     for name, value in held.items():
         if isinstance(value, tensor):
             found[str(name)] = value
-        elif isinstance(value, Mapping):
-            inside = flattened(value, tensor).items()
-            found |= {f"{name}.{below}": each for below, each in inside}
+        elif isinstance(value, Mapping) and (inside := tree_of(value, tensor)):
+            found[str(name)] = inside
     return found
 
 
-def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> dict[str, Any]:
+def nests_of(network: Tree) -> Tree:
+    """Return the dicts among what a dict holds."""
+    return {name: value for name, value in network.items() if isinstance(value, dict)}
+
+
+def flattened(network: Tree) -> Tree:
+    """Return all tensors, names joined by dots."""
+    found: Tree = {}
+    for name, value in network.items():
+        inside = flattened(value) if isinstance(value, dict) else {}
+        found |= {f"{name}.{below}": each for below, each in inside.items()} or {name: value}
+    return found
+
+
+def certain(network: Tree, place: str, path: str) -> Tree:
     """Return the tensors of a dict that holds no other dicts of tensors.
 
-    Parameters
-    ----------
-    network
-        The dict.
-    place
-        Its key in the file; empty for the whole file.
-
-    Raises
-    ------
-    TableError
-        There are other dicts: says which, and what to type to choose among them.
+    ``place`` is its key in the file, empty for the whole file. Where there are other dicts, raise
+    TableError that says which, and what to type to choose among them.
     """
-    nests = nests_of(network, tensor)
-    if not nests:
-        return flattened(network, tensor)
     # An optimizer's state is the last that anyone means.
-    nests.sort(key=is_collection)
+    nests = sorted(nests_of(network), key=is_collection)
+    if not nests:
+        return network
     before = f"{place}." if place else ""
     shown = [f"{before}{nest}" for nest in nests]
     keys = [quoted(each) for each in shown[:1] if not is_collection(nests[0])]
-    if any(isinstance(each, tensor) and each.numel() > 1 for each in network.values()):  # type: ignore[attr-defined]
+    if any(each.numel() > 1 for each in network.values() if not isinstance(each, dict)):
         keys.append(f"{quoted(before + ON_TOP)} (the tensors beside them)")
     if len(nests) > 1:
         keys.append(f"{quoted(before + EVERY)} (all)")
@@ -181,35 +162,26 @@ def certain(network: Mapping[Any, Any], place: str, tensor: type, path: str) -> 
     )
 
 
-def chosen(held: Mapping[Any, Any], key: str, tensor: type, path: str) -> dict[str, Any]:
-    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end.
-
-    Raises
-    ------
-    TableError
-        There is no such dict, or it holds other dicts of tensors.
-    """
+def chosen(held: Tree, key: str, path: str) -> Tree:
+    """Return the tensors that a key names: those of a dict, or with ``.`` or ``*`` at its end."""
     place, last = key, ""
     if under(held, key) is None and key.endswith((ON_TOP, EVERY)):
         place, last = key[:-1].removesuffix("."), key[-1]
     network = under(held, place) if place else held
-    if network is not None and flattened(network, tensor):
-        if last == ON_TOP:
-            loose = {str(n): each for n, each in network.items() if isinstance(each, tensor)}
-            if loose:
-                return loose
-        else:
-            return flattened(network, tensor) if last else certain(network, place, tensor, path)
-    names = [repr(name) for name in paths_of(held, tensor)]
+    if network and last == ON_TOP:
+        network = {name: each for name, each in network.items() if not isinstance(each, dict)}
+    if network:
+        return flattened(network) if last else certain(network, place, path)
+    names = [repr(name) for name in paths_of(held)]
     known = f"; there are {some(names, 8)}" if names else ""
     raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
 
 
-def under(held: Mapping[Any, Any], key: str) -> Mapping[Any, Any] | None:
+def under(held: Tree, key: str) -> Tree | None:
     """Return the dict that a key names: a name, or several joined by dots; None for no dict."""
-    inside = {str(name): value for name, value in held.items() if isinstance(value, Mapping)}
+    inside = nests_of(held)
     if key in inside:
-        return inside[key]
+        return dict(inside[key])
     for name, value in inside.items():
         if key.startswith(f"{name}."):
             found = under(value, key.removeprefix(f"{name}."))
@@ -218,10 +190,9 @@ def under(held: Mapping[Any, Any], key: str) -> Mapping[Any, Any] | None:
     return None
 
 
-def paths_of(held: Mapping[Any, Any], tensor: type) -> list[str]:
+def paths_of(held: Tree) -> list[str]:
     """Return the keys of all dicts that hold tensors, names joined by dots."""
     found = []
-    for name, value in held.items():
-        if isinstance(value, Mapping) and flattened(value, tensor):
-            found += [str(name), *(f"{name}.{below}" for below in paths_of(value, tensor))]
+    for name, value in nests_of(held).items():
+        found += [name, *(f"{name}.{below}" for below in paths_of(value))]
     return found

@@ -20,17 +20,12 @@ Reals: TypeAlias = npt.NDArray[np.float64]
 class Ratio(NamedTuple):
     """Power law against an alternative on the same range: above zero favours the power law.
 
-    Attributes
-    ----------
-    log : float
-        Log-likelihood of the power law less that of the alternative.
-    normalised : float
-        The same over sqrt(n) and the standard deviation of its terms (Vuong's statistic).
-    p : float
-        Two-sided p of zero: normal for the normalised ratio; for the truncated power law, which
-        holds the power law as a special case, chi-square with one degree of freedom for twice the
-        ratio (CSN, appendix C). Too large by up to 2 where the power law is the end of what the
-        alternative can be (rate 0).
+    ``log`` is the log-likelihood of the power law less that of the alternative, ``normalised`` the
+    same over sqrt(n) and the standard deviation of its terms (Vuong's statistic). ``p`` is the
+    two-sided p of zero: normal for the normalised ratio; for the truncated power law, which holds
+    the power law as a special case, chi-square with one degree of freedom for twice the ratio (CSN,
+    appendix C). It is too large by up to 2 where the power law is the end of what the alternative
+    can be (rate 0).
     """
 
     log: float
@@ -59,25 +54,10 @@ class Truncated(NamedTuple):
 class Alternatives:
     """Likelihoods of a power law and of other distributions on its range.
 
-    All are taken on the whole numbers lower..upper, with u = ln(s / lower), v = s - lower.
-
-    Parameters
-    ----------
-    values, counts
-        Distinct values in the range, at least two, and samples of each.
-    lower, upper
-        Cutoffs; upper may be infinite.
-    exponent
-        Maximum-likelihood exponent of the power law.
-
-    Attributes
-    ----------
-    variance : float
-        Of ln s under the power law: the information of one sample on the exponent.
-    truncated : Truncated
-        The truncated power law.
-    ratios : dict
-        A Ratio for each alternative.
+    All are taken on the whole numbers lower..upper, with u = ln(s / lower), v = s - lower; upper
+    may be infinite. ``values`` are the distinct values in the range, at least two, ``counts`` the
+    samples of each, ``exponent`` the maximum-likelihood exponent. ``variance`` is that of ln s
+    under the power law: the information of one sample on the exponent.
     """
 
     def __init__(
@@ -119,12 +99,8 @@ class Alternatives:
 
         The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
         falls, so that the root is found from its signs. (Newton's method in both gets stuck at the
-        edge b = 0 where the likelihood is flat.)
-
-        Parameters
-        ----------
-        at_zero
-            Sums of the power law: if more rate would not help there, it is the best.
+        edge b = 0 where the likelihood is flat.) If more rate would not help at the power law,
+        whose sums are ``at_zero``, that is the best.
         """
         from scipy.optimize import brentq  # 0.2 s, which fits alone need
 

@@ -29,7 +29,7 @@ The decisions that the quality S leaves open:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -56,61 +56,32 @@ REACH = 8
 class Collapse:
     """How well the curves of all sizes fall on one, and for which exponent.
 
-    Attributes
-    ----------
-    exponent : float or None
-        D of least S; None where there is none.
-    ci_low, ci_high : float or None
-        Its interval; None where some size has one run, or without an exponent.
-    quality : float or None
-        S there: around 1 or less where the curves agree within their errors, more where they do
-        not. Points of one curve are not independent: S is indicative. Its median was 0.56 on
-        synthetic tables that do collapse (twelve runs a size).
-    at : tuple of (float or None)
-        S at each exponent that was given.
-    n_points, n_sizes, n_runs : int
-        Scored points, and the sizes and runs with data.
-    n_draws : int
-        Resamples that gave an exponent.
-    edge : bool
-        Whether S is least at an end of the search range.
-    reason : str or None
-        Why there is no exponent.
+    S is around 1 or less where the curves agree within their errors, more where they do not.
+    Points of one curve are not independent: S is indicative. Its median was 0.56 on synthetic
+    tables that do collapse (twelve runs a size).
     """
 
-    exponent: float | None
-    ci_low: float | None
+    exponent: float | None  # D of least S
+    ci_low: float | None  # None where some size has one run, or without an exponent
     ci_high: float | None
-    quality: float | None
-    at: tuple[float | None, ...]
-    n_points: int
-    n_sizes: int
+    quality: float | None  # S at the exponent
+    at: tuple[float | None, ...]  # S at each exponent that was given
+    n_points: int  # scored
+    n_sizes: int  # with data
     n_runs: int
-    n_draws: int
-    edge: bool
-    reason: str | None
+    n_draws: int  # resamples that gave an exponent
+    edge: bool  # whether S is least at an end of the search range
+    reason: str | None  # why there is no exponent
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one window that curves are made of.
-
-    Attributes
-    ----------
-    points : Points
-        Where the curves are known.
-    used : ndarray, shape (K',)
-        Index in the ensemble of each size with data.
-    shares : list of ndarray, shape (runs, points of the size)
-        P(S > s) of each run of each such size; rows of NaN for runs without data.
-    counts : list of ndarray, shape (runs,)
-        Avalanches of each run.
-    """
+    """The runs of one window that curves are made of."""
 
     points: Points
-    used: Ints
-    shares: list[Reals]
-    counts: list[Ints]
+    used: Ints  # (K',): index in the ensemble of each size with data
+    shares: list[Reals]  # of each such size (runs, points): P(S > s); NaN for runs without data
+    counts: list[Ints]  # of each such size (runs,): avalanches of each run
 
     def curves(self, draws: Sequence[Ints]) -> Curves:
         """Average drawn runs; the draws are of the sizes with data, and all hold some."""
@@ -142,18 +113,9 @@ class Runs:
 def independent(p: Reals, counts: Ints) -> Reals:
     """Return the variance of P(S > s) if avalanches were independent, of resamples of a size.
 
-    Parameters
-    ----------
-    p
-        P, shape (resamples, points).
-    counts
-        Avalanches m of each drawn run, shape (resamples, runs).
-
-    Returns
-    -------
-    ndarray, shape (resamples, points)
-        q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches; runs without data
-        do not count.
+    q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches; ``p`` has shape
+    (resamples, points), ``counts`` (resamples, runs) holds m of each drawn run. Runs without data
+    do not count.
     """
     there = counts > 0
     inverse = np.where(there, 1 / np.maximum(counts, 1), 0.0).sum(axis=1) / there.sum(axis=1) ** 2
@@ -173,46 +135,31 @@ def collapse(
 ) -> Collapse:
     """Find the exponent that collapses P(S > s) of all sizes on one curve of s / N^D.
 
-    Parameters
-    ----------
-    ensemble
-        The avalanches of one case.
-    values
-        An observable of each of them, NaN where it is not defined.
-    bins
-        A window of one bin: ``aggregate``, ``pre``, ``post``.
-    draws
-        Runs of each resample (:func:`grokcrit.scaling.resampling.draw_runs`). A resample in which
-        a size lost all its data is left out.
-    confidence
-        0.95 for a 95 % interval, made as in :func:`grokcrit.scaling.resampling.interval`.
-    direct
-        Other exponents at which S is wanted.
-
-    Returns
-    -------
-    Collapse
+    ``values`` are an observable of the ensemble's avalanches, NaN where it is not defined; ``bins``
+    is a window of one bin. ``draws`` are the runs of each resample (:func:`draw_runs` of
+    ``resampling``, whose :func:`interval` it is too); a resample in which a size lost all its data
+    is left out. ``direct`` are other exponents at which S is wanted.
     """
     s = grid(values)
     counts, total = exceedances(ensemble, values, bins, s)
     n_runs = int((total > 0).sum())
     n_sizes = len(np.unique(ensemble.size_of[total > 0]))
+    nothing = (None,) * len(direct)
+    none = Collapse(None, None, None, None, nothing, 0, n_sizes, n_runs, 0, False, None)
     runs = runs_of(ensemble, s, counts, total)
     if isinstance(runs, str):
-        none = (None,) * len(direct)
-        return Collapse(None, None, None, None, none, 0, n_sizes, n_runs, 0, False, runs)
+        return replace(none, reason=runs)
     whole = runs.curves([np.arange(len(each))[None] for each in runs.counts])
     phi = design_effect(runs, whole)
     if not phi > 0:
-        none = (None,) * len(direct)
         why = "the runs of a size do not differ, or there is one: P(S > s) has no error"
-        return Collapse(None, None, None, None, none, 0, n_sizes, n_runs, 0, False, why)
+        return replace(none, reason=why)
     at = tuple(quality(runs.points, whole, d) / phi for d in direct)
-    n_points = int((whole.stop - whole.start - 1).sum())
+    none = replace(none, at=at, n_points=int((whole.stop - whole.start - 1).sum()))
     around = valley(runs.points, whole)
     if around is None:
         why = f"S has no minimum well inside the search range, {SEARCH[0]:g} to {SEARCH[1]:g}"
-        return Collapse(None, None, None, None, at, n_points, n_sizes, n_runs, 0, True, why)
+        return replace(none, edge=True, reason=why)
     exponent = float(vertices(runs.points, whole, *around)[0])
     drawn = [draws[k] for k in runs.used]
     valid = runs.held(drawn)
@@ -222,18 +169,13 @@ def collapse(
         found[valid] = vertices(runs.points, resampled, *around)
     few = resampling.widening(influences(ensemble, runs, around), ensemble.size_of)
     low, high = resampling.interval(found[:, None], few, confidence)
-    return Collapse(
+    return replace(
+        none,
         exponent=exponent,
         ci_low=None if np.isnan(low[0]) else float(low[0]),
         ci_high=None if np.isnan(high[0]) else float(high[0]),
         quality=quality(runs.points, whole, exponent) / phi,
-        at=at,
-        n_points=n_points,
-        n_sizes=n_sizes,
-        n_runs=n_runs,
         n_draws=int((~np.isnan(found)).sum()),
-        edge=False,
-        reason=None,
     )
 
 
@@ -267,14 +209,8 @@ def exceedances(ensemble: Ensemble, values: Reals, bins: Windows, s: Reals) -> t
 def runs_of(ensemble: Ensemble, s: Reals, counts: Ints, total: Ints) -> Runs | str:
     """Gather the runs of all sizes with data; say in words why their curves cannot be compared.
 
-    Parameters
-    ----------
-    ensemble
-        The runs.
-    s
-        Shape (points,).
-    counts, total
-        Avalanches of each run above each s, and all; shapes (R, points) and (R,).
+    ``s`` has shape (points,); ``counts`` (R, points) and ``total`` (R,) are the avalanches of each
+    run above each s, and all.
     """
     used = np.unique(ensemble.size_of[total > 0])
     if len(used) < MINIMUM_SIZES:
@@ -336,21 +272,12 @@ def valley(points: Points, whole: Curves) -> tuple[float, float] | None:
 
 
 def vertices(points: Points, curves: Curves, middle: float, half: float) -> Reals:
-    """Find the exponent of least S for each set of curves.
+    """Find the exponent of least S for each set of curves, shape (resamples,).
 
-    Parameters
-    ----------
-    points, curves
-        The curves.
-    middle, half
-        The valley of S of the data: the search is over everything, but begins there, and its half
-        width is that of the parabolas.
-
-    Returns
-    -------
-    ndarray, shape (resamples,)
-        The vertex of the parabola through S at ``2 REACH + 1`` points around the least; NaN where
-        they reach beyond the search range.
+    ``middle`` and ``half`` are the valley of S of the data: the search is over everything, but
+    begins there, and its half width is that of the parabolas. The exponent is the vertex of the
+    parabola through S at ``2 REACH + 1`` points around the least; NaN where they reach beyond the
+    search range.
     """
     step = half / REACH
     first = int(np.ceil((SEARCH[0] - middle) / step))
@@ -393,13 +320,10 @@ def lowest(s: Reals) -> Reals:
 
 
 def influences(ensemble: Ensemble, runs: Runs, around: tuple[float, float]) -> Reals:
-    """Work out the influence of each run on the exponent by leaving it out.
+    """Work out the influence of each run on the exponent by leaving it out, shape (R, 1).
 
-    Returns
-    -------
-    ndarray, shape (R, 1)
-        (n - 1) (mean of D over the runs of the size left out in turn - D without the run), n runs
-        of the size with data; NaN for a run without data, 0 for the only run of a size.
+    (n - 1) (mean of D over the runs of the size left out in turn - D without the run), n runs of
+    the size with data; NaN for a run without data, 0 for the only run of a size.
     """
     out = np.full((ensemble.runs, 1), np.nan)
     for k, size in enumerate(runs.used):

@@ -31,35 +31,18 @@ RELATIVE_BIN = 10
 
 @dataclass(frozen=True)
 class Ensemble:
-    """All avalanches of one case.
-
-    Attributes
-    ----------
-    case : dict
-        The case columns.
-    sizes : ndarray, shape (K,)
-        System sizes N, ascending.
-    size_of, seed, grok : ndarray, shape (R,)
-        Of each run: index of its size, its seed, its grokking epoch (NaN: never).
-    run, epoch, truncated : ndarray, shape (rows,)
-        Of each avalanche: index of its run, its epoch, whether it was cut off.
-    table : pyarrow.Table
-        The rows, sorted by size, seed, epoch.
-    left_out : int
-        Avalanches that are not among them because a threshold of 0 was theirs, or that of another
-        null model of their snapshot.
-    """
+    """All avalanches of one case: R runs of K sizes."""
 
     case: dict[str, Any]
-    sizes: Ints
-    size_of: Ints
-    seed: Ints
-    grok: Reals
-    run: Ints
-    epoch: Ints
-    truncated: npt.NDArray[np.bool_]
-    table: pa.Table
-    left_out: int = 0
+    sizes: Ints  # (K,): system sizes N, ascending
+    size_of: Ints  # (R,): index of each run's size
+    seed: Ints  # (R,)
+    grok: Reals  # (R,): grokking epoch, NaN for never
+    run: Ints  # (rows,): index of each avalanche's run
+    epoch: Ints  # (rows,)
+    truncated: npt.NDArray[np.bool_]  # (rows,)
+    table: pa.Table  # the rows, sorted by size, seed, epoch
+    left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
 
     @property
     def runs(self) -> int:
@@ -122,25 +105,14 @@ def over_cases(
 def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
     """Read avalanche tables and split them into their cases.
 
-    Parameters
-    ----------
-    inputs
-        Schema ``avalanche/1``.
-    keep_zero_threshold
-        Whether avalanches of threshold 0 are kept.
-
-    Raises
-    ------
-    TableError
-        The tables were made with different root seeds, step limits, parameter orders or
-        ``threshold_of``. No column tells these apart, so they would be pooled in silence.
-    FitError
-        No case has three sizes.
+    Raise TableError where they were made with different root seeds, step limits, parameter orders
+    or ``threshold_of``: no column tells these apart, so they would be pooled in silence. Raise
+    FitError where no case has three sizes.
     """
     known: dict[tuple[str, str], Any] = {}
     for record in inputs.records:
-        configuration = record.get("configuration", {})
-        for case in record.get("cases", {}):
+        configuration = record["configuration"]
+        for case in record["cases"]:
             for name in ("seed", "max_steps", "parameter_order", "threshold_of"):
                 value = configuration.get(name)
                 value = value.get(case) if isinstance(value, dict) else value
@@ -155,13 +127,7 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
 
 
 def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
-    """Split an avalanche table into its cases; see ``ensembles_of``.
-
-    Raises
-    ------
-    FitError
-        No case has three sizes.
-    """
+    """Split an avalanche table into its cases; see ``ensembles_of``."""
     ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
     marked = ordered if keep_zero_threshold else with_usable(ordered)
     found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
@@ -237,14 +203,8 @@ def ensemble(rows: pa.Table) -> Ensemble:
 class Windows:
     """One kind of window: which bin each avalanche falls into.
 
-    Attributes
-    ----------
-    name : str
-        ``aggregate``, ``pre``, ``post``, ``ungrokked``, ``epoch``, ``aligned`` or ``relative``.
-    times : list
-        Time of each bin, or [None].
-    bin_of : ndarray, shape (rows,)
-        Bin of each avalanche; -1 for none.
+    ``times`` holds the time of each bin, or one None; ``bin_of`` (rows,) the bin of each avalanche,
+    -1 for none.
     """
 
     name: str
@@ -280,10 +240,7 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
 def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
     """Reduce each run's avalanches in each bin: their mean, or their maximum.
 
-    Returns
-    -------
-    ndarray, shape (R, bins)
-        NaN where a run has no data in a bin.
+    Shape (R, bins), NaN where a run has no data in a bin.
     """
     shape = (ensemble.runs, len(bins.times))
     inside = (bins.bin_of >= 0) & ~np.isnan(values)
@@ -311,15 +268,7 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
 def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
     """Reduce the runs of each size: their mean, or for ``max`` their maximum.
 
-    Parameters
-    ----------
-    values
-        Shape (R, bins), NaN where a run has no data.
-
-    Returns
-    -------
-    ndarray, shape (bins, K)
-        NaN where no run of a size has data.
+    From (R, bins), NaN where a run has no data, to (bins, K), NaN where no run of a size has any.
     """
     there = ~np.isnan(values)
     reduced = np.full((values.shape[1], n_sizes), np.nan)
@@ -348,20 +297,11 @@ class Fit:
 
 
 def fit(sizes: Ints, statistic: Reals) -> Fit:
-    """Fit statistic ~ N^exponent along the last axis.
+    """Fit statistic ~ N^exponent along the last axis: from (..., K) to arrays of shape (...).
 
-    Parameters
-    ----------
-    sizes
-        N, shape (K,).
-    statistic
-        Shape (..., K); sizes where it is NaN or not positive are left out.
-
-    Returns
-    -------
-    Fit
-        Arrays of shape (...). ``curvature`` is the coefficient of (ln N)^2 in a quadratic fit,
-        NaN for three sizes where the parabola leaves no freedom to speak of.
+    Sizes where the statistic is NaN or not positive are left out. ``curvature`` is the coefficient
+    of (ln N)^2 in a quadratic fit, NaN for three sizes where the parabola leaves no freedom to
+    speak of.
     """
     there = np.nan_to_num(statistic, nan=-1.0) > 0
     count = there.sum(axis=-1)

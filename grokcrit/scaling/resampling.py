@@ -17,25 +17,15 @@ from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numbers estimated from runs, one a bin, and what their intervals are made from.
+    """Numbers estimated from runs, one per bin, and what their intervals are made from.
 
     Estimates from the same runs and draws can be subtracted: draws and influences are paired.
-
-    Attributes
-    ----------
-    value : ndarray, shape (bins,)
-    draws : ndarray, shape (resamples, bins)
-        No rows for ``max``, whose resampled maximum is biased.
-    influences : ndarray, shape (R, bins)
-        Share of each run, to first order; see :func:`influence`.
-    size_of : ndarray, shape (R,)
-        Index of each run's size.
     """
 
-    value: Reals
-    draws: Reals
-    influences: Reals
-    size_of: Ints
+    value: Reals  # (bins,)
+    draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
+    influences: Reals  # (R, bins): share of each run, to first order
+    size_of: Ints  # (R,): index of each run's size
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Subtract bin by bin, draw by draw."""
@@ -75,17 +65,7 @@ class Estimate:
 
 
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
-    """Estimate the exponents of a statistic with their draws.
-
-    Parameters
-    ----------
-    by_run
-        Statistic of each run and bin, shape (R, bins).
-    statistic
-        ``max`` is not resampled.
-    draws
-        From :func:`draw_runs`.
-    """
+    """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
     by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
     drawn = np.empty((0, by_run.shape[1]))
     if statistic != "max":
@@ -101,11 +81,9 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
     """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
 
-    Returns
-    -------
-    list of ndarray, shape (resamples, runs of the size)
-        Positions among the runs of each size, sorted by seed. The same for every case with those
-        runs, so that data, null models and windows are compared on the same draws.
+    For each size, positions among its runs, sorted by seed, shape (resamples, runs). They are the
+    same for every case with those runs, so that data, null models and windows are compared on the
+    same draws.
     """
     return [
         stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
@@ -142,36 +120,19 @@ def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
 
 @dataclass(frozen=True)
 class Widening:
-    """How few runs there are, for each bin.
+    """How few runs there are, for each bin; arrays of shape (bins,).
 
     Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
     variance is itself estimated.
-
-    Attributes
-    ----------
-    scale : ndarray, shape (bins,)
-        c, the root of the unbiased variance over that of the resampling, from the influences.
-    freedom : ndarray, shape (bins,)
-        Welch-Satterthwaite degrees of freedom of the variance.
-    single : ndarray of bool, shape (bins,)
-        Whether some size has one run, so that nothing can be said.
     """
 
-    scale: Reals
-    freedom: Reals
-    single: npt.NDArray[np.bool_]
+    scale: Reals  # c, the root of the unbiased variance over that of the resampling
+    freedom: Reals  # Welch-Satterthwaite degrees of freedom of the variance
+    single: npt.NDArray[np.bool_]  # whether some size has one run, so that nothing can be said
 
 
 def widening(influences: Reals, size_of: Ints) -> Widening:
-    """Work out how much wider than the draws an exponent's distribution is.
-
-    Parameters
-    ----------
-    influences
-        Shape (R, bins).
-    size_of
-        Index of each run's size, shape (R,).
-    """
+    """Work out how much wider than the draws the distribution is, from influences (R, bins)."""
     bins = influences.shape[1]
     variance, resampled, spread = np.zeros(bins), np.zeros(bins), np.zeros(bins)
     single = np.zeros(bins, bool)
@@ -194,49 +155,33 @@ def widening(influences: Reals, size_of: Ints) -> Widening:
 
 
 def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
-    """Interval of an exponent from its bootstrap draws, widened for few runs.
+    """Interval of an exponent from its bootstrap draws (resamples, bins), widened for few runs.
 
-    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015),
-    for several samples: the percentiles taken are Phi(-+ c t), t Student's quantile.
-
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins); draws that are NaN (fewer than three sizes kept data) are left
-        out.
-    few
-        How few runs there are.
-    confidence
-        0.95 for a 95 % interval.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Low and high; NaN where a size in the fit has fewer than two runs.
+    The expanded percentile interval of T. Hesterberg (The American Statistician 69, 371, 2015), for
+    several samples: the percentiles taken are Phi(-+ c t), t Student's quantile. Draws that are NaN
+    (fewer than three sizes kept data) are left out. Low and high are NaN where a size in the fit
+    has fewer than two runs.
     """
     tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
-    low, high = np.full(draws.shape[1], np.nan), np.full(draws.shape[1], np.nan)
-    for b in np.flatnonzero(~few.single):
+    return percentiles(draws, tail, 1 - tail, ~few.single)
+
+
+def percentiles(
+    draws: Reals, low: Reals, high: Reals, wanted: npt.NDArray[np.bool_]
+) -> tuple[Reals, Reals]:
+    """Return two quantiles of the draws of each wanted bin; NaN for the others."""
+    ends = np.full((2, draws.shape[1]), np.nan)
+    for b in np.flatnonzero(wanted):
         valid = draws[~np.isnan(draws[:, b]), b]
         if len(valid):
-            low[b], high[b] = np.quantile(valid, [tail[b], 1 - tail[b]])
-    return low, high
+            ends[:, b] = np.quantile(valid, [low[b], high[b]])
+    return ends[0], ends[1]
 
 
 def two_sided_p(draws: Reals, few: Widening) -> Reals:
     """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
 
-    Parameters
-    ----------
-    draws
-        Shape (resamples, bins).
-    few
-        How few runs there are.
-
-    Returns
-    -------
-    ndarray, shape (bins,)
-        At least that of one draw beyond zero; NaN without draws or with a single run.
+    At least that of one draw beyond zero; NaN without draws or with a single run.
     """
     below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
     valid = (~np.isnan(draws)).sum(axis=0)
@@ -246,16 +191,11 @@ def two_sided_p(draws: Reals, few: Widening) -> Reals:
 
 
 def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
-    """BCa interval (B. Efron, JASA 82, 171, 1987), for several samples.
+    """BCa interval (B. Efron, JASA 82, 171, 1987), for several samples: low and high of each bin.
 
     The percentiles taken are Phi(z0 + (z0 + z) / (1 - a (z0 + z))): z0 from the share of draws
     below the estimate, a = sum u^3 / (6 (sum u^2)^(3/2)) over the runs, u the influence of a run
-    over the number of runs of its size.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Low and high; NaN without draws, or where a size has a single run.
+    over the number of runs of its size. NaN without draws, or where a size has a single run.
     """
     draws, single = estimate.draws, widening(estimate.influences, estimate.size_of).single
     valid = (~np.isnan(draws)).sum(axis=0)
@@ -270,12 +210,6 @@ def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
     u = np.nan_to_num(estimate.influences / np.maximum(count, 1))
     square = (u**2).sum(axis=0)
     a = (u**3).sum(axis=0) / (6 * np.where(square > 0, square, 1.0) ** 1.5)
-    ends = []
-    for level in (0.5 - confidence / 2, 0.5 + confidence / 2):
-        z = z0 + special.ndtri(level)
-        tail = special.ndtr(z0 + z / (1 - a * z))
-        end = np.full(draws.shape[1], np.nan)
-        for b in np.flatnonzero((valid > 0) & ~single):
-            end[b] = np.quantile(draws[~np.isnan(draws[:, b]), b], tail[b])
-        ends.append(end)
-    return ends[0], ends[1]
+    levels = [z0 + special.ndtri(0.5 + side * confidence / 2) for side in (-1, 1)]
+    low, high = (special.ndtr(z0 + z / (1 - a * z)) for z in levels)
+    return percentiles(draws, low, high, ~single)

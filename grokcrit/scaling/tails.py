@@ -37,41 +37,21 @@ GRID, CRITICAL = 20, 0.926
 
 @dataclass(frozen=True)
 class TailFit:
-    """A power law fitted to a range of whole numbers.
+    """A power law p(s) ~ s^-exponent fitted to the whole numbers lower..upper.
 
-    Attributes
-    ----------
-    exponent : float
-        tau of p(s) ~ s^-tau on lower..upper.
-    stderr : float
-        Standard error from the observed information. Samples are taken to be independent and the
-        cutoffs to be known: for avalanches of few runs it is too small.
-    lower, upper : int, int or None
-        Both cutoffs, in the unit of the observable; None: no upper one.
-    n, n_total : int
-        Samples in the range, and in all.
-    decades : float
-        log10(largest value in the range / lower).
-    distance : float
-        Kolmogorov-Smirnov distance.
-    p : float or None
-        Goodness of fit: how often data drawn from the fit are as far from theirs. Small: no power
-        law. None where it was not asked for.
-    ratios : dict
-        ``lognormal``, ``exponential`` and ``truncated power law``, each a Ratio.
-    truncated : Truncated
-        The truncated power law.
+    The standard error is from the observed information. Samples are taken to be independent and
+    the cutoffs to be known: for avalanches of few runs it is too small.
     """
 
     exponent: float
     stderr: float
     lower: int
-    upper: int | None
-    n: int
+    upper: int | None  # None: no upper cutoff
+    n: int  # samples in the range
     n_total: int
-    decades: float
-    distance: float
-    p: float | None
+    decades: float  # log10(largest value in the range / lower)
+    distance: float  # Kolmogorov-Smirnov
+    p: float | None  # goodness of fit: how often data drawn from the fit are as far from theirs
     ratios: dict[str, Ratio]
     truncated: Truncated
 
@@ -121,7 +101,9 @@ def fit(
 ) -> TailFit | None:
     """Fit a power law to counted whole numbers by maximum likelihood.
 
-    p(s) = s^-tau / sum over k = lower..upper of k^-tau.
+    p(s) = s^-tau / sum over k = lower..upper of k^-tau. None where no range has 50 samples and 10
+    distinct values, or 3 where lower is given; or the exponent is not between -20 and 1000; or,
+    with ``upper="free"``, every range is rejected.
 
     Parameters
     ----------
@@ -140,25 +122,11 @@ def fit(
         values, in which everything is a power law (A. Deluca, A. Corral, Acta Geophysica 61, 1351,
         2013, whose rule this is, with a tabulated 15 % point in place of simulations for every
         range, and 20 candidates a decade).
-    gof
-        Data sets drawn for the goodness of fit p, 0 for none: below the lower cutoff from the
-        data, above it from the fit, lower cutoff sought again in each (CSN, section 4.1). With
-        ``upper="free"`` the range is held: what was chosen for not being rejected cannot be tested
-        by choosing again.
-    rng
-        Draws them.
-
-    Returns
-    -------
-    TailFit or None
-        None where no range has 50 samples and 10 distinct values, or 3 where lower is given; or
-        the exponent is not between -20 and 1000; or, with ``upper="free"``, every range is
-        rejected.
-
-    Raises
-    ------
-    OptionError
-        A cutoff is not a whole number from 1 on, or rng is missing.
+    gof, rng
+        Data sets drawn for the goodness of fit p, 0 for none, and what draws them: below the lower
+        cutoff from the data, above it from the fit, lower cutoff sought again in each (CSN, section
+        4.1). With ``upper="free"`` the range is kept: what was chosen for not being rejected cannot
+        be tested by choosing again.
     """
     if lower is not None:
         check_integer("lower", lower, 1)
@@ -312,19 +280,9 @@ def crackling(
     size of avalanches of duration T. gamma is the least-squares slope of ln <S> on ln T over the
     range of the duration's fit, each T with the number of its avalanches as weight.
 
-    Parameters
-    ----------
-    size_fit, duration_fit
-        Fits of size and duration.
-    size, duration
-        Of each avalanche.
-
-    Returns
-    -------
-    tuple of Side or None
-        Left side, its error by propagation from two exponents held to be independent; None where a
-        fit is None or an exponent not above 1. Right side, None without a duration's fit or with
-        fewer than three durations in its range.
+    The left side has its error by propagation from two exponents taken to be independent; it is
+    None where a fit is None or an exponent not above 1. The right side is None without a duration's
+    fit or with fewer than three durations in its range.
     """
     left = right = None
     if duration_fit is None:

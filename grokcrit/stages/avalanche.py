@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +37,9 @@ from grokcrit.cascades.gradient_files import (
 )
 from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.surrogates import DETERMINISTIC
-from grokcrit.kernels import types as kt
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Block, Inputs, TableLike, check_runs, check_unique, split
+from grokcrit.tables.checking import check_runs, check_unique
+from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
 from grokcrit.tables.schemas import AVALANCHE, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
@@ -49,7 +47,6 @@ CHUNK = 2**21
 
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
-Networks: TypeAlias = Callable[[CascadeOptions, int], kt.Network]
 
 
 def probes_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Probe]:
@@ -102,7 +99,7 @@ def avalanche(
         no test accuracy where ``grok_accuracy`` needs it.
     """
     chosen = AvalancheOptions(**options)
-    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    several = several_of(tables)
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
     judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
@@ -123,12 +120,11 @@ def avalanche(
         inputs=records,
         cases=own,
     )
-    networks = partial(network_of, cache=cache)
 
     def work(task: Block | GradientFile, stop: Stop) -> list[Counted]:
         if isinstance(task, GradientFile):
             return file_avalanches(task, probes_of(chosen, own[FILES]), chosen.seed, cache, stop)
-        return block_avalanches(task, cases, widths, chosen, networks, stop)
+        return block_avalanches(task, cases, widths, chosen, cache, stop)
 
     tasks: list[Block | GradientFile] = [*(inputs.blocks if inputs else []), *files]
     results = in_order(
@@ -167,18 +163,9 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Find the first epoch of each run whose test accuracy is above a value.
+    """Find the first epoch of each run whose test accuracy is above a value; None without a value.
 
-    Returns
-    -------
-    pyarrow.Table or None
-        A row a run that gets there: the columns that name it, and ``epoch_min``. None where no
-        value is given.
-
-    Raises
-    ------
-    TableError
-        No row has a test accuracy.
+    A row per run that gets there: the columns that name it, and ``epoch_min``.
     """
     if accuracy is None:
         return None
@@ -210,7 +197,7 @@ def block_avalanches(
     cases: dict[str, Any],
     widths: dict[str, Any],
     chosen: AvalancheOptions,
-    networks: Networks,
+    cache: bool,
     stop: Stop,
 ) -> list[Counted]:
     """Run every probe over the snapshots of one block, a few snapshots at a time."""
@@ -220,8 +207,12 @@ def block_avalanches(
             probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
             tensors = tensors_of(run, widths)
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
-                raise unknown_tensors(run, block.where)
-            found += run_avalanches(run, probes, tensors, chosen, networks, stop)
+                raise TableError(
+                    f"{block.where}: its record does not know the tensors of width "
+                    f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
+                    "again with 'grokcrit train'"
+                )
+            found += run_avalanches(run, probes, tensors, chosen.seed, cache, stop)
     return found
 
 
@@ -239,23 +230,10 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
     return rows.append_column("gradient", gradients)
 
 
-def network_of(options: CascadeOptions, n: int, *, cache: bool) -> kt.Network:
-    """Make the graph that the options name, as the kernels see it."""
-    return graph_of(options, n, cache=cache).network
-
-
 def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
     """Return the tensors of a run's gradient, from the tables' records; none if unknown."""
     known = widths.get(str(run["width"][0]), [])
     return [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
-
-
-def unknown_tensors(run: pa.Table, where: str) -> TableError:
-    """Say that the surrogate permute-layers lacks the tensors of a width."""
-    return TableError(
-        f"{where}: its record does not know the tensors of width {run['width'][0]}, which "
-        "--surrogate permute-layers needs; make the table again with 'grokcrit train'"
-    )
 
 
 def options_of(
@@ -288,13 +266,7 @@ def options_of(
 
 
 def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
-    """Return the snapshots of a run as one array (snapshots, N): Arrow's memory, not a copy.
-
-    Raises
-    ------
-    TableError
-        A gradient of another length, or one with a null in it: the run and the epoch.
-    """
+    """Return the snapshots of a run as one array (snapshots, N): Arrow's memory, not a copy."""
     n = run["n_params"][0].as_py()
     column = run["gradient"].chunk(0)
     lengths = column.value_lengths().to_numpy()
@@ -315,8 +287,8 @@ def run_avalanches(
     run: pa.Table,
     probes: list[Probe],
     tensors: list[Tensor],
-    chosen: AvalancheOptions,
-    networks: Networks,
+    seed: int,
+    cache: bool,
     stop: Stop,
 ) -> list[Counted]:
     """Run every probe over some snapshots of one run."""
@@ -329,6 +301,7 @@ def run_avalanches(
     for probe in probes:
         if stop.is_set():
             raise StoppedError
-        snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
-        found.append(count(snapshots, run, probe, networks(probe.cascade, n), tensors))
+        snapshots = surrogates_of(gradients, run, probe, starts, seed)
+        network = graph_of(probe.cascade, n, cache=cache).network
+        found.append(count(snapshots, run, probe, network, tensors))
     return found

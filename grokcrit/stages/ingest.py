@@ -22,8 +22,8 @@ from grokcrit.saved.shards import network
 from grokcrit.saved.tensor_names import quoted
 from grokcrit.saved.tensors import Values
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import GROUP_BYTES
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tables.writing import GROUP_BYTES
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of, tensors_of
 
 # A vector is one value of a Parquet page, which holds less than 2^31 bytes: 2^28 entries of single
@@ -251,13 +251,7 @@ def block_of(made: Plan, task: list[Snapshot], stop: Stop) -> pa.Table:
 
 
 def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> None:
-    """Fill a vector tensor by tensor: from one file, or later minus earlier, matched by name.
-
-    Raises
-    ------
-    TableError
-        An entry, or a difference, that is not finite.
-    """
+    """Fill a vector tensor by tensor: from one file, or later minus earlier, matched by name."""
     layout, places = made.series.layouts[snapshot.kind], made.places[snapshot.kind]
     with ExitStack() as stack:
         where = made.options.key, made.options.strip

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from grokcrit.base.errors import PlanError
 from grokcrit.base.options import CascadeOptions, Option, options_of, suggestion
 from grokcrit.base.stage_options import AvalancheOptions
-from grokcrit.tables.reading import LARGEST
+from grokcrit.tables.checking import LARGEST
 from grokcrit.tasks import TASKS
 
 # Tables of a sweep file whose options can vary.

@@ -12,7 +12,7 @@ from grokcrit.base.errors import GrokcritError
 from grokcrit.sweeps.plan import Plan, Point
 from grokcrit.sweeps.point import measured
 from grokcrit.sweeps.task import trained_for
-from grokcrit.tables import reading as tables
+from grokcrit.tables import writing
 from grokcrit.tasks.options import RunOptions
 
 # Parameters times epochs of a piece: a tenth of a second of XOR.
@@ -100,7 +100,7 @@ def clock(point: Point, seeds: int, cache: bool) -> Clocked:
     ended = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.parquet"
-        tables.write(path, [table], table.schema)
+        writing.write(path, [table], table.schema)
         length = path.stat().st_size
     return Clocked(between - started, ended - between, length)
 

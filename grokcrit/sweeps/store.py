@@ -21,8 +21,7 @@ import pyarrow as pa
 
 from grokcrit.base.errors import TableError, reason
 from grokcrit.sweeps.plan import Plan
-from grokcrit.tables import provenance
-from grokcrit.tables import reading as tables
+from grokcrit.tables import provenance, reading, writing
 from grokcrit.tables.files import remove_stale
 from grokcrit.tasks.swept import SWEEP
 
@@ -103,13 +102,13 @@ class Store:
 
     def keep(self, key: str, table: pa.Table) -> None:
         """Write the part of a point; a failure noted before is no longer one."""
-        tables.write(self.part(key), [table], table.schema)
+        writing.write(self.part(key), [table], table.schema)
         with suppress(OSError):  # beside a part it says nothing
             self.failure(key).unlink(missing_ok=True)
 
     def keep_failure(self, key: str, table: pa.Table) -> None:
         """Note that a point failed."""
-        tables.write(self.failure(key), [table], table.schema)
+        writing.write(self.failure(key), [table], table.schema)
 
     def join(self, plan: Plan, failed: Container[str]) -> None:
         """Write the joint table: the parts in the order of the plan, failures among them.
@@ -128,7 +127,7 @@ class Store:
             self.failure(point.key) if point.key in failed else self.part(point.key)
             for point in plan.points
         ]
-        tables.write(self.joint, grouped(chosen), SWEEP.recorded(record))
+        writing.write(self.joint, grouped(chosen), SWEEP.recorded(record))
 
 
 class DamagedError(TableError):
@@ -153,7 +152,7 @@ def check_part(path: Path, key: str) -> None:
     except OSError as error:
         raise TableError(f"cannot read {path}: {reason(error)}") from None
     try:
-        record = tables.verified(path) or {}
+        record = reading.verified(path) or {}
     except TableError as error:
         raise DamagedError(str(error)) from None
     if record.get("configuration", {}).get("point") != key:
@@ -164,7 +163,7 @@ def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:
     """Read parts, many of them a block: a row group for each would be mostly footer."""
     held: list[pa.Table] = []
     for path in paths:
-        held.append(tables.Inputs(path, SWEEP).read())
+        held.append(reading.Inputs(path, SWEEP).read())
         if sum(table.num_rows for table in held) >= GROUP_ROWS:
             yield pa.concat_tables(held)
             held = []

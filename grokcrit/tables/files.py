@@ -27,19 +27,8 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
 
     An existing file stays as it was until then, and for good if the block fails. The file can be
     read, written and sought in. On Linux it has no name before it is whole, so that a process that
-    is killed leaves nothing behind.
-
-    Parameters
-    ----------
-    path
-        What to write; a link is written through.
-    durable
-        Sync the file and its folder, so that after a crash the output is whole or as it was.
-
-    Raises
-    ------
-    TableError
-        The folder is missing or cannot be written, the disk is full, or ``path`` is not a file.
+    is killed leaves nothing behind. A link is written through. ``durable`` syncs the file and its
+    folder, so that after a crash the output is whole or as it was.
     """
     final = Path(os.path.realpath(path))
     temporary = temporary_name()

@@ -20,8 +20,14 @@ from grokcrit.base.errors import GrokcritError, TableError
 
 Record: TypeAlias = dict[str, Any]
 KEY = b"grokcrit"
-# Parts of a record that are text, where they are there.
-WORDS = ("grokcrit", "command_line", "created")
+# The parts of a record, and their types.
+FORM = {
+    **dict.fromkeys(("schema", "grokcrit", "created"), str),
+    **dict.fromkeys(("configuration", "cases", "widths", "versions"), dict),
+    "command_line": str | NoneType,
+    "root_seed": int,
+    "inputs": list,
+}
 # How deep a record may be nested; six records behind one another are 20 deep.
 DEEPEST = 100
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
@@ -57,23 +63,9 @@ def record(
 ) -> Record:
     """Make the record of a table that is about to be written.
 
-    Parameters
-    ----------
-    schema
-        Schema name and version, ``train/1``.
-    configuration
-        Every option with its default resolved; neither threads nor the output's path.
-    root_seed
-        The root seed.
-    inputs
-        Records of the tables read.
-    cases, widths
-        Options of each case and parameters of each width, merged with those of the inputs.
-
-    Raises
-    ------
-    TableError
-        One case name stands for two different configurations.
+    ``configuration`` holds every option with its default resolved, but neither threads nor the
+    output's path; ``inputs`` are the records of the tables read. ``cases`` and ``widths``, the
+    options of each case and the tensors of each width, are merged with those of the inputs.
     """
     inputs = inputs or []
     return {
@@ -84,8 +76,8 @@ def record(
         "root_seed": root_seed,
         "versions": versions(),
         "created": now(),
-        "cases": merged("case", [r.get("cases", {}) for r in inputs] + [cases or {}]),
-        "widths": merged("width", [r.get("widths", {}) for r in inputs] + [widths or {}]),
+        "cases": merged("case", [r["cases"] for r in inputs] + [cases or {}]),
+        "widths": merged("width", [r["widths"] for r in inputs] + [widths or {}]),
         "inputs": inputs,
     }
 
@@ -138,7 +130,7 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
 
 def confidence(made: Record) -> float | None:
     """Return the confidence of a table's intervals; None where its record does not say."""
-    options = made.get("configuration", {})
+    options = made["configuration"]
     nested = options.get("fss")
     level = options.get("confidence", nested.get("confidence") if isinstance(nested, dict) else 0)
     return level if isinstance(level, float) and 0 < level < 1 else None
@@ -156,13 +148,7 @@ def encode(made: Record) -> dict[bytes, bytes]:
 
 
 def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
-    """Read the record out of schema metadata; None where there is none.
-
-    Raises
-    ------
-    TableError
-        The record is there but is not what grokcrit writes.
-    """
+    """Read the record out of schema metadata; None where there is none."""
     if not metadata or KEY not in metadata:
         return None
     try:
@@ -176,25 +162,23 @@ def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
 
 
 def is_record(found: object) -> bool:
-    """Whether a value is of the form that :func:`record` gives; what is not there is not missed."""
-    if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+    """Return whether a value is of the form that :func:`record` gives."""
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(name), kind) for name, kind in FORM.items()
+    ):
         return False
-    maps = {name: found.get(name, {}) for name in ("configuration", "cases", "widths", "versions")}
-    if not all(isinstance(each, dict) for each in maps.values()):
-        return False
-    tensors = [tensor for each in maps["widths"].values() for tensor in listed(each)]
+    tensors = [tensor for each in found["widths"].values() for tensor in listed(each)]
     return (
-        all(isinstance(each, dict) for each in maps["cases"].values())
-        and all(isinstance(each, str) for each in maps["versions"].values())
-        and all(isinstance(found.get(name, ""), str | NoneType) for name in WORDS)
-        and (found.get("root_seed") is None or whole(found["root_seed"]))
+        all(isinstance(each, dict) for each in found["cases"].values())
+        and all(isinstance(each, str) for each in found["versions"].values())
+        and whole(found["root_seed"])
         and all(isinstance(t, dict) and whole(t.get("offset")) for t in tensors)
-        and all(is_record(each) for each in listed(found.get("inputs", [])))
+        and all(is_record(each) for each in found["inputs"])
     )
 
 
 def listed(value: object) -> list[Any]:
-    """Return a list as it is, and anything else as a list of what is no record and no tensor."""
+    """Return a list as it is, and anything else as a list of what is no tensor."""
     return value if isinstance(value, list) else [None]
 
 

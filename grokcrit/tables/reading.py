@@ -1,24 +1,30 @@
-"""Reading, checking and writing tables. The only module that knows of Parquet."""
+"""Reading tables, in memory or from Parquet files, and checking what was read."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import TableError
 from grokcrit.tables import provenance, seals
-from grokcrit.tables.files import replacing
+from grokcrit.tables.checking import (
+    check_intervals,
+    check_lists,
+    check_runs,
+    check_unique,
+    check_values,
+)
 from grokcrit.tables.schemas import TABLES, Schema
 from grokcrit.tables.types import check_columns, normalised, told
 
@@ -29,11 +35,6 @@ ROWS_A_BYTE = 10
 # Rows, and bytes, of a table in memory that make one block, enough blocks for all threads.
 BLOCK_ROWS = 4096
 BLOCK_BYTES = 2**23
-# Bytes of a row group, as they are in memory: a thread holds one.
-GROUP_BYTES = 2**22
-# What numbers may be at most, where their column does not say: whole ones about as large as doubles
-# hold exactly, real ones such that their squares are finite.
-EXACT, LARGEST = 10**16, 1e150
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -57,12 +58,8 @@ class Block:
     def pieces(self, width: str, entries: int) -> Iterator[pa.Table]:
         """Read and check it piece by piece, each of a few rows.
 
-        Parameters
-        ----------
-        width
-            Column that says how many entries a row's longest list has.
-        entries
-            As many rows are read at once as make this many entries; at least one.
+        As many rows are read at once as make ``entries`` entries, at least one; the column
+        ``width`` says how many a row's longest list has.
         """
         narrow = dataclasses.replace(self, schema=self.schema.only([width])).load()
         most = pc.max(narrow[width]).as_py() or 1
@@ -80,24 +77,9 @@ class Block:
 class Inputs:
     """The tables a stage reads, as one: in memory, in files, or in folders of parts.
 
-    Parameters
-    ----------
-    tables
-        One table or several; each a pyarrow Table or a path.
-    schema
-        What they must be.
-
-    Attributes
-    ----------
-    blocks : list of Block
-        What there is to read; nothing of it is read yet.
-    records : list
-        Records of the parts that carry one.
-
-    Raises
-    ------
-    TableError
-        A file is missing or damaged, of another stage, or lacks a column.
+    Opening them checks their schemas and collects their ``records``; nothing of the ``blocks`` is
+    read yet. Raises TableError where a file is missing or damaged, of another stage, or lacks a
+    column.
     """
 
     def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
@@ -105,7 +87,7 @@ class Inputs:
         self.schema = schema
         self.blocks: list[Block] = []
         self.records: list[provenance.Record] = []
-        several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+        several = several_of(tables)
         for each in several:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
@@ -146,27 +128,26 @@ class Inputs:
     @property
     def cases(self) -> dict[str, Any]:
         """Options of every case the records know."""
-        return provenance.merged("case", [r.get("cases", {}) for r in self.records])
+        return provenance.merged("case", [r["cases"] for r in self.records])
 
     @property
     def widths(self) -> dict[str, Any]:
         """Tensors of each width the records know."""
-        return provenance.merged("width", [r.get("widths", {}) for r in self.records])
+        return provenance.merged("width", [r["widths"] for r in self.records])
 
     def read(self) -> pa.Table:
-        """Read all of it; refuse rows that appear twice.
-
-        Raises
-        ------
-        TableError
-            A value out of its range; the same row twice.
-        """
+        """Read all of it; refuse values out of their range and rows that appear twice."""
         # Permissive: blocks differ where a column has an alternative type.
         blocks = [block.load() for block in self.blocks]
         joint = pa.concat_tables(blocks, promote_options="permissive")
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
         return joint
+
+
+def several_of(tables: TableLike | Sequence[TableLike]) -> list[TableLike]:
+    """Return one table or several as a list."""
+    return [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -179,11 +160,14 @@ def parts_of(path: Path) -> list[Path]:
     return found
 
 
-def repeated(paths: Sequence[str | os.PathLike[str]]) -> list[bool]:
-    """Return of each path whether it has been there before, however it was written."""
-    real = [place_of(path) for path in paths]
-    first = {path: k for k, path in reversed(list(enumerate(real)))}
-    return [first[path] != k for k, path in enumerate(real)]
+def check_once(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise TableError at the first path that has been there before, however it was written."""
+    seen: set[str] = set()
+    for path in paths:
+        place = place_of(path)
+        if place in seen:
+            raise TableError(f"{os.fspath(path)} is given twice; give each file once")
+        seen.add(place)
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
@@ -196,16 +180,9 @@ def place_of(path: str | os.PathLike[str]) -> str:
 
 
 def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLike]]:
-    """Sort tables, files and the parts of folders by their stage; read nothing but schemas.
-
-    Raises
-    ------
-    TableError
-        One of them is of no stage.
-    """
-    several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
+    """Sort tables, files and the parts of folders by their stage; read nothing but schemas."""
     found: dict[str, list[TableLike]] = {}
-    for each in several:
+    for each in several_of(tables):
         pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
         for piece in pieces:
             found.setdefault(stage_of(piece), []).append(piece)
@@ -213,13 +190,7 @@ def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLik
 
 
 def stage_of(table: TableLike) -> str:
-    """Return the stage of a table: as its record says, or else as its columns do.
-
-    Raises
-    ------
-    TableError
-        It is of no stage.
-    """
+    """Return the stage of a table: as its record says, or else as its columns do."""
     if isinstance(table, pa.Table):
         arrow, where = table.schema, "a table given"
     else:
@@ -248,13 +219,7 @@ def stage_of(table: TableLike) -> str:
 
 
 def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | None]:
-    """Read the footer of a Parquet file and hold its promises against the file's length.
-
-    Returns
-    -------
-    tuple
-        The footer, the schema, and the sums of the column chunks where they are known.
-    """
+    """Return the footer of a Parquet file, its schema, and the chunks' sums where it is sealed."""
     try:
         length = path.stat().st_size
         if length == 0:
@@ -271,13 +236,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | No
 
 
 def verified(path: Path) -> provenance.Record | None:
-    """Hold every byte of a file against its seal, decoding none; return its record.
-
-    Raises
-    ------
-    TableError
-        The file cannot be read, is not what was written, or has no seal of ours.
-    """
+    """Check every byte of a file against its seal, decoding none; return its record."""
     footer, arrow, sums = open_parquet(path)
     if sums is None:
         raise TableError(f"{path} is not as grokcrit wrote it: it has no seal")
@@ -357,173 +316,6 @@ def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> 
         f"{where} has schema {found['schema']}, this grokcrit reads {wanted.name}; "
         f"make it again with 'grokcrit {wanted.command}'"
     )
-
-
-def check_values(block: pa.Table, schema: Schema, where: str) -> None:
-    """Raise TableError at the first null, NaN or out-of-range value that the schema forbids."""
-    for column in schema.columns:
-        values = block[column.name]
-        if not column.nullable and values.null_count:
-            row = pc.index(pc.is_null(values), True).as_py()
-            raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
-        real = pa.types.is_floating(values.type)
-        if not (real or pa.types.is_integer(values.type)):
-            continue
-        most = column.maximum or (LARGEST if real else EXACT)
-        least = -most if column.minimum is None else column.minimum
-        ends = pc.min_max(values).as_py()
-        inside = ends["min"] is None or least <= ends["min"] <= ends["max"] <= most
-        if inside and not (real and pc.any(pc.is_nan(values)).as_py()):
-            continue
-        wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
-        row = pc.index(wrong, True).as_py()
-        value = values[row].as_py()
-        raise TableError(
-            f"{where}: column '{column.name}' is {value} in {describe(block, row)}, it must be "
-            "a finite number"
-            + ("" if column.minimum is None else f" and at least {column.minimum:g}")
-            + (f", at most {most:g} in size" if most < abs(value) < np.inf else "")
-        )
-
-
-def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
-    """Raise TableError at the first list whose length is not what its row says, or below 0."""
-    for column in schema.columns:
-        if column.length is None or column.length not in block.column_names:
-            continue
-        lists = block[column.name].combine_chunks()
-        lengths = pc.list_value_length(lists).to_numpy()
-        wrong = lengths != block[column.length].to_numpy()
-        entries = lists.flatten().fill_null(-1).to_numpy()
-        outside = np.append(0, np.cumsum((entries < 0) | (entries > EXACT)))
-        wrong |= np.diff(outside[np.append(0, np.cumsum(lengths))]) > 0
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise TableError(
-                f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
-                f"numbers as {column.length} says, each at least 0"
-            )
-
-
-def check_intervals(block: pa.Table, where: str) -> None:
-    """Raise TableError at the first interval that has one end, or whose ends are exchanged."""
-    for low in block.column_names:
-        high = low.removesuffix("low") + "high"
-        if not low.endswith("_low") or high not in block.column_names:
-            continue
-        halves = pc.not_equal(pc.is_null(block[low]), pc.is_null(block[high]))
-        wrong = pc.or_(halves, pc.fill_null(pc.greater(block[low], block[high]), False))
-        if pc.any(wrong).as_py():
-            row = pc.index(wrong, True).as_py()
-            ends = ", ".join(f"{name} {block[name][row].as_py()}" for name in (low, high))
-            raise TableError(
-                f"{where}: {describe(block, row)} has no interval from {low} to {high} ({ends}); "
-                "both ends must be there, the lower one first, or none"
-            )
-
-
-def describe(block: pa.Table, row: int) -> str:
-    """Name a row of a table by its run and epoch, or by its number where it has none."""
-    named = [
-        f"{name} {block[name][row].as_py()}"
-        for name in ("case", "width", "seed", "epoch")
-        if name in block.column_names
-    ]
-    return f"row {row} ({', '.join(named)})" if named else f"row {row}"
-
-
-def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> None:
-    """Raise TableError where two rows carry the same key, naming the first such key."""
-    counts = table.group_by(list(schema.key)).aggregate([([], "count_all")])
-    if counts.num_rows == table.num_rows:
-        return
-    twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
-    name = ", ".join(f"{k} {twice[k]}" for k in schema.key if twice[k] is not None)
-    raise TableError(
-        f"the same row is there {twice['count_all']} times among the {inputs or schema.stage} "
-        f"inputs "
-        f"({name}); give each table once, or tell the cases apart: --label of train and ingest, "
-        "case= of a recorder"
-    )
-
-
-def check_runs(table: pa.Table, schema: Schema, inputs: str | None = None) -> None:
-    """Raise TableError where a run has two values of what it has but one of."""
-    steady = [name for name in schema.steady if name in table.column_names]
-    if not steady:
-        return
-    run = [name for name in schema.key if name != "epoch"]
-    kinds = [(name, "count_distinct", pc.CountOptions(mode="all")) for name in steady]
-    counts = table.group_by(run).aggregate(kinds)
-    for name in steady:
-        found = counts.filter(pc.greater(counts[f"{name}_count_distinct"], 1))
-        if found.num_rows:
-            held = found.slice(0, 1).to_pylist()[0]
-            named = ", ".join(f"{key} {held[key]}" for key in run)
-            raise TableError(
-                f"column '{name}' of the {inputs or schema.stage} inputs has several values in one "
-                f"run ({named}); a run has one"
-            )
-
-
-def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
-    """Raise OptionError where an output would replace an input, or lie among its parts."""
-    place = Path(os.path.realpath(out))
-    for each in inputs:
-        real = Path(os.path.realpath(each))
-        if real == place:
-            raise OptionError("out", f"would overwrite the input {each}; choose another name")
-        if real.is_dir() and place.parent == real:
-            raise OptionError("out", f"would lie among the parts in {each}; choose another folder")
-
-
-def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write blocks of a schema into an open output, and seal its footer.
-
-    A block is a row group, or several where it is large: readers hold one at a time. Gradients get
-    no dictionary: hardly two entries are equal, and of one long vector it took 70 bytes an entry.
-    """
-    # Values of a gradient hardly repeat: a dictionary of them made files a quarter larger, and
-    # took five times as long.
-    names = [name for name in schema.names if name not in HEAVY]
-    leaves = [f"{name}.list.element" for name in names]
-    groups = 0
-    # A seal that was read with a table is another file's.
-    known = schema.metadata or {}
-    schema = schema.with_metadata({k: v for k, v in known.items() if k != seals.KEY.encode()})
-    try:
-        with pq.ParquetWriter(
-            file,
-            schema,
-            compression="zstd",
-            use_dictionary=names + leaves,
-            write_page_checksum=True,
-        ) as writer:
-            for block in blocks:
-                rows = rows_that_fit(block, GROUP_BYTES)
-                writer.write_table(block, row_group_size=rows)
-                groups += max(1, -(-block.num_rows // rows))
-            chunks = groups * len(schema.names)
-            writer.add_key_value_metadata({seals.KEY: seals.blank(chunks)})
-    except pa.ArrowException as error:
-        raise OSError(str(error)) from None
-    seals.seal(file, chunks)
-
-
-def write(path: str | os.PathLike[str], blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write blocks as one Parquet file, a row group each, whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Where; overwritten.
-    blocks
-        Tables of that schema; computed one by one while the file grows.
-    schema
-        Arrow schema with the record.
-    """
-    with replacing(path) as file:
-        fill(file, blocks, schema)
 
 
 def split(table: pa.Table, names: Sequence[str]) -> list[pa.Table]:

@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from grokcrit.base.errors import TableError
 
 KEY = "grokcrit-footer"
-# The first of them in older files, without the sums of the chunks.
-SEAL = re.compile(rb"(seal:(\d{20}):[0-9a-f]{64})((?::[0-9a-f]{8})*)")
+SEAL = re.compile(rb"(seal:(\d{20}):[0-9a-f]{64})((?::[0-9a-f]{8})+)")
 # Stands before the footer of a file that has a seal: a footer that lost it is not one without.
 MARK = b"grokcrit-sealed:"
 BLANK = b"seal:" + b"0" * 20 + b":" + b"0" * 64
@@ -58,12 +57,8 @@ def seal(file: BinaryIO, chunks: int) -> None:
 def check(path: Path) -> list[int] | None:
     """Raise TableError where a footer is not the one that was written, or the length is another.
 
-    Other programs that write a file anew leave no seal in it.
-
-    Returns
-    -------
-    list of int or None
-        The sum of every column chunk, row group by row group; None where nothing is known.
+    Other programs that write a file anew leave no seal in it. Return the sum of every column chunk,
+    row group by row group; None where there is no seal.
     """
     with path.open("rb") as file:
         footer, start, length = read_footer(file)
@@ -76,7 +71,7 @@ def check(path: Path) -> list[int] | None:
         return None
     blanked, written = footer.replace(found[1], BLANK), int(found[2])
     if head(blanked, length) == found[1]:
-        return [int(each, 16) for each in found[3][1:].split(b":")] if found[3] else None
+        return [int(each, 16) for each in found[3][1:].split(b":")]
     if head(blanked, written) == found[1]:
         raise TableError(f"{path} is damaged: it has {length} bytes, {written} were written")
     raise TableError(f"{path} is damaged: its footer is not the one that was written")

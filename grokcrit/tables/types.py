@@ -91,13 +91,7 @@ def wanted_type(column: Column, found: pa.DataType) -> pa.DataType | None:
 
 
 def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
-    """Cast a block to the plain types, columns in the schema's order; check that it is sound.
-
-    Raises
-    ------
-    TableError
-        A number that does not fit its column; text that is not UTF-8.
-    """
+    """Cast a block to the plain types, columns in the schema's order; check that it is sound."""
     arrays = []
     for column in schema.columns:
         if column.optional and column.name not in block.column_names:
@@ -134,20 +128,10 @@ def narrowest(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
 
 
 def without_loss(values: pa.ChunkedArray, wanted: pa.DataType, names: bool) -> pa.ChunkedArray:
-    """Cast a column; NaN becomes null where the type has none.
+    """Cast a column; NaN becomes null where the type has none. Raise where a value would be lost.
 
-    Parameters
-    ----------
-    values, wanted
-        The column, and the type it is read as.
-    names
-        Whether its values name a case: 0.3 in single precision then is 0.3, not the double that is
-        nearest to its bits.
-
-    Raises
-    ------
-    ArrowException, ValueError
-        A value would be lost.
+    ``names``: whether its values name a case. 0.3 in single precision then is 0.3, not the double
+    that is nearest to its bits.
     """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)

@@ -28,8 +28,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from grokcrit.base.errors import GrokcritError
-from grokcrit.tables import reading as tables
 from grokcrit.tables import seals
+from grokcrit.tables.reading import Inputs, open_parquet
 from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples, save
 
@@ -84,7 +84,7 @@ def file_of(stage: str, folder: Path, sealed: bool) -> File:
         "schema": (arrow, high if arrow == low else len(whole) - 8),
         "ends": (len(whole) - 8, len(whole)),
     }
-    footer = tables.open_parquet(path)[0]
+    footer = open_parquet(path)[0]
     chunks = [
         (min(filter(None, (c.dictionary_page_offset, c.data_page_offset))), c.total_compressed_size)
         for g in range(footer.num_row_groups)
@@ -235,7 +235,7 @@ class Judge:
         self.table, self.records = self.read(path)
 
     def read(self, path: Path) -> tuple[pa.Table, list[object]]:
-        inputs = tables.Inputs(path, self.schema)
+        inputs = Inputs(path, self.schema)
         return inputs.read(), inputs.records
 
     def outcome(self, path: Path) -> str:

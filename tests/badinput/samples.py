@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import grokcrit
-from grokcrit.tables import reading as tables
+from grokcrit.tables import reading, writing
 from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
 
@@ -62,6 +62,6 @@ def samples() -> dict[str, pa.Table]:
 
 def save(stage: str, table: pa.Table, path: Path) -> Path:
     """Write a table as its command does: train tables run by run."""
-    blocks = tables.split(table, ["width", "seed"]) if stage == "train" else [table]
-    tables.write(path, blocks, table.schema)
+    blocks = reading.split(table, ["width", "seed"]) if stage == "train" else [table]
+    writing.write(path, blocks, table.schema)
     return path

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from grokcrit.cli.app import invoke
 from grokcrit.stages.plot import panels
-from grokcrit.tables import reading as tables
+from grokcrit.tables import reading
 from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples, save
 
@@ -90,7 +90,7 @@ def run(reader: str, stage: str, path: Path, out: Path) -> tuple[int, str]:
     elif target.suffix == ".parquet":
         json.loads(printed.getvalue(), parse_constant=_no_number)
         table = pq.read_table(target)
-        tables.Inputs(table, TABLES[tables.stage_of(table)]).read()
+        reading.Inputs(table, TABLES[reading.stage_of(table)]).read()
     elif "nan" in target.read_text().casefold().replace("nanogpt", "").split():
         raise UntoldError(f"{reader}: {target.name} shows NaN")
     return code, told

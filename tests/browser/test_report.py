@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import grokcrit
-from grokcrit.tables import reading as tables
+from grokcrit.tables import writing
 from tests.browser import chromium
 from tests.unit.made_claims import CLAIMS
 
@@ -66,7 +66,7 @@ def page(tmp_path_factory) -> Path:
         "diagnostics": grokcrit.diagnose([found, trained], resamples=100, permutations=50),
     }
     for name, table in made.items():
-        tables.write(folder / f"{name}.parquet", [table], table.schema)
+        writing.write(folder / f"{name}.parquet", [table], table.schema)
     (folder / "claims.json").write_text(CLAIMS)
     grokcrit.report.report(folder, folder / "report.html", scale="smoke")
     return folder / "report.html"

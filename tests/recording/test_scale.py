@@ -14,7 +14,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from grokcrit.base.errors import OptionError, RecorderError  # noqa: E402
-from grokcrit.live.scaler_notes import histories  # noqa: E402
+from grokcrit.live.scalers import histories  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 from tests.recording.models import RUN, by_autograd, loss_of, mlp  # noqa: E402
 

@@ -17,7 +17,7 @@ from grokcrit.base.errors import GrokcritError, TableError
 from grokcrit.sweeps import task as tasks
 from grokcrit.sweeps.plan import read_plan
 from grokcrit.sweeps.sweep import sweep
-from grokcrit.tables import reading as tables
+from grokcrit.tables import reading
 from grokcrit.tasks.swept import SWEEP
 from tests.sweeps.conftest import SMALL
 
@@ -39,7 +39,7 @@ def copied(swept, tmp_path):
 
 
 def joint(folder):
-    return tables.Inputs(folder / "sweep/sweep.parquet", SWEEP).read()
+    return reading.Inputs(folder / "sweep/sweep.parquet", SWEEP).read()
 
 
 def parts(folder):
@@ -390,7 +390,7 @@ def test_a_folder_that_is_a_file_is_refused_before_anything_runs(swept, tmp_path
 
 
 def test_the_record_of_a_part_leads_back_to_its_training(swept):
-    found = tables.Inputs(parts(swept)[0], SWEEP).records[0]
+    found = reading.Inputs(parts(swept)[0], SWEEP).records[0]
     assert found["inputs"][0]["schema"] == "avalanche/1"
     assert found["inputs"][0]["inputs"][0]["schema"] == "train/1"
     assert found["configuration"]["train"]["hidden"] == [4, 6, 9]

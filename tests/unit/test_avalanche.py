@@ -213,7 +213,8 @@ def test_threads_and_the_pieces_a_table_comes_in_change_no_bit(trained, avalanch
 
 
 def test_files_and_folders_give_what_tables_in_memory_give(tmp_path, trained, avalanches):
-    from grokcrit.tables.reading import split, write
+    from grokcrit.tables.reading import split
+    from grokcrit.tables.writing import write
 
     write(tmp_path / "all.parquet", split(trained, ["width", "seed"]), trained.schema)
     found = grokcrit.avalanche(tmp_path / "all.parquet", surrogate=("none", "gaussian"), threads=2)
@@ -386,17 +387,17 @@ def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
 
     from grokcrit.stages import avalanche as stage
     from grokcrit.stages import train as training
-    from grokcrit.tables import reading as tables
+    from grokcrit.tables import writing
     from grokcrit.tables.schemas import TRAIN
     from grokcrit.tasks.xor import TrainOptions
 
-    monkeypatch.setattr(tables, "GROUP_BYTES", 20_000)
+    monkeypatch.setattr(writing, "GROUP_BYTES", 20_000)
     monkeypatch.setattr(stage, "CHUNK", 2000)
     chosen = TrainOptions(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     whole = grokcrit.train(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     own, other = tmp_path / "own.parquet", tmp_path / "other.parquet"
     schema = TRAIN.recorded(training.record(chosen))
-    tables.write(own, training.runs(chosen), schema)
+    writing.write(own, training.runs(chosen), schema)
     parquet.write_table(whole, other, row_group_size=10**6)
     assert parquet.ParquetFile(own).num_row_groups > 4
     assert parquet.ParquetFile(other).num_row_groups == 1

@@ -15,7 +15,7 @@ from grokcrit.base.errors import FitError, OptionError, TableError
 from grokcrit.questions import gini, nulls
 from grokcrit.scaling import crossings, tails
 from grokcrit.scaling.resampling import Estimate
-from grokcrit.tables import reading as tables
+from grokcrit.tables import reading
 from grokcrit.tables.schemas import DIAGNOSTICS
 
 from .synthetic import random_rows, regular_rows, row, table
@@ -517,7 +517,7 @@ def test_the_gini_of_a_run_is_measured_wherever_its_rows_are(trained, monkeypatc
     expected = grokcrit.diagnose(trained, **options)
     shuffled = trained.take(np.random.default_rng(0).permutation(trained.num_rows))
     assert grokcrit.diagnose(shuffled, **options).equals(expected)
-    monkeypatch.setattr(tables, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(reading, "BLOCK_ROWS", 100)
     assert grokcrit.diagnose(trained, **options).equals(expected)
 
 

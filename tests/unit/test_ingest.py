@@ -11,7 +11,7 @@ import grokcrit
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest as stage
-from grokcrit.tables import reading as tables
+from grokcrit.tables import reading, writing
 from grokcrit.tables.schemas import TRAIN
 
 PATTERN = "{family}-{size}-seed{seed}/step{step}.*"
@@ -104,10 +104,10 @@ def test_gradients_are_kept_as_they_are_and_a_file_reads_back_as_the_table(tmp_p
     paths, made = saved(tmp_path, WRITERS[ending], ending)
     options = IngestOptions(pattern=PATTERN, field="clipped-gradient", label="mine")
     plan = stage.plan(paths, options)
-    tables.write(tmp_path / "x.parquet", stage.blocks(plan, threads=2), plan.schema)
+    writing.write(tmp_path / "x.parquet", stage.blocks(plan, threads=2), plan.schema)
     whole = grokcrit.ingest(paths, pattern=PATTERN, field="clipped-gradient", label="mine")
-    read = tables.Inputs(tmp_path / "x.parquet", TRAIN).read()
-    assert read.equals(tables.Inputs(whole, TRAIN).read())
+    read = reading.Inputs(tmp_path / "x.parquet", TRAIN).read()
+    assert read.equals(reading.Inputs(whole, TRAIN).read())
     for key, row in rows_of(read).items():
         for name, values in parts(whole, row).items():
             np.testing.assert_array_equal(values.astype(np.float32), made[key][name])

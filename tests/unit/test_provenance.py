@@ -85,7 +85,8 @@ def test_one_case_name_for_two_configurations_is_refused():
 
 
 @pytest.mark.parametrize(
-    "text", [b"{", b"[]", b"{}", b'"x"', b'{"schema": 3}', b"\xff\xfe", b"null"]
+    "text",
+    [b"{", b"[]", b"{}", b'"x"', b'{"schema": 3}', b'{"schema": "train/1"}', b"\xff\xfe", b"null"],
 )
 def test_a_damaged_record_is_refused_in_words(trained, text):
     with pytest.raises(TableError, match="record is damaged"):

@@ -16,7 +16,7 @@ from grokcrit.report import html, report
 from grokcrit.report import page as stage
 from grokcrit.report.figures import Drawn
 from grokcrit.summaries import Summary
-from grokcrit.tables import reading as tables
+from grokcrit.tables import writing
 from tests.unit.made_claims import CLAIMS
 
 # The figures of one experiment; that of a sweep is in the tests of sweeps.
@@ -56,7 +56,7 @@ class Reader(HTMLParser):
 def save(folder, **made):
     folder.mkdir(exist_ok=True)
     for name, table in made.items():
-        tables.write(folder / f"{name}.parquet".replace("_", "-"), [table], table.schema)
+        writing.write(folder / f"{name}.parquet".replace("_", "-"), [table], table.schema)
     return folder
 
 

@@ -17,8 +17,9 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.tables.reading import Inputs, check_output, split, write
+from grokcrit.tables.reading import Inputs, split
 from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TRAIN
+from grokcrit.tables.writing import check_output, write
 from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
 
@@ -676,7 +677,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
 import resource, signal, sys
 import grokcrit
 from grokcrit.base.errors import TableError
-from grokcrit.tables.reading import write
+from grokcrit.tables.writing import write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 table = grokcrit.train(hidden=(20,), seeds=1, epochs=50, snapshot_every=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

@@ -1,24 +1,188 @@
 """The factor by which each gradient is scaled, for any number of GradScalers and optimizers.
 
+A gradient does not show whether it has been divided by the scale: neither its identity nor its
+version changes. A ``GradScaler`` knows its optimizers by id only, and forgets them in ``update``.
+It has no hooks, so ``watch`` wraps five of its methods. The wrappers note the calls and change
+nothing else.
+
 "Unscaled" is a property of each parameter's optimizer, not of the scaler. A factor in doubt is
 refused: the wrong one is off by 65,536, and the result still looks like a gradient.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import weakref
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
+from torch.utils.weak import TensorWeakRef
 
 from grokcrit.base.errors import OptionError, RecorderError
 from grokcrit.live.parameters import Named
-from grokcrit.live.scaler_notes import History, Touched, histories, parameters_of
 from grokcrit.saved.tensor_names import some
 
 NO_LOSS = (
     "no loss was scaled since the last scaler.update(), so the scale of the gradients is unknown; "
     "call record after scaler.scale(loss).backward() and before scaler.step(optimizer)"
 )
+_clock = itertools.count(1)
+
+
+@dataclass
+class Touched:
+    """An optimizer that a scaler has unscaled or stepped since the scaler's last update."""
+
+    optimizer: Any  # held until the update, so that no other object gets its id
+    losses: int  # scaled before unscale_, or before step once that has returned
+    stepped: bool  # whether scaler.step has returned
+
+
+@dataclass(eq=False)
+class History:
+    """The calls of one scaler since its last update; times are on the clock of all scalers."""
+
+    losses: int = 0  # calls of scale
+    last_call: int = 0  # of any of the four methods
+    last_update: int = field(default_factory=lambda: next(_clock))  # or when the scaler was made
+    stepping: bool = False  # whether scaler.step is running
+    touched: dict[int, Touched] = field(default_factory=dict)  # by id of the optimizer
+    known: dict[int, Any] = field(default_factory=dict)  # weak references: all ever touched, by id
+    # Gradients that a step or an update left behind, with their versions, by the parameter's id.
+    # From the next scale on, only those that zero_grad did not reset before it.
+    left: dict[int, tuple[Any, int]] = field(default_factory=dict)
+
+    def scale(self, _: Any) -> None:
+        """Note a scaled loss."""
+        if self.left:
+            # A later loss may have its own zero_grad, as in adversarial training. There a change of
+            # the version may come from an earlier loss, so that only zeros are a reset.
+            self.left = {
+                id(p): self.left[id(p)]
+                for p in self._parameters()
+                if self.keeps(p) and (self.losses == 0 or not is_zero(p.grad))
+            }
+        self.losses += 1
+
+    def unscale_(self, optimizer: Any) -> None:
+        """Note that the gradients of an optimizer were divided by the scale."""
+        self._touch(optimizer, stepped=False)
+
+    def step(self, optimizer: Any) -> None:
+        """Note that an optimizer has stepped, or was skipped because of an overflow."""
+        self._touch(optimizer, stepped=True)
+        self._leave(parameters_of(optimizer))
+
+    def update(self, _: Any) -> None:
+        """Note the end of a step."""
+        # After its own step an optimizer's gradients change by zero_grad only, unless another loss
+        # was scaled since.
+        done = {
+            key
+            for key, touched in self.touched.items()
+            if touched.stepped and touched.losses == self.losses
+        }
+        self._leave(self._parameters(without=done))
+        self.touched, self.losses = {}, 0
+        self.last_update = self.last_call
+
+    def keeps(self, parameter: torch.nn.Parameter) -> bool:
+        """Return whether a parameter has the gradient that was left behind before this step."""
+        reference, version = self.left.get(id(parameter), (None, 0))
+        if reference is None or parameter.grad is None or reference() is not parameter.grad:
+            return False
+        return self.losses > 0 or bool(parameter.grad._version == version)
+
+    def _touch(self, optimizer: Any, stepped: bool) -> None:
+        self.touched[id(optimizer)] = Touched(optimizer, self.losses, stepped)
+        if type(optimizer).__weakrefoffset__:  # not so for a wrapper with slots
+            self.known[id(optimizer)] = weakref.ref(optimizer)
+
+    def _parameters(self, without: Container[int] = ()) -> Iterator[torch.nn.Parameter]:
+        """Yield the parameters of all known optimizers but some."""
+        self.known = {key: each for key, each in self.known.items() if each() is not None}
+        for key, reference in self.known.items():
+            if key not in without:
+                yield from parameters_of(reference())
+
+    def _leave(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        for p in parameters:
+            self.left.pop(id(p), None)
+            if p.grad is not None:
+                self.left[id(p)] = (TensorWeakRef(p.grad), p.grad._version)
+
+
+# By scaler. A scaler that was never used since the import has none.
+histories: weakref.WeakKeyDictionary[Any, History] = weakref.WeakKeyDictionary()
+
+
+def is_zero(gradient: Any) -> bool:
+    """Return whether all entries are 0."""
+    return not (gradient._values() if gradient.is_sparse else gradient).any()
+
+
+def parameters_of(optimizer: Any) -> Iterator[torch.nn.Parameter]:
+    """Yield the parameters of an optimizer; none for an object without any."""
+    for group in getattr(optimizer, "param_groups", ()):
+        yield from group["params"]
+
+
+def watch() -> None:
+    """Note the calls of every GradScaler from now on; a second call changes nothing."""
+    kind = torch.amp.GradScaler
+    if hasattr(kind.scale, "_noted_by_grokcrit"):
+        return
+    for name in ("scale", "unscale_", "step", "update"):
+        setattr(kind, name, noted(getattr(kind, name)))
+    make = kind.__init__
+
+    @functools.wraps(make)
+    def made(scaler: Any, *args: Any, **kwargs: Any) -> None:
+        make(scaler, *args, **kwargs)
+        history_of(scaler)  # begins now
+
+    kind.__init__ = made
+
+
+def history_of(scaler: Any) -> History:
+    """Return the history of a scaler, which begins with the first call."""
+    if scaler not in histories:
+        histories[scaler] = History()
+    return histories[scaler]
+
+
+def noted(original: Any) -> Any:
+    """Return a method of GradScaler that notes each call after it has succeeded."""
+    name = original.__name__
+
+    @functools.wraps(original)
+    def method(scaler: Any, *args: Any, **kwargs: Any) -> Any:
+        if not scaler.is_enabled():
+            return original(scaler, *args, **kwargs)
+        history = history_of(scaler)
+        outer, history.stepping = history.stepping, history.stepping or name == "step"
+        try:
+            result = original(scaler, *args, **kwargs)
+        finally:
+            history.stepping = outer
+        history.last_call = now()
+        getattr(history, name)(args[0] if args else kwargs.get("optimizer"))
+        return result
+
+    made: Any = method
+    made._noted_by_grokcrit = True
+    made._torchdynamo_disable = True  # as torch.compile does with the original
+    return made
+
+
+def now() -> int:
+    """Return the time on the clock of the scalers."""
+    return next(_clock)
+
+
 Owners: TypeAlias = dict[int, list[tuple[Touched, History]]]
 
 
@@ -27,23 +191,10 @@ def divisors(
 ) -> tuple[list[float], bool]:
     """Return the factor by which each gradient is scaled, and whether a GradScaler is in use.
 
-    Parameters
-    ----------
-    parameters
-        Names and parameters that are recorded.
-    scaler
-        The ``GradScaler`` of the loss, or None. A disabled one says that nothing is scaled.
-    since
-        Time from ``now``. If ``scaler`` is None, scalers not used after it do not matter.
-    stepping
-        The optimizer that is about to step, for an attached recorder.
-
-    Raises
-    ------
-    RecorderError
-        A factor is in doubt.
-    OptionError
-        ``scaler`` is not a GradScaler.
+    ``scaler`` is the ``GradScaler`` of the loss, or None; a disabled one says that nothing is
+    scaled. ``since`` is a time from ``now``: without a ``scaler``, those not used after it do not
+    matter. ``stepping`` is the optimizer about to step, for an attached recorder. Raise
+    RecorderError where a factor is in doubt.
     """
     if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
         raise OptionError("scaler", f"must be a torch.amp.GradScaler, got {scaler!r}")
@@ -126,10 +277,7 @@ def is_unscaled(
 ) -> bool:
     """Return whether a parameter's gradient has been divided by the scale, and just once.
 
-    Raises
-    ------
-    RecorderError
-        It is a sum of scaled and unscaled gradients, or may be.
+    Raise RecorderError where it is a sum of scaled and unscaled gradients, or may be.
     """
     found = owners.get(id(parameter), [])
     if any(touched.stepped for touched, _ in found):
@@ -182,13 +330,7 @@ def check_all_in(own: set[int], scaled: dict[int, str]) -> None:
 
 
 def scale_now(acting: Any, relevant: list[History]) -> float:
-    """Return the factor of gradients that have not been unscaled.
-
-    Raises
-    ------
-    RecorderError
-        They are older than the scale, or may be another scaler's.
-    """
+    """Return the factor of gradients that have not been unscaled."""
     if histories[acting].losses == 0:
         raise RecorderError(NO_LOSS)
     scale = float(acting.get_scale())
