@@ -27,6 +27,6 @@ def avalanche(
       grokcrit avalanche train.parquet --surrogate none,gaussian --topology ba,ring
     """
     from grokcrit.stages.avalanche import avalanche as stage
-    from grokcrit.summaries import avalanche_summary
+    from grokcrit.stages.avalanche import avalanche_summary
 
     call.run_stage(stage, avalanche_summary, train)

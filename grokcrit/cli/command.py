@@ -17,7 +17,7 @@ from grokcrit.base.options import Option, by_group, options_of
 from grokcrit.cli.shell import Shell
 
 if TYPE_CHECKING:
-    from grokcrit.summaries import Summary
+    from grokcrit.base.summary import Summary
 
 NOTHING_RANDOM = "Accepted as everywhere; nothing here is random."
 DRAWING = "Accepted as everywhere; drawing uses one."

@@ -31,7 +31,6 @@ def ingest(
     """
     from grokcrit.base.parallel import thread_count
     from grokcrit.stages import ingest as stage
-    from grokcrit.summaries import ingest_summary
     from grokcrit.tables import writing
 
     options = IngestOptions(**call.options)
@@ -41,4 +40,4 @@ def ingest(
     with call.shell.progress("ingesting", "row groups") as progress:
         rows = stage.blocks(plan, threads=workers, progress=progress)
         writing.write(call.out, rows, plan.schema)
-    call.shell.show(ingest_summary(plan), call.out)
+    call.shell.show(stage.ingest_summary(plan), call.out)

@@ -60,8 +60,8 @@ def plot(
     check_choice("FIGURE", figure, NAMES)
     target = out or Path(f"{figure}.png")
 
+    from grokcrit.base.summary import Summary
     from grokcrit.stages.plot import plot as stage
-    from grokcrit.summaries import Summary
     from grokcrit.tables import writing
 
     writing.check_output(target, table)

@@ -30,9 +30,9 @@ def report(
       grokcrit reproduce -o results/
       grokcrit report results/ -o report.html
     """
+    from grokcrit.base.summary import Notice, Summary
     from grokcrit.report import report as stage
     from grokcrit.report.inputs import files_in
-    from grokcrit.summaries import Notice, Summary
     from grokcrit.tables import writing
 
     writing.check_output(call.out, files_in(table))

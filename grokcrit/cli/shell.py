@@ -15,7 +15,7 @@ from grokcrit.base.errors import TableError
 from grokcrit.base.parallel import Progress
 
 if TYPE_CHECKING:
-    from grokcrit.summaries import Summary
+    from grokcrit.base.summary import Summary
 
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000

@@ -19,11 +19,10 @@ def train(call: Call) -> None:
 
     from grokcrit.base.parallel import thread_count
     from grokcrit.stages import train as stage
-    from grokcrit.summaries import RunLog, train_summary
     from grokcrit.tables import writing
 
-    log, means = RunLog(), call.means | {"threads": thread_count(call.means["threads"])}
+    log, means = stage.RunLog(), call.means | {"threads": thread_count(call.means["threads"])}
     with call.shell.progress("training", "runs") as progress:
         runs = stage.runs(options, progress=progress, **means)
         writing.write(call.out, log.tap(runs), stage.schema_of(options))
-    call.shell.show(train_summary(log.runs), call.out)
+    call.shell.show(stage.train_summary(log.runs), call.out)

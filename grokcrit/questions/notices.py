@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ADD_NULL = "'grokcrit avalanche train.parquet --surrogate none,gaussian'"
 REMEDY = "use --threshold-of nonzero for the percentile of the other entries"
+KEEP = "keep all with --keep-buffers, or one with --include '*' --include NAME"
+EQUAL = "the {} sizes of {} have {} different n_params, and a fit takes {}"
 # What follows a slash tells warnings of one id apart.
 TEXTS = {
     "curved": "ln(statistic) against ln(N) is significantly bent ({}): one exponent sums up a "
@@ -56,19 +58,29 @@ TEXTS = {
     "size changes as much as with their own (p {})",
     "placebo-split": "one split for all runs separates D of the mean size no less than each run's "
     "own grokking epoch does: at epoch {}",
+    "not-floating": "tensors of whole numbers are left out: {}",
+    "no-match": "no tensor has a name that matches {}; check --include and --exclude",
+    "buffers": f"buffers are left out, so they do not count in N: {{}}; {KEEP}",
+    "unchanging": "tensors that never change (buffers, frozen layers, or changes too small for "
+    f"their precision) are left out, so they do not count in N: {{}}; {KEEP}",
+    "empty": "tensors without entries are left out: {}",
+    "order": "steps were counted in the order given, in which {} comes before {}; name the steps "
+    "with --pattern if that is not their order",
+    "equal-samples": f"{EQUAL}: take a share instead, --sample 1%",
+    "equal-sizes": f"{EQUAL}: take tensors that grow",
     "smoke": "smoke scale: tiny sizes, few runs; the numbers mean nothing",
 }
 
 
-def warn(name: str, *values: Any) -> list[Notice]:
+def warn(name: str, *values: Any, names: tuple[str, ...] = ()) -> list[Notice]:
     """Return the warning of a name, filled in; nothing where its first value is 0 or empty.
 
-    A list is written with commas, what is repeated in it once.
+    A list is written with commas, what is repeated in it once. ``names`` are all that it is about.
     """
     if values and not values[0]:
         return []
     written = [", ".join(dict.fromkeys(map(str, v))) if isinstance(v, list) else v for v in values]
-    return [Notice(name.partition("/")[0], TEXTS[name].format(*written))]
+    return [Notice(name.partition("/")[0], TEXTS[name].format(*written), names)]
 
 
 def recorded(record: Any) -> dict[str, Any]:
@@ -112,8 +124,8 @@ def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
 def equal_values(known: dict[str, Any]) -> list[Notice]:
     """Warn of gradients whose entries have one magnitude, as a record has them."""
     epochs = list(map(str, known.get("equal_epochs", [])))
-    found = warn("equal-values", known.get("equal"), known.get("gradients"), some(epochs))
-    return [Notice(each.id, each.text, tuple(epochs)) for each in found]
+    counts = known.get("equal"), known.get("gradients")
+    return warn("equal-values", *counts, some(epochs), names=tuple(epochs))
 
 
 def left_out_of(table: pa.Table) -> list[Notice]:

@@ -21,11 +21,12 @@ from grokcrit.report.origin import origin
 from grokcrit.report.sweep import answers
 from grokcrit.report.verdict import cases, from_bootstrap, verdict
 from grokcrit.report.words import ADDS, LACKS, TERMS
+from grokcrit.stages.avalanche import avalanche_summary
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
 from grokcrit.stages.robustness import is_grid, robustness_summary
-from grokcrit.summaries import avalanche_summary, sweep_summary
+from grokcrit.summaries import sweep_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base import degenerate
-from grokcrit.base.degenerate import Tensor
+from grokcrit.base.degenerate import Tensor, zero_threshold
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import ADDED, CascadeOptions, recorded
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.base.stage_options import AvalancheOptions
+from grokcrit.base.summary import Summary
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
@@ -37,10 +38,13 @@ from grokcrit.cascades.gradient_files import (
 )
 from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.surrogates import DETERMINISTIC
+from grokcrit.questions import judge
+from grokcrit.questions.notices import cascaded, warn
+from grokcrit.questions.rows import varying
 from grokcrit.tables import provenance
 from grokcrit.tables.checking import check_runs, check_unique
 from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
-from grokcrit.tables.schemas import AVALANCHE, TRAIN
+from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
 CHUNK = 2**21
@@ -305,3 +309,49 @@ def run_avalanches(
         network = graph_of(probe.cascade, n, cache=cache).network
         found.append(count(snapshots, run, probe, network, tensors))
     return found
+
+
+def avalanche_summary(table: pa.Table) -> Summary:
+    """Sum up an avalanche table: sizes of each case."""
+    share = pc.divide(pc.cast(table["size"], "double"), table["n_params"])
+    wide = table.append_column("share", share).append_column("quiet", pc.equal(table["size"], 0))
+    zero = zero_threshold(table["threshold"], table["size"])
+    # More steps cannot end a cascade at a threshold of 0.
+    wide = wide.append_column("zero", pa.array(zero))
+    wide = wide.append_column("cut", pc.and_not(table["truncated"], wide["zero"]))
+    grouped = wide.group_by(list(CASE_COLUMNS), use_threads=False).aggregate(
+        [
+            ("size", "count"),
+            ("share", "mean"),
+            ("duration", "mean"),
+            ("duration", "max"),
+            ("truncated", "sum"),
+            ("cut", "sum"),
+            ("zero", "sum"),
+            ("quiet", "sum"),
+        ]
+    )
+    cases = grouped.to_pylist()
+    shown = varying(cases) or ["topology", "surrogate"]
+    rows = [
+        {
+            **{name: case[name] for name in shown},
+            "avalanches": case["size_count"],
+            "mean size / N": case["share_mean"],
+            "mean duration": case["duration_mean"],
+            "longest": case["duration_max"],
+            "truncated": case["truncated_sum"],
+            "quiet": case["quiet_sum"],
+        }
+        for case in cases
+    ]
+    total = table.num_rows
+    data = [c for c in cases if judge.is_data(c)] or cases
+    counts = (sum(c[name] for c in data) for name in ("zero_sum", "size_count"))
+    return Summary(
+        f"{total} avalanches in {len(cases)} case{'s' if len(cases) > 1 else ''}",
+        rows,
+        cascaded(table, *counts)
+        + warn("truncated", sum(c["cut_sum"] for c in cases), total)
+        + warn("quiet", sum(c["quiet_sum"] for c in cases), total),
+    )

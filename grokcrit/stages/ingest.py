@@ -16,10 +16,13 @@ import pyarrow as pa
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
 from grokcrit.base.rng import stream
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import MINIMUM_SIZES
+from grokcrit.questions.notices import warn
 from grokcrit.saved.options import IngestOptions
 from grokcrit.saved.series import Kind, Layout, Series, Snapshot, series_of
 from grokcrit.saved.shards import network
-from grokcrit.saved.tensor_names import quoted
+from grokcrit.saved.tensor_names import quoted, some
 from grokcrit.saved.tensors import Values
 from grokcrit.tables import provenance
 from grokcrit.tables.schemas import TRAIN
@@ -283,3 +286,47 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
                         f"{quoted(name)}"
                     )
             filled += count
+
+
+def ingest_summary(plan: Plan) -> Summary:
+    """Sum up a table made of saved files: a row per family and size."""
+    snapshots = plan.series.snapshots
+    rows: list[Row] = []
+    for kind in sorted(plan.series.layouts):
+        mine = [each for each in snapshots if each.kind == kind]
+        entries, n = plan.series.layouts[kind].entries, plan.n_params(kind)
+        rows.append(
+            {
+                "family": kind[0],
+                "size": kind[1],
+                "n_params": n,
+                **({"of": entries} if plan.options.sample is not None else {}),
+                "runs": len({each.run for each in mine}),
+                "snapshots": len(mine),
+                "steps": (min(each.step for each in mine), max(each.step for each in mine)),
+                "field": plan.options.field,
+            }
+        )
+    total, runs = len(snapshots), len({each.run for each in snapshots})
+    title = f"{total} snapshot{'s' * (total > 1)} of {runs} run{'s' * (runs > 1)}"
+    return Summary(title, rows, warnings(plan, rows))
+
+
+def warnings(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
+    """Say what was left out, and what will keep a fit from being made."""
+    series, found = plan.series, []
+    for name, (written, names) in {
+        "not-floating": ([f"{n} ({kind})" for n, kind in series.left_out.items()], series.left_out),
+        "no-match": (sorted(series.idle), ()),
+        **{reason: (names, names) for reason, names in series.names_left_out.items()},
+    }.items():
+        found += warn(name, some(list(written)), names=tuple(names))
+    if series.disordered:
+        found += warn("order", *series.disordered[0])
+    for family in dict.fromkeys(row["family"] for row in rows):
+        mine = [row for row in rows if row["family"] == family]
+        lengths = {row["n_params"] for row in mine}
+        if len(mine) >= MINIMUM_SIZES > len(lengths):
+            name = "equal-samples" if isinstance(plan.options.sample, int) else "equal-sizes"
+            found += warn(name, len(mine), family, len(lengths), MINIMUM_SIZES)
+    return found

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from grokcrit.base.degenerate import zero_threshold
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import INT32_MAX, CascadeOptions
 from grokcrit.base.parallel import Progress
+from grokcrit.base.summary import Row, Summary
 from grokcrit.cascades.graphs import check_graph
+from grokcrit.questions.notices import warn
 from grokcrit.tables import provenance
 from grokcrit.tables.schemas import TRAIN
 from grokcrit.tasks import run_options
@@ -102,3 +107,54 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
     """Raise OptionError where the sizes of a training cannot have the graph of a cascade."""
     for width in options.hidden:
         check_graph(cascade.topology, options.n_params(width), cascade.degree)
+
+
+class RunLog:
+    """Notes what matters of each run while the train table streams past."""
+
+    def __init__(self) -> None:
+        """Start with no run."""
+        self.runs: list[Row] = []
+
+    def tap(self, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Pass run tables on, noting each."""
+        names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
+        for block in blocks:
+            note = {name: block[name][0].as_py() for name in names}
+            note["rows"] = block.num_rows
+            note["snapshots"] = block.num_rows - block["gradient"].null_count
+            note["cascades"] = block.num_rows - block["size"].null_count
+            zero = zero_threshold(block["threshold"], block["size"])
+            note["zero"] = int(zero.sum())
+            cut = pc.and_not(block["truncated"], pa.array(zero))
+            note["truncated"] = pc.sum(cut).as_py() or 0
+            self.runs.append(note)
+            yield block
+
+
+def train_summary(runs: list[Row]) -> Summary:
+    """Sum up a training: grokking epochs of each width."""
+    rows = []
+    for width in sorted({run["width"] for run in runs}):
+        mine = [run for run in runs if run["width"] == width]
+        grok = [run["grok_epoch"] for run in mine if run["grok_epoch"] is not None]
+        rows.append(
+            {
+                "hidden": width,
+                "N": mine[0]["n_params"],
+                "runs": len(mine),
+                "grokked": len(grok),
+                "grok_epoch median": statistics.median(grok) if grok else None,
+                "grok_epoch range": (min(grok), max(grok)) if grok else None,
+                "rows": sum(run["rows"] for run in mine),
+                "snapshots": sum(run["snapshots"] for run in mine),
+            }
+        )
+    never = sum(run["grok_epoch"] is None for run in runs)
+    warnings = warn("never-grokked/trained", never, len(runs))
+    cascades = sum(run["cascades"] for run in runs)
+    warnings += warn("zero-threshold/trained", sum(run["zero"] for run in runs), cascades)
+    warnings += warn("truncated", sum(run["truncated"] for run in runs), cascades)
+    total = sum(row["snapshots"] for row in rows)
+    title = f"{len(runs)} runs, {sum(run['rows'] for run in runs)} rows, {total} snapshots"
+    return Summary(title, rows, warnings, {"grok_epoch median": ".4g"})

@@ -1,17 +1,6 @@
-"""Short accounts of tables for a person or a script, and the warnings that go with them."""
+"""Accounts of claims and sweeps."""
 
-from grokcrit.base.summary import Notice, Summary
-from grokcrit.summaries.ingest import ingest_summary
-from grokcrit.summaries.stages import RunLog, avalanche_summary, claims_summary, train_summary
+from grokcrit.summaries.stages import claims_summary
 from grokcrit.summaries.sweep import sweep_summary
 
-__all__ = [
-    "Notice",
-    "RunLog",
-    "Summary",
-    "avalanche_summary",
-    "claims_summary",
-    "ingest_summary",
-    "sweep_summary",
-    "train_summary",
-]
+__all__ = ["claims_summary", "sweep_summary"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from grokcrit.base.summary import Row
-from grokcrit.summaries import Notice, Summary, sweep_summary
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.summaries import sweep_summary
 from grokcrit.sweeps.forecast import Forecast
 from grokcrit.sweeps.sweep import State, Swept
 from grokcrit.tables import provenance

@@ -7,11 +7,11 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import TableError
+from grokcrit.stages.avalanche import avalanche_summary
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
 from grokcrit.stages.robustness import robustness, robustness_summary
-from grokcrit.summaries import avalanche_summary
 from grokcrit.tables import provenance
 from grokcrit.tables.provenance import decode
 from grokcrit.tasks.modadd import ModaddOptions

@@ -12,7 +12,7 @@ from grokcrit.saved import shards as saved_shards
 from grokcrit.saved import tensor_names
 from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest as stage
-from grokcrit.summaries import ingest_summary
+from grokcrit.stages.ingest import ingest_summary
 
 PATTERN = "{size}-{seed}-{step}.*"
 MASK = np.where(np.tri(6, dtype=bool), 0, -np.inf).astype(np.float32)

@@ -12,10 +12,10 @@ import pytest
 
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.summary import Summary
 from grokcrit.report import html, report
 from grokcrit.report import page as stage
 from grokcrit.report.figures import Drawn
-from grokcrit.summaries import Summary
 from grokcrit.tables import writing
 from tests.unit.made_claims import CLAIMS
 
