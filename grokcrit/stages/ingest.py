@@ -314,13 +314,13 @@ def ingest_summary(plan: Plan) -> Summary:
 
 def warnings(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
     """Say what was left out, and what will keep a fit from being made."""
-    series, found = plan.series, []
-    for name, (written, names) in {
-        "not-floating": ([f"{n} ({kind})" for n, kind in series.left_out.items()], series.left_out),
-        "no-match": (sorted(series.idle), ()),
-        **{reason: (names, names) for reason, names in series.names_left_out.items()},
-    }.items():
-        found += warn(name, some(list(written)), names=tuple(names))
+    series = plan.series
+    kinds = [f"{name} ({kind})" for name, kind in series.left_out.items()]
+    found = warn("not-floating", some(kinds), names=tuple(series.left_out))
+    found += warn("no-match", some(sorted(series.idle)))
+    for reason in ("buffers", "unchanging", "empty"):
+        names = series.names_left_out.get(reason, [])
+        found += warn(reason, some(names), names=tuple(names))
     if series.disordered:
         found += warn("order", *series.disordered[0])
     for family in dict.fromkeys(row["family"] for row in rows):
