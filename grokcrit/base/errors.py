@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 
 
 class GrokcritError(Exception):
     """The data or the run is at fault. The command line exits with ``exit_code``."""
 
     exit_code = 1
+
+    @property
+    def id(self) -> str:
+        """The name of its kind, for scripts: ``values`` of a ValuesError."""
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<=.)([A-Z])", r"-\1", name).lower()
 
 
 class OptionError(GrokcritError):
@@ -27,6 +34,50 @@ class OptionError(GrokcritError):
 
 class TableError(GrokcritError):
     """A table cannot be read, is damaged, or does not hold what its schema promises."""
+
+
+class UnreadableError(TableError):
+    """A file cannot be opened or read."""
+
+
+class UnwritableError(TableError):
+    """A file or folder cannot be made or written."""
+
+
+class DamagedError(TableError):
+    """A file is not what was written."""
+
+
+class EmptyError(TableError):
+    """There is nothing in it that could be used."""
+
+
+class StageError(TableError):
+    """A table is of another stage or schema."""
+
+
+class ColumnError(TableError):
+    """A column is missing, there twice, or of a wrong type."""
+
+
+class ValuesError(TableError):
+    """A value is null, not finite, or out of the range of its column."""
+
+
+class RepeatedError(TableError):
+    """The same row, file or tensor is there twice."""
+
+
+class RecordError(TableError):
+    """The records of the inputs do not say what is needed, or contradict one another."""
+
+
+class ShapeError(TableError):
+    """A vector has another length or shape than it must have."""
+
+
+class PackageError(TableError):
+    """A file needs a package that is not installed."""
 
 
 class RunError(GrokcritError):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from grokcrit.base import degenerate
 from grokcrit.base.degenerate import Findings, Tensor, first_broken
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import TableError, ValuesError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.base.rng import stream
 from grokcrit.cascades.surrogates import surrogate as make_surrogate
@@ -55,7 +55,7 @@ def name_of(run: pa.Table, row: int) -> str:
 
 def worthless(run: pa.Table, row: int, what: str) -> TableError:
     """Say that a snapshot holds what is no number."""
-    return TableError(
+    return ValuesError(
         f"the gradient of {name_of(run, row)} holds {what}; "
         "nothing was computed from it: leave the run out, or train it again"
     )
@@ -147,7 +147,7 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
     theta = np.concatenate([each.theta for each in found])
     if (theta > LARGEST).any():
         row = int(np.argmax(theta > LARGEST))
-        raise TableError(
+        raise ValuesError(
             f"the gradient of {name_of(known, row)} is too large to reckon with: its threshold is "
             f"{theta[row]:g}, at most {LARGEST:g} can be; scale it down"
         )

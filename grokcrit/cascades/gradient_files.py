@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, ShapeError, TableError
 from grokcrit.base.options import INT32_MAX
 from grokcrit.base.parallel import Stop, StoppedError
 from grokcrit.cascades.counting import (
@@ -63,7 +63,7 @@ def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile
     for path in paths:
         name, values = os.fspath(path), mapped(path)
         if values.dtype.kind not in "iuf" or values.ndim != 1 or not 0 < values.size <= INT32_MAX:
-            raise TableError(
+            raise ShapeError(
                 f"{name} holds {values.dtype} of shape {values.shape}; it must hold one vector of "
                 f"1 to {INT32_MAX} real numbers"
             )

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.base.degenerate import first_broken
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import (
+    DamagedError,
+    OptionError,
+    ShapeError,
+    TableError,
+    UnreadableError,
+    ValuesError,
+)
 from grokcrit.base.options import CascadeOptions
 from grokcrit.cascades.graphs import Graph
 from grokcrit.kernels import cascade as kernel
@@ -126,7 +133,7 @@ def cascade(
         _held.scratch = wanted, settled, work
     if not counts.finite:
         entry = first_broken(source)
-        raise TableError(f"the gradient is {source[entry]} at entry {entry}; it must be finite")
+        raise ValuesError(f"the gradient is {source[entry]} at entry {entry}; it must be finite")
     return CascadeResult(
         int(counts.size),
         int(counts.area),
@@ -171,7 +178,7 @@ def source_and_values(
     if given.dtype.kind not in "iuf":
         raise TableError(f"the gradient holds {given.dtype}, not real numbers; pass a real vector")
     if given.shape != (n,):
-        raise TableError(
+        raise ShapeError(
             f"the gradient has shape {given.shape}, the graph has {n} nodes; "
             f"pass a vector of {n} numbers"
         )
@@ -193,11 +200,11 @@ def mapped(path: str | os.PathLike[str]) -> Values:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        raise TableError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from None
+        raise UnreadableError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from None
     except MemoryError:
         raise
     except Exception:  # numpy parses the header as Python: what a damaged one raises varies
-        raise TableError(
+        raise DamagedError(
             f"{os.fspath(path)} is not a readable .npy file of numbers, or is cut short"
         ) from None
     if not isinstance(found, np.ndarray):

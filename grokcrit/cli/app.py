@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import shlex
 import signal
@@ -118,33 +119,41 @@ def invoke(arguments: list[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        return fail(error)
+        return fail(error, "--json" in arguments)
     return 0
 
 
-def fail(error: Exception) -> int:
-    """Say in one sentence what went wrong; return the exit code."""
-    if isinstance(error, OptionError):
-        argument = error.name.isupper()
-        say(f"{error.name if argument else '--' + error.name.replace('_', '-')} {error.problem}")
-        return error.exit_code
-    if isinstance(error, GrokcritError):
-        say(str(error))
-        return error.exit_code
-    if isinstance(error, UsageError):
-        if message := error.format_message():
-            say(f"{message.rstrip('.')}; see --help")
-        return 2
-    if isinstance(error, OSError) and {"--help", "-h"} & set(sys.argv):
-        say(f"cannot write to standard output: {reason(error)}")
+def fail(error: Exception, as_json: bool) -> int:
+    """Say in one sentence what went wrong, under --json also as an object; return the exit code."""
+    name, sentence, code = told(error)
+    if as_json and sentence:
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": {"id": name, "message": sentence}}), flush=True)
+    if sentence:
+        say(sentence)
+    if isinstance(error, OSError):
         # What waits in its buffer would fail again at the end, which Python answers with 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return code
+
+
+def told(error: Exception) -> tuple[str, str, int]:
+    """Return the id of a failure, the sentence, and the exit code."""
+    if isinstance(error, OptionError):
+        name = error.name if error.name.isupper() else "--" + error.name.replace("_", "-")
+        return error.id, f"{name} {error.problem}", error.exit_code
+    if isinstance(error, GrokcritError):
+        return error.id, str(error), error.exit_code
+    if isinstance(error, UsageError):
+        message = error.format_message().rstrip(".")
+        return "usage", message and f"{message}; see --help", 2
+    if isinstance(error, OSError) and {"--help", "-h"} & set(sys.argv):
+        return "unwritable", f"cannot write to standard output: {reason(error)}", 1
     if isinstance(error, MemoryError):
-        say("out of memory; use fewer --threads, smaller widths or fewer cases at once")
-        return 1
-    say(f"internal error, {type(error).__name__}: {error} (--debug shows where; please report it)")
-    return 1
+        text = "out of memory; use fewer --threads, smaller widths or fewer cases at once"
+        return "memory", text, 1
+    where = "(--debug shows where; please report it)"
+    return "internal", f"internal error, {type(error).__name__}: {error} {where}", 1
 
 
 def say(sentence: str) -> None:

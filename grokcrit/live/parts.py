@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from grokcrit.base.errors import RecorderError, TableError
+from grokcrit.base.errors import (
+    RecorderError,
+    RepeatedError,
+    ShapeError,
+    TableError,
+    UnwritableError,
+)
 from grokcrit.base.options import INT32_MAX
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, check_stage, open_parquet
@@ -68,7 +74,7 @@ class Parts:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = os.strerror(error.errno or 0)
-            raise TableError(f"cannot make the folder {self.folder}: {reason}") from None
+            raise UnwritableError(f"cannot make the folder {self.folder}: {reason}") from None
         self.last_step = self._resume()
 
     def _resume(self) -> int | None:
@@ -111,7 +117,7 @@ class Parts:
     def fit(self, tensors: list[dict[str, Any]], kind: npt.DTypeLike) -> None:
         """Check that a model is the one of the rows so far, or of the folder."""
         if self.tensors is not None and tensors != self.tensors:
-            raise TableError(
+            raise ShapeError(
                 f"the trainable parameters are not those recorded in {self.folder} for width "
                 f"{self.recording.width}: {first_difference(self.tensors, tensors)}; "
                 "choose another folder, or name them with include="
@@ -171,7 +177,7 @@ class Parts:
                 continue
             theirs = Inputs(each, TRAIN.only(TRAIN.key)).read()["epoch"].to_pylist()
             if twice := sorted({*theirs} & {*self._steps}):
-                raise TableError(
+                raise RepeatedError(
                     f"another recorder has written step {twice[0]} of the same run into {each}; "
                     "give each training its own seed, or its own folder"
                 )

@@ -142,7 +142,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
         )
         lines.append((window, rescalings))
     if not lines:
-        tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent")})
+        tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent", value=None)})
         raise EmptyPanelError(
             f"no phase has a collapse of the {request.observable}: {'; '.join(tried)}"
             if tried

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import EmptyError, OptionError, RepeatedError, ShapeError, TableError
 from grokcrit.base.options import INT32_MAX
 from grokcrit.saved.names import FileName, matcher, read_name
 from grokcrit.saved.options import IngestOptions
@@ -143,7 +143,7 @@ def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> in
         return known[0]
     check_no_other_size(layout, found.layouts, family)
     if size > INT32_MAX:
-        raise TableError(
+        raise ShapeError(
             f"{layout.path} has {size} parameters, more than the width column can hold; name its "
             "size with --size, in a unit of your own"
         )
@@ -154,7 +154,7 @@ def check_steps(found: Series, placed: bool) -> None:
     """Raise TableError at two files of one step; note where places go against names."""
     for a, b in pairwise(found.snapshots):
         if (a.run, a.step) == (b.run, b.step):
-            raise TableError(
+            raise RepeatedError(
                 f"{a.path} and {b.path} are both of size {a.size}, seed {a.seed}, step {a.step}; "
                 "tell them apart by --pattern, or ingest them into tables with different --label"
             )
@@ -199,7 +199,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
         listed = ", ".join(f"'{name}'" for name in list(saved.tensors)[:5]) or "none at all"
         advice = "; check --include and --exclude" if options.include or options.exclude else ""
         advice += "; keep buffers with --keep-buffers" if found.buffers else ""
-        raise TableError(
+        raise EmptyError(
             f"{saved.path}: no floating tensor is left to take (its tensors: {listed})"
             + (advice or "; give a file that holds parameters")
         )

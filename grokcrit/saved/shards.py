@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import RepeatedError, TableError
 from grokcrit.saved.tensor_names import plain_names
 from grokcrit.saved.tensors import Saved, damage_of, opened
 from grokcrit.tables.reading import place_of
@@ -141,7 +141,7 @@ def joined(path: str, parts: Sequence[Saved]) -> Saved:
     for part in parts:
         for name in part.tensors:
             if name in homes:
-                raise TableError(
+                raise RepeatedError(
                     f"tensor '{name}' is in two shards, {homes[name].path} and {part.path}; "
                     "rename them if they are networks of their own"
                 )

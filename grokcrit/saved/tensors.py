@@ -17,7 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.base.degenerate import first_broken
-from grokcrit.base.errors import GrokcritError, TableError
+from grokcrit.base.errors import (
+    DamagedError,
+    EmptyError,
+    GrokcritError,
+    PackageError,
+    ShapeError,
+    TableError,
+    UnreadableError,
+    ValuesError,
+)
 from grokcrit.saved import torch as saved_torch
 from grokcrit.saved.tensor_names import quoted
 from grokcrit.saved.torch import EXTRA, FLAT
@@ -91,7 +100,7 @@ class Saved:
         k = first_broken(found)
         if k is not None:
             entry = k if places is None else int(places[k])
-            raise TableError(
+            raise ValuesError(
                 f"{self.path}: tensor '{name}' holds {found[k]} at entry {entry}; it must be "
                 f"finite: leave the file out, or the tensor with --exclude {quoted(name)}"
             )
@@ -129,7 +138,7 @@ def opened(path: str, key: str | None = None) -> Iterator[Saved]:
             if Path(path).exists() and not Path(path).is_file():
                 raise TableError(f"{path} is not a file; give the files in it")
             if Path(path).stat().st_size == 0:
-                raise TableError(f"{path} is empty (0 bytes); save it again")
+                raise EmptyError(f"{path} is empty (0 bytes); save it again")
             saved = reader(path, stack)
         yield saved
 
@@ -143,7 +152,7 @@ def damage_of(path: str, where: str = "") -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno is not None:
-            raise TableError(f"cannot read {path}: {error.strerror}") from None
+            raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
         raise damaged(path, where, error) from None
     except Exception as error:
         raise damaged(path, where, error) from None
@@ -155,7 +164,7 @@ def damaged(path: str, where: str, error: Exception) -> TableError:
     reason = " ".join(str(error).split())
     shown = "" if isinstance(error, pickle.UnpicklingError) or "pickle" in reason else reason[:160]
     kind = ending_of(path) or Path(path).suffix
-    return TableError(
+    return DamagedError(
         f"{path}{where} is not a readable {kind} file of tensors, or is damaged"
         + (f": {shown.rstrip('.')}" if shown else "")
     )
@@ -165,7 +174,7 @@ def read_npy(path: str, _stack: ExitStack) -> Saved:
     """Open a .npy file: one flat vector."""
     values: Any = np.lib.format.open_memmap(path, mode="r")  # for its header: nothing is read
     if values.ndim != 1:
-        raise TableError(
+        raise ShapeError(
             f"{path} holds an array of shape {list(values.shape)}; it must hold one flat vector "
             "(several named tensors: .npz or .safetensors)"
         )
@@ -216,7 +225,7 @@ def read_npz(path: str, stack: ExitStack) -> Saved:
             shape, _, dtype = header(member)
         tensors[name] = Tensor(shape, dtype.name)
         if not dtype.hasobject and tensors[name].entries * dtype.itemsize > info.file_size:
-            raise TableError(f"{path}: array '{name}' is cut short; save it again")
+            raise DamagedError(f"{path}: array '{name}' is cut short; save it again")
 
     def fetch(name: str, places: Places | None) -> npt.NDArray[Any]:
         with archive.open(members[name]) as member:
@@ -233,7 +242,7 @@ def read_safetensors(path: str, _stack: ExitStack) -> Saved:
     try:
         from safetensors import safe_open
     except ModuleNotFoundError:
-        raise TableError(f"{path}: the package safetensors is missing; {EXTRA}") from None
+        raise PackageError(f"{path}: the package safetensors is missing; {EXTRA}") from None
     with safe_open(path, framework="numpy") as checked:
         names = list(checked.keys())
     with Path(path).open("rb") as file:

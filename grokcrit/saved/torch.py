@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import EmptyError, PackageError, TableError
 from grokcrit.saved.tensor_names import is_collection, quoted, some
 
 # Tensors, and dicts of such, by name.
@@ -66,9 +66,9 @@ def torch_for(path: str) -> Any:
     try:
         import torch
     except ModuleNotFoundError:
-        raise TableError(f"{path}: reading it takes PyTorch; {EXTRA}") from None
+        raise PackageError(f"{path}: reading it takes PyTorch; {EXTRA}") from None
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < TORCH:
-        raise TableError(
+        raise PackageError(
             f"{path}: reading it takes torch {'.'.join(map(str, TORCH))} or later, this is "
             f"{torch.__version__}; {EXTRA}"
         )
@@ -174,7 +174,7 @@ def chosen(held: Tree, key: str, path: str) -> Tree:
         return flattened(network) if last else certain(network, place, path)
     names = [repr(name) for name in paths_of(held)]
     known = f"; there are {some(names, 8)}" if names else ""
-    raise TableError(f"{path} holds no tensors under --key {key!r}{known}")
+    raise EmptyError(f"{path} holds no tensors under --key {key!r}{known}")
 
 
 def under(held: Tree, key: str) -> Tree | None:

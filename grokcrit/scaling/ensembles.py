@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.degenerate import KEY, zero_threshold
-from grokcrit.base.errors import FitError, TableError
+from grokcrit.base.errors import FitError, RecordError
 from grokcrit.base.options import ADDED
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.vocabulary import MINIMUM_SIZES
@@ -119,7 +119,7 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
                 value = ADDED.get(name) if value is None else value
                 other = known.setdefault((case, name), value)
                 if other != value:
-                    raise TableError(
+                    raise RecordError(
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )

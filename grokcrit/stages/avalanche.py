@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 
 from grokcrit.base import degenerate
 from grokcrit.base.degenerate import Tensor, zero_threshold
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import (
+    DamagedError,
+    EmptyError,
+    OptionError,
+    RecordError,
+    ShapeError,
+)
 from grokcrit.base.options import ADDED, CascadeOptions, recorded
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.base.stage_options import AvalancheOptions
@@ -140,7 +146,7 @@ def avalanche(
     )
     found = [counted for block in results for counted in block]
     if not found:
-        raise TableError(
+        raise EmptyError(
             "there is no gradient in the train tables: every snapshot is null; "
             "train without --no-gradients"
         )
@@ -181,7 +187,7 @@ def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | 
         above = narrow.filter(pc.greater(narrow["test_accuracy"], accuracy))
         found.append(above.select([*RUN, "epoch"]))
     if not known:
-        raise TableError(
+        raise EmptyError(
             "there is no test_accuracy in the train tables, so no run has an epoch from which it "
             "is above --grok-accuracy; record it, or leave the option out"
         )
@@ -211,7 +217,7 @@ def block_avalanches(
             probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
             tensors = tensors_of(run, widths)
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
-                raise TableError(
+                raise RecordError(
                     f"{block.where}: its record does not know the tensors of width "
                     f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
                     "again with 'grokcrit train'"
@@ -254,7 +260,7 @@ def options_of(
         if not missing:
             return {}
         named = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
-        raise TableError(
+        raise RecordError(
             f"{where}: its record does not know the case {case!r}, so the options of its training "
             f"are unknown; give 'grokcrit avalanche' also {named}, or make the table again with "
             "'grokcrit train'"
@@ -263,7 +269,7 @@ def options_of(
     try:
         CascadeOptions(**{name: options[name] for name in fields if name in options})
     except OptionError as error:
-        raise TableError(
+        raise DamagedError(
             f"{where}: its record of case {case!r} is damaged ({error}); make the table again"
         ) from None
     return options
@@ -276,7 +282,7 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
     lengths = column.value_lengths().to_numpy()
     if (lengths != n).any():
         row = int(np.argmax(lengths != n))
-        raise TableError(
+        raise ShapeError(
             f"the gradient of {name_of(run, row)} has {lengths[row]} entries, n_params is {n}"
         )
     flat = column.flatten()

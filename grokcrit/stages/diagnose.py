@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import EmptyError, StageError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
@@ -63,7 +63,7 @@ def diagnose(
     parts = by_stage(tables)
     for stage in parts:
         if stage not in ("avalanche", "train"):
-            raise TableError(
+            raise StageError(
                 f"a table of stage '{stage}' was given; diagnose reads avalanche and train tables"
             )
     asked = [load(name) for name in QUESTIONS if name in chosen.only]
@@ -84,7 +84,7 @@ def diagnose(
                 records += trained.records
                 tasks.append(partial(training_rows, each, trained, chosen))
     if not tasks:
-        raise TableError(
+        raise EmptyError(
             "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none'; "
             "for --only gini a train table; for --only separation a case that groks and one of the "
             "same widths and seeds that never does"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, ShapeError, ValuesError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
 from grokcrit.base.rng import stream
 from grokcrit.base.summary import Notice, Row, Summary
@@ -126,7 +126,7 @@ def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Plan:
     for kind, layout in series.layouts.items():
         n = made.n_params(kind)
         if n * made.dtype.itemsize > PAGE_BYTES:
-            raise TableError(
+            raise ShapeError(
                 f"{layout.path} has {n} entries to keep, a Parquet page holds "
                 f"{PAGE_BYTES // made.dtype.itemsize} of {made.dtype}; take some of them with "
                 "--sample, or save the vector alone and run 'grokcrit avalanche x.npy'"
@@ -280,7 +280,7 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
                 with np.errstate(over="ignore"):
                     part -= earlier.values(name, within)
                 if not np.isfinite(part).all():
-                    raise TableError(
+                    raise ValuesError(
                         f"{snapshot.path} minus {snapshot.earlier}: tensor '{name}' overflows "
                         f"{vector.dtype}; leave it out with --exclude "
                         f"{quoted(name)}"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import RepeatedError, ValuesError
 from grokcrit.tables.schemas import Schema
 
 # What numbers may be at most, where their column does not say: whole ones about as large as doubles
@@ -20,7 +20,7 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         values = block[column.name]
         if not column.nullable and values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
-            raise TableError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
+            raise ValuesError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
         real = pa.types.is_floating(values.type)
         if not (real or pa.types.is_integer(values.type)):
             continue
@@ -33,7 +33,7 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
         row = pc.index(wrong, True).as_py()
         value = values[row].as_py()
-        raise TableError(
+        raise ValuesError(
             f"{where}: column '{column.name}' is {value} in {describe(block, row)}, it must be "
             "a finite number"
             + ("" if column.minimum is None else f" and at least {column.minimum:g}")
@@ -54,7 +54,7 @@ def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
         wrong |= np.diff(outside[np.append(0, np.cumsum(lengths))]) > 0
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise TableError(
+            raise ValuesError(
                 f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
                 f"numbers as {column.length} says, each at least 0"
             )
@@ -71,7 +71,7 @@ def check_intervals(block: pa.Table, where: str) -> None:
         if pc.any(wrong).as_py():
             row = pc.index(wrong, True).as_py()
             ends = ", ".join(f"{name} {block[name][row].as_py()}" for name in (low, high))
-            raise TableError(
+            raise ValuesError(
                 f"{where}: {describe(block, row)} has no interval from {low} to {high} ({ends}); "
                 "both ends must be there, the lower one first, or none"
             )
@@ -94,7 +94,7 @@ def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> 
         return
     twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
     name = ", ".join(f"{k} {twice[k]}" for k in schema.key if twice[k] is not None)
-    raise TableError(
+    raise RepeatedError(
         f"the same row is there {twice['count_all']} times among the {inputs or schema.stage} "
         f"inputs "
         f"({name}); give each table once, or tell the cases apart: --label of train and ingest, "
@@ -115,7 +115,7 @@ def check_runs(table: pa.Table, schema: Schema, inputs: str | None = None) -> No
         if found.num_rows:
             held = found.slice(0, 1).to_pylist()[0]
             named = ", ".join(f"{key} {held[key]}" for key in run)
-            raise TableError(
+            raise ValuesError(
                 f"column '{name}' of the {inputs or schema.stage} inputs has several values in one "
                 f"run ({named}); a run has one"
             )

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from grokcrit.base.errors import TableError, reason
+from grokcrit.base.errors import UnwritableError, reason
 
 # A short name of its own: the longest name allowed for an output leaves no room for more.
 TEMPORARY = re.compile(r"\.grokcrit-[0-9a-f]{16}\.tmp")
@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
     temporary = temporary_name()
     try:
         if final.exists() and not final.is_file():
-            raise TableError(f"cannot write {path}: it is there and is not a regular file")
+            raise UnwritableError(f"cannot write {path}: it is there and is not a regular file")
         with opened_folder(final.parent) as folder, opened(folder, temporary) as file:
             yield file
             file.flush()
@@ -48,7 +48,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator
             if durable:
                 os.fsync(folder)
     except OSError as error:
-        raise TableError(f"cannot write {path}: {reason(error)}") from None
+        raise UnwritableError(f"cannot write {path}: {reason(error)}") from None
 
 
 def temporary_name() -> str:

@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, TypeAlias
 
 from grokcrit._version import __version__
-from grokcrit.base.errors import GrokcritError, TableError
+from grokcrit.base.errors import DamagedError, GrokcritError, RecordError
 
 Record: TypeAlias = dict[str, Any]
 KEY = b"grokcrit"
@@ -120,7 +120,7 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
                     if (isinstance(options, dict))
                     else []
                 )
-                raise TableError(
+                raise RecordError(
                     f"{what} {name!r} stands for two different configurations among the inputs"
                     f"{' (' + ', '.join(different) + ')' if different else ''}: "
                     "give them different labels"
@@ -157,7 +157,7 @@ def decode(metadata: dict[bytes, bytes] | None, where: str) -> Record | None:
     except (ValueError, RecursionError):
         sound = False
     if not sound:
-        raise TableError(f"{where}: its grokcrit record is damaged; make the table again")
+        raise DamagedError(f"{where}: its grokcrit record is damaged; make the table again")
     return dict(found)
 
 

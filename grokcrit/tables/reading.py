@@ -16,7 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import (
+    DamagedError,
+    EmptyError,
+    RepeatedError,
+    StageError,
+    TableError,
+    UnreadableError,
+)
 from grokcrit.tables import provenance, seals
 from grokcrit.tables.checking import (
     check_intervals,
@@ -112,7 +119,7 @@ class Inputs:
                 ]
         if not sum(block.rows for block in self.blocks):
             names = ", ".join(str(t) for t in several if not isinstance(t, pa.Table))
-            raise TableError(
+            raise EmptyError(
                 f"there are no rows in {names or 'the tables given'}; "
                 f"make the table with 'grokcrit {schema.command}'"
             )
@@ -156,7 +163,7 @@ def parts_of(path: Path) -> list[Path]:
         return [path]
     found = sorted(path.glob("*.parquet"))
     if not found:
-        raise TableError(f"{path} is a folder without .parquet files")
+        raise EmptyError(f"{path} is a folder without .parquet files")
     return found
 
 
@@ -166,7 +173,7 @@ def check_once(paths: Sequence[str | os.PathLike[str]]) -> None:
     for path in paths:
         place = place_of(path)
         if place in seen:
-            raise TableError(f"{os.fspath(path)} is given twice; give each file once")
+            raise RepeatedError(f"{os.fspath(path)} is given twice; give each file once")
         seen.add(place)
 
 
@@ -213,7 +220,7 @@ def stage_of(table: TableLike) -> str:
         missing = [repr(name) for name in needed[stage] if name in lacking[stage]]
         near = len(missing) <= len(needed[stage]) / 2
         nearest = f"; to be one of stage '{stage}' it lacks {', '.join(missing)}" if near else ""
-    raise TableError(
+    raise StageError(
         f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}{nearest}"
     )
 
@@ -223,7 +230,7 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | No
     try:
         length = path.stat().st_size
         if length == 0:
-            raise TableError(f"{path} is empty (0 bytes); make it again")
+            raise EmptyError(f"{path} is empty (0 bytes); make it again")
         sums = seals.check(path)
         with pq.ParquetFile(path, arrow_extensions_enabled=False) as opened:
             footer, arrow = opened.metadata, opened.schema_arrow
@@ -231,7 +238,9 @@ def open_parquet(path: Path) -> tuple[pq.FileMetaData, pa.Schema, list[int] | No
         raise unreadable(path, error) from None
     # The footer's count of values is not asked for: on a damaged one pyarrow 26 ends the process.
     if footer.num_rows > ROWS_A_BYTE * length:
-        raise TableError(f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes")
+        raise DamagedError(
+            f"{path} is damaged: it promises {footer.num_rows} rows in {length} bytes"
+        )
     return footer, arrow, sums
 
 
@@ -239,7 +248,7 @@ def verified(path: Path) -> provenance.Record | None:
     """Check every byte of a file against its seal, decoding none; return its record."""
     footer, arrow, sums = open_parquet(path)
     if sums is None:
-        raise TableError(f"{path} is not as grokcrit wrote it: it has no seal")
+        raise DamagedError(f"{path} is not as grokcrit wrote it: it has no seal")
     for group in range(footer.num_row_groups):
         seals.check_chunks(path, footer, group, None, sums)
     return provenance.decode(arrow.metadata, str(path))
@@ -298,8 +307,8 @@ def read_group(
 def unreadable(path: str | Path, error: Exception) -> TableError:
     """Say why a file cannot be read: the system's reason, or what is wrong with its content."""
     if isinstance(error, OSError) and error.errno is not None:
-        return TableError(f"cannot read {path}: {os.strerror(error.errno)}")
-    return TableError(f"{path} is not a readable Parquet file, or is damaged: {told(error)}")
+        return UnreadableError(f"cannot read {path}: {os.strerror(error.errno)}")
+    return DamagedError(f"{path} is not a readable Parquet file, or is damaged: {told(error)}")
 
 
 def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> None:
@@ -308,11 +317,11 @@ def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> 
         return
     stage = found["schema"].partition("/")[0]
     if stage in TABLES and stage != wanted.stage:
-        raise TableError(
+        raise StageError(
             f"{where} is a table of stage '{stage}', not '{wanted.stage}'; "
             f"'grokcrit {wanted.command}' makes the right one"
         )
-    raise TableError(
+    raise StageError(
         f"{where} has schema {found['schema']}, this grokcrit reads {wanted.name}; "
         f"make it again with 'grokcrit {wanted.command}'"
     )

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import pyarrow.parquet as pq
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import DamagedError
 
 KEY = "grokcrit-footer"
 SEAL = re.compile(rb"(seal:(\d{20}):[0-9a-f]{64})((?::[0-9a-f]{8})+)")
@@ -67,14 +67,14 @@ def check(path: Path) -> list[int] | None:
     found = SEAL.search(footer)
     if found is None:
         if marked:
-            raise TableError(f"{path} is damaged: its footer is not the one that was written")
+            raise DamagedError(f"{path} is damaged: its footer is not the one that was written")
         return None
     blanked, written = footer.replace(found[1], BLANK), int(found[2])
     if head(blanked, length) == found[1]:
         return [int(each, 16) for each in found[3][1:].split(b":")]
     if head(blanked, written) == found[1]:
-        raise TableError(f"{path} is damaged: it has {length} bytes, {written} were written")
-    raise TableError(f"{path} is damaged: its footer is not the one that was written")
+        raise DamagedError(f"{path} is damaged: it has {length} bytes, {written} were written")
+    raise DamagedError(f"{path} is damaged: its footer is not the one that was written")
 
 
 def check_chunks(
@@ -91,7 +91,7 @@ def check_chunks(
     with path.open("rb") as file:
         for k, name, place in chunks_of(metadata, group, names):
             if sum_of(file, *place) != sums[k]:
-                raise TableError(
+                raise DamagedError(
                     f"{path} is damaged: column '{name}' of row group {group} is not the one that "
                     "was written"
                 )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import ColumnError, DamagedError
 from grokcrit.tables.schemas import CASE_COLUMNS, Column, Schema
 
 
@@ -54,18 +54,18 @@ def check_columns(arrow: pa.Schema, schema: Schema, where: str, empty: bool) -> 
     ]
     if missing:
         what = "the column" if len(missing) == 1 else f"{len(missing)} columns:"
-        raise TableError(f"{where} lacks {what} {', '.join(missing)}")
+        raise ColumnError(f"{where} lacks {what} {', '.join(missing)}")
     for column in schema.columns:
         places = arrow.get_all_field_indices(column.name)
         if not places:
             continue
         if len(places) > 1:
-            raise TableError(
+            raise ColumnError(
                 f"{where} has more than one column '{column.name}' ({column.type}); keep one"
             )
         found = plain_type(arrow.field(places[0]).type)
         if not empty and wanted_type(column, found) is None:
-            raise TableError(
+            raise ColumnError(
                 f"{where}: column '{column.name}' has type {found}, it must have {column.type}"
             )
 
@@ -101,7 +101,9 @@ def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
         try:
             values.validate(full=True)
         except pa.ArrowException as error:
-            raise TableError(f"{where}: column '{column.name}' is damaged: {told(error)}") from None
+            raise DamagedError(
+                f"{where}: column '{column.name}' is damaged: {told(error)}"
+            ) from None
         wanted = wanted_type(column, plain_type(values.type))
         try:
             if pa.types.is_integer(wanted) and column.alternative is not None:
@@ -111,7 +113,7 @@ def normalised(block: pa.Table, schema: Schema, where: str) -> pa.Table:
                 values = without_loss(values, wanted, column.name in CASE_COLUMNS)
             arrays.append(values)
         except (pa.ArrowException, ValueError) as error:
-            raise TableError(
+            raise ColumnError(
                 f"{where}: column '{column.name}' has type {plain_type(values.type)} and holds a "
                 f"value that {wanted} cannot: {told(error)}"
             ) from None
