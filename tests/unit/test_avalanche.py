@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import EmptyError, OptionError, RecordError, TableError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.base.vocabulary import SURROGATES
 from grokcrit.cascades.graphs import graph_of
@@ -305,7 +305,7 @@ def test_the_same_snapshot_twice_is_refused_and_named(trained):
 
 
 def test_a_case_the_record_does_not_know_is_refused(trained):
-    with pytest.raises(TableError, match="does not know the case"):
+    with pytest.raises(RecordError):
         grokcrit.avalanche(bare(trained))
     renamed = trained.set_column(
         trained.schema.get_field_index("case"), "case", pa.repeat("other", trained.num_rows)
@@ -320,7 +320,7 @@ def test_a_table_without_any_gradient_is_refused_in_words(trained):
         "gradient",
         pa.nulls(trained.num_rows, pa.list_(pa.float64())),
     )
-    with pytest.raises(TableError, match="no gradient"):
+    with pytest.raises(EmptyError):
         grokcrit.avalanche(empty)
 
 
@@ -364,7 +364,7 @@ def test_permute_layers_without_the_record_of_the_tensors_is_refused(trained):
     record = json.loads(trained.schema.metadata[b"grokcrit"])
     del record["widths"]["8"]
     table = trained.replace_schema_metadata({b"grokcrit": json.dumps(record).encode()})
-    with pytest.raises(TableError, match="tensors of width 8"):
+    with pytest.raises(RecordError):
         grokcrit.avalanche(table, surrogate="permute-layers")
     assert grokcrit.avalanche(table, surrogate="permute").num_rows
 
@@ -463,7 +463,7 @@ def test_a_grok_accuracy_makes_each_runs_grokking_epoch_the_first_above_it(train
 
 def test_a_grok_accuracy_without_any_test_accuracy_is_refused(trained):
     table = with_test_accuracy(trained, [None] * trained.num_rows)
-    with pytest.raises(TableError, match="no test_accuracy in the train tables"):
+    with pytest.raises(EmptyError):
         grokcrit.avalanche(table, grok_accuracy=0.9)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import grokcrit
-from grokcrit.base.errors import FitError, OptionError, TableError
+from grokcrit.base.errors import EmptyError, FitError, OptionError, TableError
 from grokcrit.questions import gini, nulls
 from grokcrit.scaling import crossings, tails
 from grokcrit.scaling.resampling import Estimate
@@ -481,14 +481,14 @@ def test_a_table_of_another_stage_is_refused(avalanches):
 
 
 def test_a_question_that_no_table_answers_is_refused(trained, avalanches):
-    with pytest.raises(TableError, match="nothing to diagnose"):
+    with pytest.raises(EmptyError):
         grokcrit.diagnose(avalanches, only="gini")
-    with pytest.raises(TableError, match="nothing to diagnose"):
+    with pytest.raises(EmptyError):
         grokcrit.diagnose(trained, only="nulls")
 
 
 def test_two_sizes_are_refused():
-    with pytest.raises(FitError, match="the table has 2"):
+    with pytest.raises(FitError):
         grokcrit.diagnose(table(regular_rows(1, widths=(3, 5))))
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import grokcrit
-from grokcrit.base.errors import FitError, OptionError, TableError
+from grokcrit.base.errors import FitError, OptionError, RepeatedError
 from grokcrit.base.vocabulary import OBSERVABLES
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
@@ -295,13 +295,13 @@ def test_threads_tables_in_pieces_and_their_order_change_no_bit():
 
 
 def test_a_table_with_too_few_sizes_is_refused():
-    with pytest.raises(FitError, match="the table has 2"):
+    with pytest.raises(FitError):
         grokcrit.fss(table(regular_rows(1, widths=(3, 5))))
 
 
 def test_the_same_avalanche_twice_is_refused():
     rows = regular_rows(1)
-    with pytest.raises(TableError, match="2 times"):
+    with pytest.raises(RepeatedError):
         grokcrit.fss([table(rows), table(rows[:1])])
 
 

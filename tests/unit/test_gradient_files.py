@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, RepeatedError, TableError
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_file_without_one_finite_vector_is_named(tmp_path, values, words, surr
 
 
 def test_the_same_file_twice_is_refused(written):
-    with pytest.raises(TableError, match="twice"):
+    with pytest.raises(RepeatedError):
         grokcrit.avalanche([written[0][0], written[0][0]])
 
 

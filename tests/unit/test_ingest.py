@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import grokcrit
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import EmptyError, OptionError, RepeatedError, TableError
 from grokcrit.saved.options import IngestOptions
 from grokcrit.stages import ingest as stage
 from grokcrit.tables import reading, writing
@@ -301,7 +301,7 @@ def test_two_files_of_one_snapshot_a_file_twice_and_a_lone_checkpoint_are_refuse
     paths, _ = saved(tmp_path, write_npz, ".npz")
     with pytest.raises(TableError, match=r"step0\.npz and .*step0\.npz are both of size 4"):
         grokcrit.ingest(paths, pattern="toy-{size}-*/step{step}.npz")
-    with pytest.raises(TableError, match="given twice"):
+    with pytest.raises(RepeatedError):
         grokcrit.ingest([paths[0], paths[0].parent / ".." / paths[0].parent.name / paths[0].name])
     with pytest.raises(TableError, match="only checkpoint"):
         grokcrit.ingest(paths[:1], checkpoints=True)
@@ -387,7 +387,7 @@ def test_integers_are_left_out_and_other_types_are_refused_by_name(tmp_path):
     with pytest.raises(TableError, match="'z' holds complex128"):
         grokcrit.ingest(tmp_path / "b.npz")
     assert grokcrit.ingest(tmp_path / "b.npz", exclude="z").num_rows == 1
-    with pytest.raises(TableError, match="no floating tensor is left"):
+    with pytest.raises(EmptyError):
         grokcrit.ingest(tmp_path / "a.npz", include="steps")
 
 

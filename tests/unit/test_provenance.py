@@ -6,7 +6,7 @@ import re
 import pytest
 
 import grokcrit
-from grokcrit.base.errors import GrokcritError, TableError
+from grokcrit.base.errors import DamagedError, GrokcritError, RecordError, TableError
 from grokcrit.tables import provenance
 
 LIBRARIES = {"python", "numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow"}
@@ -80,7 +80,7 @@ def test_two_equal_runs_differ_in_the_time_of_creation_alone(monkeypatch):
 def test_one_case_name_for_two_configurations_is_refused():
     a = grokcrit.train(hidden=(3,), seeds=1, epochs=3, label="x", lr=0.5)
     b = grokcrit.train(hidden=(5,), seeds=1, epochs=3, label="x", lr=0.25)
-    with pytest.raises(TableError, match=r"case 'x' stands for two .* \(lr\)"):
+    with pytest.raises(RecordError):
         grokcrit.avalanche([a, b])
 
 
@@ -89,7 +89,7 @@ def test_one_case_name_for_two_configurations_is_refused():
     [b"{", b"[]", b"{}", b'"x"', b'{"schema": 3}', b'{"schema": "train/1"}', b"\xff\xfe", b"null"],
 )
 def test_a_damaged_record_is_refused_in_words(trained, text):
-    with pytest.raises(TableError, match="record is damaged"):
+    with pytest.raises(DamagedError):
         grokcrit.avalanche(trained.replace_schema_metadata({b"grokcrit": text}))
 
 
