@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -15,8 +15,10 @@ from grokcrit.base.degenerate import KEY, zero_threshold
 from grokcrit.base.errors import FitError, RecordError
 from grokcrit.base.options import ADDED
 from grokcrit.base.parallel import Progress, Stop, in_order
+from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.tables.reading import Inputs, split
+from grokcrit.tables import provenance
+from grokcrit.tables.reading import Inputs, TableLike, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
 
 R = TypeVar("R")
@@ -87,19 +89,29 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
 
 def over_cases(
     function: Callable[[Ensemble, Stop], R],
-    cases: Sequence[Ensemble],
+    tables: TableLike | Sequence[TableLike],
+    options: EstimateOptions,
+    schema: str,
     *,
     threads: int | None,
     progress: Progress | None,
-) -> Iterator[R]:
-    """Yield ``function(ensemble, stop)`` for each case, cases over threads."""
-    return in_order(
-        function,
-        cases,
-        cost=lambda ensemble: ensemble.runs,
-        threads=threads,
-        progress=progress,
+) -> tuple[list[Ensemble], list[R], provenance.Record]:
+    """Compute ``function(ensemble, stop)`` for each case of avalanche tables, over threads.
+
+    Returns
+    -------
+    tuple of list, list and dict
+        The cases, what was computed of each, and the record of the table that is made of it.
+    """
+    inputs = Inputs(tables, AVALANCHE)
+    cases = ensembles_of(inputs, options.keep_zero_threshold)
+    record = provenance.record(
+        schema, asdict(options), root_seed=options.seed, inputs=inputs.records
     )
+    found = in_order(
+        function, cases, cost=lambda case: case.runs, threads=threads, progress=progress
+    )
+    return cases, list(found), record | left_out(cases)
 
 
 def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:

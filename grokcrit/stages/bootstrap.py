@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,8 @@ from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Inputs, TableLike
-from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, CASE_COLUMNS
+from grokcrit.tables.reading import TableLike
+from grokcrit.tables.schemas import BOOTSTRAP, CASE_COLUMNS
 from grokcrit.tables.types import narrowest
 
 PLAIN, BCA = "percentile", "BCa"
@@ -98,19 +97,13 @@ def bootstrap(
         No case has three sizes.
     """
     chosen = EstimateOptions(**options)
-    inputs = Inputs(tables, AVALANCHE)
-    cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold)
-    record = provenance.record(
-        BOOTSTRAP.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
-    )
-    record |= scaling.left_out(cases)
-    samples = list(
-        scaling.over_cases(
-            lambda each, stop: case_samples([each], chosen, stop),
-            cases,
-            threads=threads,
-            progress=progress,
-        )
+    cases, samples, record = scaling.over_cases(
+        lambda each, stop: case_samples([each], chosen, stop),
+        tables,
+        chosen,
+        BOOTSTRAP.name,
+        threads=threads,
+        progress=progress,
     )
     parts = [
         sample_table(sample, null, chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,8 +21,8 @@ from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Inputs, TableLike
-from grokcrit.tables.schemas import AVALANCHE, FSS
+from grokcrit.tables.reading import TableLike
+from grokcrit.tables.schemas import FSS
 
 
 def fss(
@@ -58,14 +57,13 @@ def fss(
         No case has three sizes.
     """
     chosen = FssOptions(**options)
-    inputs = Inputs(tables, AVALANCHE)
-    cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold)
-    record = provenance.record(
-        FSS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
-    )
-    record |= scaling.left_out(cases)
-    parts = scaling.over_cases(
-        lambda each, stop: case_fits(each, chosen, stop), cases, threads=threads, progress=progress
+    _, parts, record = scaling.over_cases(
+        lambda each, stop: case_fits(each, chosen, stop),
+        tables,
+        chosen,
+        FSS.name,
+        threads=threads,
+        progress=progress,
     )
     return pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
 
