@@ -55,47 +55,9 @@ DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
 SIZES = (20, 30, 50, 75, 100, 200, 300, 500)
 MINIMUM_SIZES = 3
-# What `diagnose` answers, and what it does where nothing is asked for.
-QUESTIONS = (
-    "counts",
-    "nulls",
-    "placebos",
-    "straightness",
-    "crossings",
-    "separation",
-    "collapse",
-    "tails",
-    "gini",
-)
 # Statistics whose draws are unbiased.
 RESAMPLED = ("mean", "run-max")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")
-
-FIGURES = ("fig1", "fig2", "fig3")
-# Figures of several panels that the source does not have.
-COMPARISONS = ("separation", "sweep")
-PANELS = (
-    "trajectory",
-    "grokking",
-    "dimension",
-    "gini",
-    "ccdf",
-    "collapse",
-    "collapses",
-    "scaling",
-    "bootstrap",
-    "leave-one-out",
-    "controls",
-    "separation-epoch",
-    "separation-aligned",
-    "separation-relative",
-    "nulls",
-    "placebos",
-    "robustness",
-    "effects",
-    "crossings",
-    "variance",
-)

@@ -15,11 +15,12 @@ from grokcrit._version import __version__
 from grokcrit.base.errors import TableError
 from grokcrit.base.options import TrainOptions, check_choice
 from grokcrit.base.parallel import Progress
-from grokcrit.base.vocabulary import DISAGREE, FIGURES, SURROGATES, THE_FIVE
+from grokcrit.base.vocabulary import DISAGREE, SURROGATES, THE_FIVE
 from grokcrit.paper.claim_exponents import cautions, other_choices
 from grokcrit.paper.claim_row import number
 from grokcrit.paper.claims import Claim, claims
 from grokcrit.paper.reference import ELSEWHERE
+from grokcrit.plot import SOURCE
 from grokcrit.report import report
 from grokcrit.stages import plot
 from grokcrit.stages import train as training
@@ -131,7 +132,7 @@ def reproduce(
         "report.html",
     ):  # an older verdict must not outlive its tables
         (folder / name).unlink(missing_ok=True)
-    work = Work(folder, SCALES[scale], seed, threads, cache)
+    work = Work(folder, scale, seed, threads, cache)
     steps: Sequence[Callable[[], None]] = (
         work.experiment,
         work.estimates,
@@ -153,7 +154,7 @@ def reproduce(
     )
     write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
     if work.scale.study:
-        report(folder, folder / "report.html", scale=scale)
+        report(folder, folder / "report.html")
     return rows
 
 
@@ -161,10 +162,12 @@ class Work:
     """The steps, and the tables they have made."""
 
     def __init__(
-        self, folder: Path, scale: Scale, seed: int, threads: int | None, cache: bool
+        self, folder: Path, scale: str, seed: int, threads: int | None, cache: bool
     ) -> None:
         """Start in a folder, with no tables."""
-        self.folder, self.scale, self.seed, self.threads = folder, scale, seed, threads
+        self.folder, self.scale, self.seed, self.threads = folder, SCALES[scale], seed, threads
+        # Added to the record of train tables; the report reads it there.
+        self.named = {"scale": scale}
         # For the steps that make graphs.
         self.means: dict[str, Any] = {"threads": threads, "cache": cache}
         self.made: dict[str, pa.Table] = {}
@@ -190,7 +193,8 @@ class Work:
                 slim.append(run.drop_columns(["gradient"]))
                 yield run
 
-        tables.write(self.path(name), tapped(), TRAIN.recorded(training.record(settled)))
+        record = training.record(settled) | self.named
+        tables.write(self.path(name), tapped(), TRAIN.recorded(record))
         self.made[name] = pa.concat_tables(slim)
         return self.path(name)
 
@@ -222,7 +226,7 @@ class Work:
     def figures(self) -> None:
         """Draw the source's three figures."""
         sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
-        for figure in FIGURES:
+        for figure in SOURCE:
             self.draw(figure, sources)
 
     def draw(self, figure: str, sources: Sequence[Path]) -> None:

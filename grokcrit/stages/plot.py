@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,13 +120,21 @@ def save(figure: Figure, path: str | os.PathLike[str], name: str) -> None:
     TableError
         The place cannot be written.
     """
-    extension = check_extension(path)
+    content = encoded(figure, check_extension(path), name)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def encoded(figure: Figure, kind: str, name: str) -> bytes:
+    """Return a figure as the bytes of a png, pdf or svg."""
     from grokcrit.plot import style
 
     # matplotlib writes the time of creation unless told not to; a png has none.
-    metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[extension]
-    with replacing(path) as file, style.context({"svg.hashsalt": name}):
-        figure.savefig(file, format=extension, dpi=DPI, metadata=metadata)
+    metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    content = io.BytesIO()
+    with style.context({"svg.hashsalt": name}):
+        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
+    return content.getvalue()
 
 
 def plot(
