@@ -45,5 +45,5 @@ class Layout:
 
     panels: tuple[tuple[str, dict[str, Any]], ...]
     mosaic: str
-    size: tuple[float, float]
+    size: tuple[float, float] = (PAGE, 5.2)
     heights: tuple[float, ...] = (1, 1)

@@ -30,22 +30,9 @@ NAMES = {"none": "the data", "gaussian": "the Gaussian null"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that a report shows.
+    """A figure of `grokcrit plot` that a report shows, and its words for readers who cannot see it.
 
-    Attributes
-    ----------
-    name
-        As `grokcrit plot` knows it.
-    title, caption
-        What it shows, and how to read it.
-    describe
-        Words for readers who cannot see it, with the numbers that the tables hold.
-    options
-        Of the figure.
-    wide
-        Whether it has two columns.
-    of
-        The diagnostics table that it shows, where it shows one, or ``sweep``.
+    ``of`` is the diagnostics table that it shows, where it shows one, or ``sweep``.
     """
 
     name: str
@@ -73,12 +60,12 @@ def draw(made: Material, drawing: Drawing) -> Drawn:
     if drawing.of == "sweep":
         given = made.tables["sweep"]
     elif drawing.of:
-        if drawing.of not in made.diagnostics:
+        shown = made.diagnostics.get(drawing.of)
+        if shown is None:
             command = "robustness" if drawing.of == "robustness" else "diagnose"
             reason = f"there is no {drawing.of} table; 'grokcrit {command}' makes one"
             return Drawn(drawing, reason=reason)
-        kept = [] if drawing.of == "robustness" else given
-        given = [*kept, made.diagnostics[drawing.of]]
+        given = [shown] if drawing.of == "robustness" else [*given, shown]
     try:
         figure = plot.figure(drawing.name, given, **drawing.options)
     except GrokcritError as error:
@@ -319,11 +306,5 @@ def drawings() -> list[Drawing]:
 
 def of_question(each: Shown) -> Drawing:
     """Return the figure of a question."""
-    return Drawing(
-        each.panel,
-        each.title,
-        each.caption,
-        lambda made: each.describe(made.rows),
-        wide=each.wide,
-        of="diagnostics",
-    )
+    words = each.panel, each.title, each.caption, lambda made: each.describe(made.rows)
+    return Drawing(*words, wide=each.wide, of="diagnostics")

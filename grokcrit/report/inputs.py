@@ -53,22 +53,8 @@ class File:
 class Material:
     """All that a report is made from, in memory.
 
-    Attributes
-    ----------
-    tables : dict
-        Of each stage but diagnostics, its tables: parts of one whole.
-    diagnostics : dict
-        Diagnostics tables by name; each stands alone.
-    claims : list or None
-        Rows of claims.json.
-    scale : str or None
-        Of a reproduction: smoke, paper or full.
-    files : list
-        What was read.
-    others : list of str
-        Tables in the folder that are of other experiments.
-    where : dict
-        Columns and the value that the rows kept have.
+    Tables of a stage are parts of one whole; diagnostics tables stand alone, each with its name.
+    ``others`` names the tables of the folder that are not shown.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -113,16 +99,7 @@ class Material:
 def gather(
     tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
 ) -> Material:
-    """Find out what was given, read it, and keep the case that is asked for.
-
-    Raises
-    ------
-    TableError
-        A file is damaged or of no stage; a folder holds several tables of a stage and none has the
-        stage's name; nothing was given.
-    OptionError
-        No table holds the case that is asked for.
-    """
+    """Find out what was given, read it, and keep the case that is asked for."""
     for name in where or {}:
         check_choice("where", name, tuple(CHOOSABLE))
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
