@@ -120,20 +120,19 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
 def name_places(ax: Axes, places: list[tuple[str, int]]) -> None:
     """Name what was left out below the axis, part by part, a line between them."""
     step = -(-len(places) // NAMED)
-    within = [
-        k - next(i for i, (p, _) in enumerate(places) if p == places[k][0])
-        for k in range(len(places))
-    ]
+    parts = [part for part, _ in places]
+    within = [k - parts.index(part) for k, part in enumerate(parts)]
     shown = [k for k, place in enumerate(within) if place % step == 0]
-    rotation = 0 if style.inches(ax) > 0.3 * len(places) else 90
+    # About how wide the axes are, inches, before the layout makes room for labels.
+    wide = ax.get_window_extent().width / ax.figure.dpi
+    rotation = 0 if wide > 0.3 * len(places) else 90
     ax.set_xticks(shown, [str(places[k][1]) for k in shown], rotation=rotation)
     ax.tick_params(axis="x", which="minor", bottom=False, top=False)
     ax.set_xlim(-0.6, len(places) - 0.4)
     for k, place in enumerate(within):
         if k > 0 and place == 0:
             ax.axvline(k - 0.5, color=style.INK, linewidth=0.6)
-    parts = dict.fromkeys(part for part, _ in places)
-    ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in parts)}")
+    ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in dict.fromkeys(parts))}")
 
 
 PANELS = {

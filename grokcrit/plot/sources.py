@@ -161,8 +161,8 @@ def typed(name: str, value: Any) -> Any:
     except OptionError as error:
         raise OptionError("where", f"init {error.problem}") from None
     except (pa.ArrowException, ValueError):
-        words = "whole numbers" if pa.types.is_list(kind) else "a number"
-        words = "a whole number" if pa.types.is_integer(kind) else words
+        whole = "a whole number" if pa.types.is_integer(kind) else "a number"
+        words = "whole numbers" if pa.types.is_list(kind) else whole
         raise OptionError("where", f"{name} must be {words}, got {value!r}") from None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,12 +72,15 @@ def draw(made: Material, drawing: Drawing) -> Drawn:
         figure = plot.figure(drawing.name, given, **drawing.options)
     except GrokcritError as error:
         return Drawn(drawing, reason=str(error))
-    kind, image = "svg+xml", plot.encoded(figure, "svg", drawing.name)
-    if len(image) >= LONG_SVG:
-        png = plot.encoded(figure, "png", drawing.name)
-        if len(png) < len(image):
-            kind, image = "png", png
-    uri = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    images = {}
+    for kind, mime in (("svg", "svg+xml"), ("png", "png")):
+        file = io.BytesIO()
+        plot.write(figure, file, kind, drawing.name)
+        images[mime] = file.getvalue()
+        if len(images[mime]) < LONG_SVG:
+            break
+    mime, image = min(images.items(), key=lambda each: len(each[1]))
+    uri = f"data:image/{mime};base64,{base64.b64encode(image).decode()}"
     return Drawn(drawing, uri, drawing.describe(made))
 
 
@@ -147,17 +152,11 @@ def tell_learning(made: Material) -> str:
     )
 
 
-def tell_controls(made: Material) -> str:
+def tell_controls(made: Material, window: str = "epoch") -> str:
     """Describe D(t) of the data and of every null model."""
-    return f"One panel, D(t) of the mean size against epoch: {courses(made, 'epoch')}."
-
-
-def tell_aligned(made: Material) -> str:
-    """Describe the same against the time since grokking."""
-    return (
-        "One panel, D(t) of the mean size against the time since each run's grokking epoch, in "
-        f"bins of 10 epochs: {courses(made, 'aligned')}."
-    )
+    since = "the time since each run's grokking epoch, in bins of 10 epochs"
+    axis = since if window == "aligned" else "epoch"
+    return f"One panel, D(t) of the mean size against {axis}: {courses(made, window)}."
 
 
 def tell_sizes(made: Material) -> str:
@@ -261,7 +260,7 @@ OWN = (
         "The same, by time since grokking",
         "D(t) with every run shifted so that it groks at 0. Only times at which every size has "
         "data are shown.",
-        tell_aligned,
+        partial(tell_controls, window="aligned"),
         {"aligned": True},
         wide=False,
     ),

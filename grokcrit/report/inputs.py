@@ -24,16 +24,7 @@ from grokcrit.tables.schemas import TABLES
 
 # Names that `reproduce` and the commands give to what a report shows. A folder may hold further
 # tables of the same stage, of other experiments: those are only named.
-MAIN = (
-    "train",
-    "avalanche",
-    "fss",
-    "bootstrap",
-    "diagnostics",
-    "robustness",
-    "gini-diagnostics",
-    "sweep",
-)
+MAIN = (*TABLES, "robustness", "gini-diagnostics")
 CLAIMS = "claims.json"
 OF_CLAIM = ("claim", "source", "ours", "interval", "null", "agrees", "basis", "words")
 

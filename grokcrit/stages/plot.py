@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
@@ -117,21 +116,19 @@ def save(figure: Figure, path: str | os.PathLike[str], name: str) -> None:
     TableError
         The place cannot be written.
     """
-    content = encoded(figure, check_extension(path), name)
+    kind = check_extension(path)
     with replacing(path) as file:
-        file.write(content)
+        write(figure, file, kind, name)
 
 
-def encoded(figure: Figure, kind: str, name: str) -> bytes:
-    """Return a figure as the bytes of a png, pdf or svg."""
+def write(figure: Figure, file: IO[bytes], kind: str, name: str) -> None:
+    """Write a figure as png, pdf or svg into an open file."""
     from grokcrit.plot import style
 
     # matplotlib writes the time of creation unless told not to; a png has none.
     metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
-    content = io.BytesIO()
     with style.context({"svg.hashsalt": name}):
-        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
-    return content.getvalue()
+        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
 
 
 def plot(
