@@ -62,12 +62,12 @@ def draw(made: Material, drawing: Drawing) -> Drawn:
     if drawing.of == "sweep":
         given = made.tables["sweep"]
     elif drawing.of:
-        shown = made.diagnostics.get(drawing.of)
-        if shown is None:
+        own = made.diagnostics.get(drawing.of)
+        if own is None:
             command = "robustness" if drawing.of == "robustness" else "diagnose"
             reason = f"there is no {drawing.of} table; 'grokcrit {command}' makes one"
             return Drawn(drawing, reason=reason)
-        given = [shown] if drawing.of == "robustness" else [*given, shown]
+        given = [own] if drawing.of == "robustness" else [*given, own]
     try:
         figure = plot.figure(drawing.name, given, **drawing.options)
     except GrokcritError as error:

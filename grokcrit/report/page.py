@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -26,6 +27,9 @@ from grokcrit.stages.robustness import robustness_summary
 from grokcrit.summaries import avalanche_summary, sweep_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # Bytes. Figures that would lead beyond it are left out, and the page says which.
 CAP = 5_000_000
@@ -118,19 +122,19 @@ def report(
     """
     made = gather(tables_or_folder, where)
     made.scale = scale or made.scale
-    summaries = summarise(made)
-    short = Report(judge(made), missing(made), beware(summaries, made))
+    page, said = template(), content(made, summarise(made))
+    short: Report = said["short"]
     drawn, chosen = [], [each for each in drawings() if wanted(made, each)]
     for done, drawing in enumerate(chosen):
         if progress:
             progress(done, len(chosen))
         drawn.append(draw(made, drawing))
-    drawn = fitting(drawn, CAP - len(render(made, summaries, short, [])))
+    drawn = fitting(drawn, CAP - len(page.render(said, drawn=[]).encode()))
     short.left_out.extend(f"{each.drawing.title}: {each.reason}" for each in drawn if each.reason)
-    content = render(made, summaries, short, drawn)
+    written = page.render(said, drawn=drawn).encode()
     with files.replacing(out) as file:
-        file.write(content)
-    return Report(short.answers, short.missing, short.warnings, short.left_out, len(content))
+        file.write(written)
+    return dataclasses.replace(short, length=len(written))
 
 
 def fitting(drawn: Sequence[Drawn], room: int) -> list[Drawn]:
@@ -149,10 +153,8 @@ def fitting(drawn: Sequence[Drawn], room: int) -> list[Drawn]:
     return kept
 
 
-def render(
-    made: Material, summaries: Mapping[str, Summary], short: Report, drawn: Sequence[Drawn]
-) -> bytes:
-    """Return the page."""
+def template() -> Template:
+    """Load the template of the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -163,6 +165,11 @@ def render(
     )
     environment.filters["shown"] = shown
     environment.globals |= {"FOLDED": FOLDED, "SHOWN": SHOWN}
+    return environment.get_template("page.html.jinja")
+
+
+def content(made: Material, summaries: Mapping[str, Summary]) -> dict[str, Any]:
+    """Return what the template shows, but for the figures."""
     claims = [
         {name: row[name].replace("+-", "±") for name in CLAIM_COLUMNS} for row in made.claims or ()
     ]
@@ -172,21 +179,18 @@ def render(
         for each in (summary, *summary.more)
         if name.startswith("diagnostics: ") and each.rows
     ]
-    records = [file.record for file in made.files if file.record]
-    levels = {provenance.confidence(record) for record in records}
-    page = environment.get_template("page.html.jinja").render(
-        made=made,
-        short=short,
-        drawn=drawn,
-        summaries=summaries,
-        diagnostics=diagnostics,
-        claims=Summary("The source's numbers and ours", claims),
-        levels=[f"{100 * level:g} %" for level in sorted(filter(None, levels))],
-        runs=tell_runs(made),
-        origin=origin(made),
-        now=provenance.now(),
-    )
-    return page.encode()
+    levels = {provenance.confidence(file.record) for file in made.files if file.record}
+    return {
+        "made": made,
+        "short": Report(judge(made), missing(made), beware(summaries, made)),
+        "summaries": summaries,
+        "diagnostics": diagnostics,
+        "claims": Summary("The source's numbers and ours", claims),
+        "levels": [f"{100 * level:g} %" for level in sorted(filter(None, levels))],
+        "runs": tell_runs(made),
+        "origin": origin(made),
+        "now": provenance.now(),
+    }
 
 
 def summarise(made: Material) -> dict[str, Summary]:
