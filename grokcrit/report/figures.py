@@ -239,7 +239,7 @@ OWN = (
         "sweep",
         "What each choice does to D",
         "(a) D before and after grokking at each value of each option that was varied; next to it, "
-        "at how many points D(t) crosses the Gaussian null, in brackets clearly. (b) every point "
+        "at how many points D(t) crosses the Gaussian null (in brackets: clearly). (b) each point "
         "by its distance from the null before and after. (c) share of the variance between points "
         "that an option has alone, that options have only together, and that the runs alone would "
         "give.",
@@ -249,9 +249,9 @@ OWN = (
     Drawing(
         "controls",
         "D in time, data and null models",
-        "D(t) of the mean avalanche size at each snapshot. Where a null model runs with the data, "
-        "what it destroys plays no part; where it runs apart, it does. Shaded: the epochs in which "
-        "runs grok; bands: intervals.",
+        "D(t) of the mean avalanche size at each snapshot. Where a null model follows the "
+        "data, D does not depend on what it destroys; where it departs from them, D does. Shaded: "
+        "the epochs in which runs grok; bands: intervals.",
         tell_controls,
         wide=False,
     ),
@@ -276,8 +276,9 @@ OWN = (
     Drawing(
         "fig1",
         "Learning, grokking, D and the weights in time",
-        "The source's first figure. (a) an example run; (b) when runs grok; (c) D(t) beside the "
-        "Gaussian null and 1; (d) the Gini coefficient of the weights, how unequal they are.",
+        "The source's first figure. (a) an example run; (b) when runs grok; (c) D(t) compared "
+        "with the Gaussian null and 1; (d) the Gini coefficient of the weights, how unequal they "
+        "are.",
         tell_learning,
     ),
     Drawing(

@@ -75,9 +75,14 @@ class Material:
         return provenance.confidence(records[0]) if records else None
 
     @property
+    def stages(self) -> set[str]:
+        """Stages that a table was given of."""
+        return set(self.tables) | ({"diagnostics"} if self.diagnostics else set())
+
+    @property
     def experiment(self) -> bool:
         """Whether there is more than a sweep."""
-        return bool(set(self.tables) - {"sweep"} or self.diagnostics or self.claims)
+        return bool(self.stages - {"sweep"} or self.claims)
 
     @property
     def rows(self) -> list[Row]:
@@ -115,7 +120,7 @@ def gather(
 
 def check(made: Material) -> None:
     """Refuse a case that is not there, and parts of a stage that hold the same row."""
-    check_columns(made.where, {*made.tables, *(["diagnostics"] if made.diagnostics else [])})
+    check_columns(made.where, made.stages)
     for stage, parts in made.tables.items():
         if made.where and not any(part.num_rows for part in parts):
             asked = ", ".join(f"{name}={value}" for name, value in made.where.items())

@@ -60,7 +60,7 @@ ACCOUNTS: Mapping[str, Callable[[pa.Table], Summary]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """What a page says in short.
 
     Attributes
     ----------
@@ -220,11 +220,10 @@ def missing(made: Material) -> list[str]:
     """Say what is not there, and which command adds it."""
     if not made.experiment:
         return []
-    there = {*made.tables, *(["diagnostics"] if made.diagnostics else [])}
     said = [
         f"No {stage} table was given ({holds}); '{command}' makes it."
         for stage, (holds, command) in TABLES.items()
-        if stage not in there
+        if stage not in made.stages
     ]
     rows = made.rows
     if rows and not of(rows, "fraction-kept", surrogate="permute"):
