@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -343,6 +345,18 @@ def test_nothing_given_is_nothing_to_report(tmp_path):
 
 def test_the_module_is_there_when_it_is_first_named():
     code = (
-        "import grokcrit; assert callable(grokcrit.report.report); assert 'report' in dir(grokcrit)"
+        "import grokcrit, sys; assert callable(grokcrit.report.report)\n"
+        "assert 'report' in dir(grokcrit)\n"
+        "assert not {'jinja2', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_file_that_is_read_beside_the_code_is_part_of_the_package():
+    package = Path(grokcrit.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["grokcrit"]
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    beside = {p for kind in ("jinja", "css", "mplstyle") for p in package.rglob(f"*.{kind}")}
+    assert len(beside) == 3
+    assert beside <= packed
