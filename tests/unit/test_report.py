@@ -108,6 +108,7 @@ def quick(monkeypatch):
 
 
 def test_the_page_holds_all_it_shows_and_fetches_nothing(whole):
+    assert whole[1].startswith("<!DOCTYPE html>\n<html")
     page = Reader(whole[1])
     assert page.all("script") == []
     for tag, attributes in page.tags:
