@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from grokcrit.plot import style
+from grokcrit.plot.panel import PAGE
 
 LINES: dict[str, dict[str, Any]] = {
     "grokcrit": {"color": style.BLUE, "linestyle": "-", "marker": "o", "linewidth": 1.8},
@@ -28,7 +29,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     common = max(set.intersection(*(set(found) for found in lines.values())))
     slowest_first = sorted(lines, key=lambda name: -lines[name][common]["seconds_median"])
     with style.context():
-        figure = Figure(figsize=(style.PAGE, 3.8), dpi=200)
+        figure = Figure(figsize=(PAGE, 3.8), dpi=200)
         ax = figure.add_subplot()
         figure.subplots_adjust(left=0.08, right=0.76, bottom=0.11, top=0.97)
         ax.set_yscale("log")

@@ -132,7 +132,7 @@ def reproduce(
         "report.html",
     ):  # an older verdict must not outlive its tables
         (folder / name).unlink(missing_ok=True)
-    work = Work(folder, SCALES[scale], seed, threads, cache)
+    work = Work(folder, scale, seed, threads, cache)
     steps: Sequence[Callable[[], None]] = (
         work.experiment,
         work.estimates,
@@ -154,7 +154,7 @@ def reproduce(
     )
     write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
     if work.scale.study:
-        report(folder, folder / "report.html", scale=scale)
+        report(folder, folder / "report.html")
     return rows
 
 
@@ -162,10 +162,12 @@ class Work:
     """The steps, and the tables they have made."""
 
     def __init__(
-        self, folder: Path, scale: Scale, seed: int, threads: int | None, cache: bool
+        self, folder: Path, scale: str, seed: int, threads: int | None, cache: bool
     ) -> None:
         """Start in a folder, with no tables."""
-        self.folder, self.scale, self.seed, self.threads = folder, scale, seed, threads
+        self.folder, self.scale, self.seed, self.threads = folder, SCALES[scale], seed, threads
+        # Added to the record of train tables; the report reads it there.
+        self.named = {"scale": scale}
         # For the steps that make graphs.
         self.means: dict[str, Any] = {"threads": threads, "cache": cache}
         self.made: dict[str, pa.Table] = {}
@@ -191,7 +193,8 @@ class Work:
                 slim.append(run.drop_columns(["gradient"]))
                 yield run
 
-        writing.write(self.path(name), tapped(), TRAIN.recorded(training.record(settled)))
+        record = training.record(settled) | self.named
+        writing.write(self.path(name), tapped(), TRAIN.recorded(record))
         self.made[name] = pa.concat_tables(slim)
         return self.path(name)
 

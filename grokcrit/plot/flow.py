@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,18 +10,8 @@ from matplotlib.axes import Axes
 from grokcrit.base.errors import TableError
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
-from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs, values
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs
 from grokcrit.scaling.ensembles import BIN, Reals
-
-
-@dataclass(frozen=True)
-class Course:
-    """An exponent in time; NaN where there is no fit or no interval."""
-
-    time: Reals
-    exponent: Reals
-    low: Reals
-    high: Reals
 
 
 def dimension(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -47,47 +34,44 @@ def courses(ax: Axes, sources: Sources, request: Request, surrogates: list[str])
     """Draw D(t) of the data over that of some surrogates."""
     table = sources.fits("fss", request, window="aligned" if request.aligned else "epoch")
     data = course(rows(table, surrogate="none"), request.aligned)
-    if not np.isfinite(data.exponent).any():
+    if not np.isfinite(data[1]).any():
         when = "bin of time" if request.aligned else "epoch"
         raise EmptyPanelError(f"no {when} has a fit: it takes data of three sizes")
-    draw(ax, data, "data", zorder=2.5, **style.DATA)
+    style.line_with_band(ax, *data, "data", zorder=2.5, **style.DATA)
     others = iter(style.SURROGATES * len(surrogates))
     for name in surrogates:
         null = course(rows(table, surrogate=name, replicate=0), request.aligned)
         looks = style.GAUSSIAN if name == "gaussian" else next(others)
-        if np.isfinite(null.exponent).any():
+        if np.isfinite(null[1]).any():
             label = "Gaussian null" if name == "gaussian" else name
-            draw(ax, null, label, **looks)
+            style.line_with_band(ax, *null, label, **looks)
     ax.axhline(1, **style.UNITY)
     mark_grokking(ax, sources, request.aligned)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=style.SINCE if request.aligned else style.EPOCH, ylabel=label)
-    banded = np.isfinite(data.low).any()
+    banded = np.isfinite(data[2]).any()
     style.legend_above(ax, 2, title=f"bands: {sources.confidence('fss')}" if banded else None)
     return ax
 
 
-def course(table: pa.Table, aligned: bool) -> Course:
-    """Return the exponents of one case in time; aligned bins are drawn at their middle."""
+def course(table: pa.Table, aligned: bool) -> tuple[Reals, Reals, Reals, Reals]:
+    """Return times, exponents and the ends of their intervals; NaN where there is none.
+
+    Aligned bins are drawn at their middle.
+    """
     table = table.sort_by("time")
-    time = values(table, "time").astype(np.float64)
-    columns = [values(table, name) for name in ("exponent", "ci_low", "ci_high")]
+    time = table["time"].to_numpy().astype(np.float64)
+    columns = np.array([table[name].to_numpy() for name in ("exponent", "ci_low", "ci_high")])
     fitted = np.flatnonzero(np.isfinite(columns[0]))
     if not aligned or not len(fitted):
-        return Course(time, *columns)
+        return time, *columns
     # The ends, where a size is lacking, are left off. A bin in between without a row is a gap.
     first, last = time[fitted[0]], time[fitted[-1]]
     bins = np.arange(first, last + BIN, BIN)
     inside = (time >= first) & (time <= last)
-    place = np.searchsorted(bins, time[inside])
     full = np.full((len(columns), len(bins)), np.nan)
-    full[:, place] = [column[inside] for column in columns]
-    return Course(bins + BIN / 2, *full)
-
-
-def draw(ax: Axes, shown: Course, label: str, **looks: Any) -> None:
-    """Draw one course with its band."""
-    style.line_with_band(ax, shown.time, shown.exponent, shown.low, shown.high, label, **looks)
+    full[:, np.searchsorted(bins, time[inside])] = columns[:, inside]
+    return bins + BIN / 2, *full
 
 
 def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,40 +12,35 @@ from matplotlib.axes import Axes
 from grokcrit.base.errors import OptionError
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
-from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs, values
+from grokcrit.plot.sources import EmptyPanelError, Request, Runs, Sources, rows, runs
 from grokcrit.scaling.ensembles import Reals
 
 # Dots of one size are spread over this part of the distance to the next size, in ln N, and at
 # most so far.
 SPREAD, FARTHEST = 0.4, 0.15
+TEST: dict[str, Any] = {"color": style.PURPLE, "linestyle": "-."}
+FIRST: dict[str, Any] = {
+    "markerfacecolor": "none",
+    "markeredgecolor": style.RED,
+    "markeredgewidth": 0.8,
+}
+MEDIAN: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "marker": "_", "markersize": 9}
 
 
 def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Accuracy and loss of one run against epoch, its grokking epoch marked."""
     run = example_run(sources.table("train"), request)
-    epoch = values(run, "epoch")
-    train, test = values(run, "train_accuracy"), values(run, "test_accuracy")
+    names = ("epoch", "train_accuracy", "test_accuracy", "loss")
+    epoch, train, test, loss = (run[name].to_numpy() for name in names)
     split = not np.array_equal(train, test)
-    ax.plot(
-        epoch,
-        train,
-        **style.DATA,
-        drawstyle="steps-post",
-        label="train accuracy" if split else "accuracy",
-    )
+    label = "train accuracy" if split else "accuracy"
+    ax.plot(epoch, train, **style.DATA, drawstyle="steps-post", label=label)
     if split:
-        ax.plot(
-            epoch,
-            test,
-            color=style.PURPLE,
-            linestyle="-.",
-            drawstyle="steps-post",
-            label="test accuracy",
-        )
+        ax.plot(epoch, test, **TEST, drawstyle="steps-post", label="test accuracy")
     ax.set(xlabel=style.EPOCH, ylabel="accuracy", ylim=(-0.03, 1.06))
     ax.tick_params(right=False, which="both")
     second = ax.twinx()
-    second.plot(epoch, values(run, "loss"), color=style.RED, linestyle="--", label="loss")
+    second.plot(epoch, loss, color=style.RED, linestyle="--", label="loss")
     second.set(ylabel="loss (nats)")
     second.set_ylim(0, max(1.05 * second.get_ylim()[1], 1e-9))
     # Much happens early: logarithmic from the first update on.
@@ -64,28 +61,20 @@ def trajectory(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 
 def example_run(table: pa.Table, request: Request) -> pa.Table:
-    """Return the rows of the run that was asked for, by epoch.
-
-    Raises
-    ------
-    OptionError
-        There is no run of that width or seed.
-    """
+    """Return the rows of the run that was asked for, by epoch."""
     widths = sorted(pc.unique(table["width"]).to_pylist())
     width = widths[len(widths) // 2] if request.width is None else request.width
     chosen = rows(table, width=width)
-    if not chosen.num_rows:
+    seeds = sorted(pc.unique(chosen["seed"]).to_pylist())
+    if not seeds:
         known = ", ".join(map(str, widths))
         raise OptionError("width", f"must be one of {known}, as in the train table, got {width}")
-    seeds = sorted(pc.unique(chosen["seed"]).to_pylist())
-    chosen = rows(chosen, seed=seeds[0] if request.run is None else request.run)
-    if not chosen.num_rows:
+    seed = seeds[0] if request.run is None else request.run
+    if seed not in seeds:
         known = ", ".join(map(str, seeds))
-        raise OptionError(
-            "run",
-            f"must be one of {known}, as in the train table at width {width}, got {request.run}",
-        )
-    return chosen.sort_by("epoch")
+        place = f"as in the train table at width {width}"
+        raise OptionError("run", f"must be one of {known}, {place}, got {seed}")
+    return rows(chosen, seed=seed).sort_by("epoch")
 
 
 def grokking(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -96,30 +85,15 @@ def grokking(ax: Axes, sources: Sources, request: Request) -> Axes:
         raise EmptyPanelError(f"none of the {len(never)} runs grokked")
     x = spread(found)
     ax.plot(x, found.grok, "o", color=style.BLUE, alpha=0.75, markeredgewidth=0, label="sustained")
-    earlier = found.first < np.where(never, np.inf, found.grok)
-    if earlier.any():
-        ax.plot(
-            x[earlier],
-            found.first[earlier],
-            "o",
-            markerfacecolor="none",
-            markeredgecolor=style.RED,
-            markeredgewidth=0.8,
-            label="first, if earlier",
-        )
-    sizes = np.unique(found.n_params)
     # A run that never grokked is later than all others: the median may be beyond the end.
     late = np.where(never, np.inf, found.grok)
+    earlier = found.first < late
+    if earlier.any():
+        ax.plot(x[earlier], found.first[earlier], "o", **FIRST, label="first, if earlier")
+    sizes = np.unique(found.n_params)
     median = np.array([np.median(late[found.n_params == n]) for n in sizes])
-    ax.plot(
-        sizes,
-        np.where(np.isfinite(median), median, np.nan),
-        color=style.INK,
-        linewidth=0.9,
-        marker="_",
-        markersize=9,
-        label="median",
-    )
+    median[np.isinf(median)] = np.nan
+    ax.plot(sizes, median, **MEDIAN, label="median")
     style.size_axis(ax)
     ax.set(ylabel="grokking epoch (updates)")
     ax.set_ylim(bottom=0)
@@ -152,7 +126,7 @@ def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
     if not table.num_rows:
         none = "no run grokked" if request.aligned else "every Gini coefficient is null"
         raise EmptyPanelError(f"there is nothing to show: {none}")
-    sizes = np.unique(values(table, "n_params")).tolist()
+    sizes = sorted(pc.unique(table["n_params"]).to_pylist())
     circle = ""
     for k, (n, colour) in enumerate(zip(sizes, style.size_colours(len(sizes)), strict=True)):
         time, mean, error, grok = gini_of_size(rows(table, n_params=n))
@@ -172,24 +146,19 @@ def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 
 def gini_of_size(table: pa.Table) -> tuple[Reals, Reals, Reals, float]:
-    """Average the runs of one size at the times at which all of them have data.
+    """Return times at which all runs of one size have data, their mean and its standard error.
 
-    Returns
-    -------
-    tuple
-        Times, mean, standard error (NaN for one run), and the median grokking epoch, infinite
-        where half of the runs never grokked.
+    Last comes the median grokking epoch, infinite where half of the runs never grokked.
     """
-    found = runs(table)
+    late = np.nan_to_num(runs(table).grok, nan=np.inf)
     unbiased = pc.VarianceOptions(ddof=1)
     by_time = table.group_by("epoch").aggregate(
         [("weight_gini", "mean"), ("weight_gini", "stddev", unbiased), ("weight_gini", "count")]
     )
-    by_time = by_time.sort_by("epoch")
-    complete = by_time.filter(pc.equal(by_time["weight_gini_count"], len(found.seed)))
-    error = values(complete, "weight_gini_stddev") / np.sqrt(len(found.seed))
-    grok = float(np.median(np.where(np.isnan(found.grok), np.inf, found.grok)))
-    return values(complete, "epoch"), values(complete, "weight_gini_mean"), error, grok
+    complete = by_time.sort_by("epoch").filter(pc.field("weight_gini_count") == len(late))
+    names = ("epoch", "weight_gini_mean", "weight_gini_stddev")
+    time, mean, scatter = (complete[name].to_numpy() for name in names)
+    return time, mean, scatter / np.sqrt(len(late)), float(np.median(late))
 
 
 PANELS = {

@@ -18,18 +18,9 @@ PAGE = 7.0
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel.
+    """One panel: how it is drawn, the stages whose tables it needs, and its size alone, inches.
 
-    Attributes
-    ----------
-    draw
-        Draws it on the axes it is given, and returns them.
-    needs
-        Stages whose tables it cannot do without.
-    helps
-        Stages of which the first given one adds to it.
-    height, width
-        Alone, inches.
+    Of the stages that help, the first given one adds to it.
     """
 
     draw: Callable[[Axes, Sources, Request], Axes]
@@ -45,5 +36,5 @@ class Layout:
 
     panels: tuple[tuple[str, dict[str, Any]], ...]
     mosaic: str
-    size: tuple[float, float]
+    size: tuple[float, float] = (PAGE, 5.2)
     heights: tuple[float, ...] = (1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +14,7 @@ from grokcrit.base.errors import OptionError
 from grokcrit.base.vocabulary import INTERVAL
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
-from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, values
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
 from grokcrit.scaling.ensembles import Reals
 
 # Points at which a density is computed.
@@ -33,16 +35,21 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
             "must be mean or run-max here: max has no draws, a resampled maximum being biased",
         )
     table = sources.fits("bootstrap", request, replicate=0)
+    drawn = rows(table, kind="draw").filter(pc.is_finite(pc.field("exponent")))
+    if not rows(drawn, surrogate="none").num_rows:
+        raise EmptyPanelError("no draw of the bootstrap has a fit")
     for surrogate in ("gaussian", "none"):
-        case = rows(table, surrogate=surrogate)
-        draws = {w: finite(rows(case, window=w, kind="draw")) for w in style.PHASES}
-        if surrogate == "none" and not any(map(len, draws.values())):
-            raise EmptyPanelError("no draw of the bootstrap has a fit")
         for window in style.PHASES:
-            if len(draws[window]):
-                density(ax, draws[window], surrogate, window)
-    for place, window in enumerate(style.PHASES):
-        bar(ax, rows(table, surrogate="none", window=window), window, 1.06 + 0.07 * place)
+            found = rows(drawn, surrogate=surrogate, window=window)["exponent"].to_numpy()
+            if len(found):
+                density(ax, found, surrogate, window)
+    for place, (window, looks) in enumerate(style.PHASES.items()):
+        height = 1.06 + 0.07 * place
+        estimate, low, high = estimate_of(rows(table, surrogate="none", window=window))
+        if estimate is not None:
+            ax.plot([estimate], [height], label=window, **looks)
+            if low is not None:
+                ax.plot([low, high], [height, height], color=looks["color"], linewidth=0.9)
     ax.axvline(1, **style.UNITY)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
@@ -51,18 +58,6 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
         title += "; grey: Gaussian null"
     style.legend_above(ax, 3, title=title)
     return ax
-
-
-def finite(table: pa.Table) -> Reals:
-    """Return the exponents that are there."""
-    exponents = values(table, "exponent")
-    there: Reals = exponents[np.isfinite(exponents)]
-    return there
-
-
-def left_out_of(table: pa.Table) -> list[tuple[str, int]]:
-    """Return what was left out in each row: its part, and its value."""
-    return list(zip(table["part"].to_pylist(), table["index"].to_pylist(), strict=True))
 
 
 def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
@@ -82,50 +77,40 @@ def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
         ax.fill_between(x, height, color=colour, **style.BAND)
 
 
-def bar(ax: Axes, table: pa.Table, window: str, height: float) -> None:
-    """Draw the estimate of a phase and its interval, above the densities."""
-    estimate, low, high = estimate_of(table)
-    if estimate is None:
-        return
-    looks = style.PHASES[window]
-    ax.plot([estimate], [height], label=window, **looks)
-    if low is not None and high is not None:
-        ax.plot([low, high], [height, height], color=looks["color"], linewidth=0.9)
-
-
-def estimate_of(table: pa.Table) -> tuple[float | None, float | None, float | None]:
+def estimate_of(table: pa.Table) -> tuple[Any, Any, Any]:
     """Return the estimate of a phase and its interval, None where there is none."""
-    estimate = rows(table, kind="estimate")
-    plain = estimate.filter(estimate["part"].is_null()).to_pylist()
-    interval = rows(table, kind="interval", method=INTERVAL)
-    ends = interval.filter(interval["part"].is_null()).to_pylist()
+    plain = rows(table, kind="estimate", part=None).to_pylist()
+    ends = rows(table, kind="interval", method=INTERVAL, part=None).to_pylist()
     low, high = (ends[0]["ci_low"], ends[0]["ci_high"]) if ends else (None, None)
     return (plain[0]["exponent"] if plain else None), low, high
 
 
 def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """Exponents without each size, seed and tenth of the training, beside those of everything."""
+    """Exponents without each size, seed and tenth of the training, and those of everything."""
     table = sources.fits("bootstrap", request, surrogate="none")
-    left_out = rows(table, kind="leave-one-out")
-    known = pc.is_in(left_out["part"], value_set=pa.array(list(PARTS), pa.string()))
-    left_out = left_out.filter(pc.and_(known, left_out["index"].is_valid()))
-    phases = {window: rows(left_out, window=window) for window in style.PHASES}
-    if not any(len(finite(phase)) for phase in phases.values()):
-        raise EmptyPanelError("no fit is left when a size or a seed is left out")
     order = list(PARTS)
-    places = sorted(set(left_out_of(left_out)), key=lambda each: (order.index(each[0]), each[1]))
-    for k, (window, phase) in enumerate(phases.items()):
-        if not len(finite(phase)):
+    left_out = [
+        row
+        for row in rows(table, kind="leave-one-out").to_pylist()
+        if row["part"] in order and row["index"] is not None and row["window"] in style.PHASES
+    ]
+    fitted = {row["window"] for row in left_out if row["exponent"] is not None}
+    if not fitted:
+        raise EmptyPanelError("no fit is left when a size or a seed is left out")
+    places = sorted({(order.index(row["part"]), row["index"]) for row in left_out})
+    for k, (window, looks) in enumerate(style.PHASES.items()):
+        if window not in fitted:
             continue
-        looks = style.PHASES[window]
         exponent, low, high = estimate_of(rows(table, window=window))
         if exponent is not None:
             ax.axhline(exponent, color=looks["color"], linestyle=looks["linestyle"], linewidth=0.8)
-        if low is not None and high is not None:
+        if low is not None:
             ax.axhspan(low, high, color=looks["color"], **style.BAND)
-        x = np.array([places.index(each) for each in left_out_of(phase)]) + SHIFT * (k - 1)
-        ax.plot(x, values(phase, "exponent"), **{**looks, "linestyle": "none"}, label=window)
-    name_places(ax, places)
+        mine = [row for row in left_out if row["window"] == window]
+        x = [places.index((order.index(r["part"]), r["index"])) + SHIFT * (k - 1) for r in mine]
+        y = np.array([row["exponent"] for row in mine], np.float64)
+        ax.plot(x, y, **{**looks, "linestyle": "none"}, label=window)
+    name_places(ax, [(order[part], value) for part, value in places])
     ax.set(ylabel=style.exponent_label(request.statistic, request.observable))
     title = f"line, band: nothing left out, {sources.confidence('bootstrap')}"
     style.legend_above(ax, 3, title=title)
@@ -135,20 +120,19 @@ def leave_one_out(ax: Axes, sources: Sources, request: Request) -> Axes:
 def name_places(ax: Axes, places: list[tuple[str, int]]) -> None:
     """Name what was left out below the axis, part by part, a line between them."""
     step = -(-len(places) // NAMED)
-    within = [
-        k - next(i for i, (p, _) in enumerate(places) if p == places[k][0])
-        for k in range(len(places))
-    ]
+    parts = [part for part, _ in places]
+    within = [k - parts.index(part) for k, part in enumerate(parts)]
     shown = [k for k, place in enumerate(within) if place % step == 0]
-    rotation = 0 if style.inches(ax) > 0.3 * len(places) else 90
+    # About how wide the axes are, inches, before the layout makes room for labels.
+    wide = ax.get_window_extent().width / ax.figure.dpi
+    rotation = 0 if wide > 0.3 * len(places) else 90
     ax.set_xticks(shown, [str(places[k][1]) for k in shown], rotation=rotation)
     ax.tick_params(axis="x", which="minor", bottom=False, top=False)
     ax.set_xlim(-0.6, len(places) - 0.4)
     for k, place in enumerate(within):
         if k > 0 and place == 0:
             ax.axvline(k - 0.5, color=style.INK, linewidth=0.6)
-    parts = dict.fromkeys(part for part, _ in places)
-    ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in parts)}")
+    ax.set_xlabel(f"left out: {' | '.join(PARTS[part] for part in dict.fromkeys(parts))}")
 
 
 PANELS = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 
+from grokcrit.base.summary import Row
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
@@ -30,23 +30,6 @@ LAWS: dict[str, dict[str, dict[str, Any]]] = {
 BAND = "bands: s.e. over runs"
 
 
-@dataclass(frozen=True)
-class Law:
-    """A fitted power law, statistic = exp(intercept) N^exponent."""
-
-    exponent: float
-    intercept: float
-    stderr: float
-    low: float | None
-    high: float | None
-
-    def text(self) -> str:
-        """Write the exponent, its standard error, and its interval where it has one."""
-        # In mathtext throughout: a minus is not a hyphen.
-        interval = "" if self.low is None else rf",\ [{self.low:.3f}, {self.high:.3f}]"
-        return rf"$D = {self.exponent:.3f} \pm {self.stderr:.3f}{interval}$"
-
-
 def ensemble(sources: Sources, surrogate: str) -> Ensemble:
     """Return the avalanches of the data or of a surrogate that the table holds."""
     usable = fits.with_usable(sources.table("avalanche"))
@@ -55,14 +38,19 @@ def ensemble(sources: Sources, surrogate: str) -> Ensemble:
     return fits.ensemble(found.sort_by(order).combine_chunks())
 
 
-def law(sources: Sources, request: Request, statistic: str, surrogate: str) -> Law | None:
+def law(sources: Sources, request: Request, statistic: str, surrogate: str) -> Row | None:
     """Return the aggregate fit of a statistic; None where there is none."""
-    table = sources.fits("fss", request, statistic=statistic, surrogate=surrogate)
-    found = rows(table, replicate=0, window="aggregate").to_pylist()
-    if not found or found[0]["exponent"] is None:
-        return None
-    row = found[0]
-    return Law(*(row[k] for k in ("exponent", "intercept", "stderr", "ci_low", "ci_high")))
+    case = {"statistic": statistic, "surrogate": surrogate, "replicate": 0}
+    found = sources.fits("fss", request, **case, window="aggregate").to_pylist()
+    return found[0] if found and found[0]["exponent"] is not None else None
+
+
+def told(fit: Row) -> str:
+    """Write an exponent, its standard error, and its interval where it has one."""
+    # In mathtext throughout: a minus is not a hyphen.
+    low, high = fit["ci_low"], fit["ci_high"]
+    interval = "" if low is None else rf",\ [{low:.3f}, {high:.3f}]"
+    return rf"$D = {fit['exponent']:.3f} \pm {fit['stderr']:.3f}{interval}$"
 
 
 def survival(observed: Reals) -> tuple[Reals, Reals]:
@@ -95,23 +83,14 @@ def curves(ax: Axes, sources: Sources, request: Request, exponent: float) -> Non
         mine = data.size_of[data.run] == k
         s, p = survival(observed[mine])
         error = spread(observed[mine], data.run[mine], s)
-        # P(S >= s) holds from the previous value up to and with s itself. 0 has no logarithm.
-        ax.plot(
-            s[s > 0] / n**exponent,
-            p[s > 0],
-            color=colour,
-            drawstyle="steps-pre",
-            label=style.size_label(k, sizes),
-        )
-        ax.fill_between(
-            s[s > 0] / n**exponent,
-            np.maximum(p - error, p.min() / 2)[s > 0],
-            (p + error)[s > 0],
-            step="pre",
-            color=colour,
-            alpha=0.25,
-            linewidth=0,
-        )
+        low = np.maximum(p - error, p.min() / 2)
+        # 0 has no logarithm. P(S >= s) holds from the previous value up to and with s itself.
+        there = s > 0
+        x = s[there] / n**exponent
+        label = style.size_label(k, sizes)
+        ax.plot(x, p[there], color=colour, drawstyle="steps-pre", label=label)
+        high = (p + error)[there]
+        ax.fill_between(x, low[there], high, step="pre", color=colour, **style.BAND)
     ax.set(xscale="log", yscale="log")
     style.plain_log_ticks(ax.xaxis)
     style.plain_log_ticks(ax.yaxis)
@@ -131,10 +110,10 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
     found = law(sources, request, "max", "none")
     if found is None:
         raise EmptyPanelError("there is no aggregate exponent of the maximum to rescale with")
-    curves(ax, sources, request, found.exponent)
+    curves(ax, sources, request, found["exponent"])
     symbol, _ = style.OBSERVABLES[request.observable]
     ax.set(xlabel=rf"${symbol} / N^D$", ylabel=rf"$P(\geq {symbol})$")
-    title = f"$N$; {found.text()} (max {request.observable})"
+    title = f"$N$; {told(found)} (max {request.observable})"
     style.legend_above(ax, 4, title=title)
     return ax
 
@@ -142,89 +121,72 @@ def collapse(ax: Axes, sources: Sources, request: Request) -> Axes:
 def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Largest and mean avalanche of each size against N, with the fitted power laws."""
     known = pc.unique(sources.table("avalanche")["surrogate"]).to_pylist()
+    symbol, name = style.OBSERVABLES[request.observable]
     for surrogate in ("none", "gaussian"):
         if surrogate not in known:
             continue
         data = ensemble(sources, surrogate)
         for statistic, looks in LAWS[surrogate].items():
-            y = by_size(data, request.observable, statistic)
-            error = run_error(data, request.observable) if statistic == "mean" else None
+            y, error = by_size(data, request.observable, statistic)
             if surrogate == "none" and not (y > 0).any():
                 raise EmptyPanelError(f"no avalanche has a {request.observable} above 0")
-            name = statistic_name(request.observable, statistic, surrogate)
+            label = rf"$\langle {symbol} \rangle$" if statistic == "mean" else rf"${symbol}_\max$"
+            label += ", null" if surrogate == "gaussian" else ""
             found = law(sources, request, statistic, surrogate)
-            draw_law(ax, data.sizes, y, error, found, name, **looks)
+            draw_law(ax, data.sizes, y, error, found, label, **looks)
     style.size_axis(ax)
-    ax.set(yscale="log", ylabel=style.OBSERVABLES[request.observable][1])
+    ax.set(yscale="log", ylabel=name)
     style.plain_log_ticks(ax.yaxis)
     null = "; null: Gaussian" if "gaussian" in known else ""
     style.legend_above(ax, 1, title=f"[ ], bands: {sources.confidence('fss')}; bars: s.e.{null}")
     return ax
 
 
-def statistic_name(observable: str, statistic: str, surrogate: str) -> str:
-    """Return the symbol of a statistic, marked where it is that of the null."""
-    symbol, _ = style.OBSERVABLES[observable]
-    name = rf"$\langle {symbol} \rangle$" if statistic == "mean" else rf"${symbol}_\max$"
-    return name if surrogate == "none" else f"{name}, null"
-
-
 def draw_law(
-    ax: Axes,
-    sizes: Ints,
-    y: Reals,
-    error: Reals | None,
-    found: Law | None,
-    name: str,
-    **looks: Any,
+    ax: Axes, sizes: Ints, y: Reals, error: Reals, found: Row | None, name: str, **looks: Any
 ) -> None:
-    """Draw a statistic of each size, with the error where there is one, and its power law.
+    """Draw a statistic of each size with its error, and its power law.
 
     The band is the power law with the slopes of the interval, through the middle of the fit.
     """
-    there = np.isfinite(y) & (y > 0)
-    line = looks.pop("linestyle")
-    line = "none" if found is None else line
-    label = f"{name}: {'no fit' if found is None else found.text()}"
-    ax.plot([], [], linestyle=line, label=label, **looks)
-    ax.plot(sizes[there], y[there], linestyle="none", **looks)
-    if found is not None:
+    there = y > 0
+    colour, line = looks["color"], looks.pop("linestyle") if found else "none"
+    label = f"{name}: {told(found) if found else 'no fit'}"
+    ax.plot([], [], **{**looks, "linestyle": line}, label=label)
+    ax.plot(sizes[there], y[there], **{**looks, "linestyle": "none"})
+    if found:
         ends = np.array([sizes[0], sizes[-1]], np.float64)
-        fitted = np.exp(found.intercept) * ends**found.exponent
-        ax.plot(ends, fitted, color=looks["color"], linestyle=line, zorder=1)
-        if found.low is not None and found.high is not None:
+        fitted = np.exp(found["intercept"]) * ends ** found["exponent"]
+        ax.plot(ends, fitted, color=colour, linestyle=line, zorder=1)
+        if found["ci_low"] is not None and found["ci_high"] is not None:
             grid = np.geomspace(ends[0], ends[1], 60)
-            level = np.exp(found.intercept) * grid**found.exponent
+            level = np.exp(found["intercept"]) * grid ** found["exponent"]
             middle = np.exp(np.log(sizes[there]).mean())
             low, high = (
-                level * (grid / middle) ** (d - found.exponent) for d in (found.low, found.high)
+                level * (grid / middle) ** (found[end] - found["exponent"])
+                for end in ("ci_low", "ci_high")
             )
             edges = np.minimum(low, high), np.maximum(low, high)
-            ax.fill_between(grid, *edges, color=looks["color"], alpha=0.25, linewidth=0, zorder=0)
-    if error is not None:
-        bars = np.where(there, error, np.nan)[there]
-        ax.errorbar(sizes[there], y[there], bars, fmt="none", ecolor=looks["color"])
+            ax.fill_between(grid, *edges, color=colour, **style.BAND, zorder=0)
+    if not np.isnan(error).all():
+        ax.errorbar(sizes[there], y[there], error[there], fmt="none", ecolor=colour)
 
 
-def run_error(data: Ensemble, observable: str) -> Reals:
-    """Return the standard error over runs of the mean of each size; NaN for a single run."""
-    bins = fits.windows(data, "aggregate")
-    by_run = fits.over_snapshots(data, data.observe(observable), bins, "mean")[:, 0]
-    error = np.full(len(data.sizes), np.nan)
-    for k in range(len(data.sizes)):
-        mine = by_run[data.size_of == k]
-        mine = mine[np.isfinite(mine)]
-        if len(mine) > 1:
-            error[k] = mine.std(ddof=1) / np.sqrt(len(mine))
-    return error
+def by_size(data: Ensemble, observable: str, statistic: str) -> tuple[Reals, Reals]:
+    """Return a statistic of each size over all snapshots and runs, as fss fits it, and its error.
 
-
-def by_size(data: Ensemble, observable: str, statistic: str) -> Reals:
-    """Return a statistic of each size over all snapshots and runs, as fss fits it."""
+    The error is the standard error over runs; NaN for a single run, and for a maximum.
+    """
     bins = fits.windows(data, "aggregate")
     by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
     reduced: Reals = fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]
-    return reduced
+    error = np.full(len(data.sizes), np.nan)
+    for k in range(len(data.sizes)) if statistic == "mean" else ():
+        mine = by_run[data.size_of == k, 0]
+        mine = mine[np.isfinite(mine)]
+        if len(mine) > 1:
+            error[k] = mine.std(ddof=1) / np.sqrt(len(mine))
+    return reduced, error
 
 
 PANELS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -64,39 +64,10 @@ PARAMETERS = "$N$ (parameters)"
 # A legend of sizes that is longer than this names every second, third, ... of them.
 LEGEND_SIZES = 8
 
-RC = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "legend.title_fontsize": 7,
-    "legend.frameon": False,
-    "legend.handlelength": 2.2,
-    "legend.columnspacing": 1.2,
-    "legend.handletextpad": 0.5,
-    "legend.labelspacing": 0.3,
-    "legend.borderaxespad": 0.2,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.1,
-    "lines.markersize": 3.5,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
-    "axes.xmargin": 0.02,
-    "axes.formatter.use_mathtext": True,
-    "pdf.fonttype": 42,
-    "savefig.facecolor": "white",
-}
 
-
-def context(more: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
+def context(more: dict[str, Any] | None = None) -> AbstractContextManager[None]:
     """Draw in our style, whatever a matplotlibrc says; every setting is put back at the end."""
-    return matplotlib.style.context(["default", {**RC, **(more or {})}])
+    return matplotlib.style.context(["default", "grokcrit.plot.house", more or {}])
 
 
 def exponent_label(statistic: str, observable: str) -> str:
@@ -127,11 +98,6 @@ def line_with_band(
         ax.plot(x[alone], y[alone], ".", color=kwargs["color"])
     if np.isfinite(low).any():  # NaN interrupts the band as it does the line
         ax.fill_between(x, low, high, color=kwargs["color"], **BAND)
-
-
-def inches(ax: Axes) -> float:
-    """Return about how wide the axes are, before the layout makes room for labels."""
-    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def legend_above(ax: Axes, columns: int, **kwargs: Any) -> Legend:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,25 +16,16 @@ import pyarrow.compute as pc
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.summary import Row
-from grokcrit.plot.sources import check_columns, choosable, equal_to, typed
+from grokcrit.plot.sources import check_columns, choosable, equal_to, rows, typed
+from grokcrit.stages.robustness import is_grid
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import TABLES
 
 # Names that `reproduce` and the commands give to what a report shows. A folder may hold further
 # tables of the same stage, of other experiments: those are only named.
-MAIN = (
-    "train",
-    "avalanche",
-    "fss",
-    "bootstrap",
-    "diagnostics",
-    "robustness",
-    "gini-diagnostics",
-    "sweep",
-)
-CLAIMS, WORDS = "claims.json", "claims.md"
-SCALE = re.compile(r"\bscale (smoke|paper|full)\b")
+MAIN = (*TABLES, "robustness", "gini-diagnostics")
+CLAIMS = "claims.json"
 OF_CLAIM = ("claim", "source", "ours", "interval", "null", "agrees", "basis", "words")
 
 
@@ -54,22 +44,8 @@ class File:
 class Material:
     """All that a report is made from, in memory.
 
-    Attributes
-    ----------
-    tables : dict
-        Of each stage but diagnostics, its tables: parts of one whole.
-    diagnostics : dict
-        Diagnostics tables by name; each stands alone.
-    claims : list or None
-        Rows of claims.json.
-    scale : str or None
-        Of a reproduction: smoke, paper or full.
-    files : list
-        What was read.
-    others : list of str
-        Tables in the folder that are of other experiments.
-    where : dict
-        Columns and the value that the rows kept have.
+    Tables of a stage are parts of one whole; diagnostics tables stand alone, each with its name.
+    ``others`` names the tables of the folder that are not shown.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -80,12 +56,18 @@ class Material:
     others: list[str] = field(default_factory=list)
     where: Row = field(default_factory=dict)
 
-    def whole(self, stage: str) -> pa.Table | None:
+    def whole(self, stage: str) -> Any:
         """Return the parts of a stage as one table; None where there are none."""
         parts = self.tables.get(stage)
         return parts and pa.concat_tables(
             [part.replace_schema_metadata() for part in parts], promote_options="permissive"
         )
+
+    def select(self, stage: str, **equal: Any) -> list[Row]:
+        """Return the rows of a stage in which columns have the given values."""
+        table = self.whole(stage)
+        found: list[Row] = [] if table is None else rows(table, **equal).to_pylist()
+        return found
 
     def confidence(self, stage: str) -> float | None:
         """Return the confidence of a stage's intervals, where one is known."""
@@ -93,48 +75,43 @@ class Material:
         return provenance.confidence(records[0]) if records else None
 
     @property
+    def stages(self) -> set[str]:
+        """Stages that a table was given of."""
+        return set(self.tables) | ({"diagnostics"} if self.diagnostics else set())
+
+    @property
     def experiment(self) -> bool:
         """Whether there is more than a sweep."""
-        return bool(set(self.tables) - {"sweep"} or self.diagnostics or self.claims)
+        return bool(self.stages - {"sweep"} or self.claims)
 
     @property
     def rows(self) -> list[Row]:
         """Rows of the main diagnostics table, of all runs; empty where there is none."""
         table = self.diagnostics.get("diagnostics", self.diagnostics.get("gini-diagnostics"))
-        if table is None:
-            return []
-        rows: list[Row] = table.filter(pc.is_null(table["seed"])).to_pylist()
-        return rows
+        found: list[Row] = [] if table is None else rows(table, seed=None).to_pylist()
+        return found
 
 
 def gather(
     tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
 ) -> Material:
-    """Find out what was given, read it, and keep the case that is asked for.
-
-    Raises
-    ------
-    TableError
-        A file is damaged or of no stage; a folder holds several tables of a stage and none has the
-        stage's name; nothing was given.
-    OptionError
-        No table holds the case that is asked for.
-    """
+    """Find out what was given, read it, and keep the case that is asked for."""
     for name in where or {}:
         check_choice("where", name, tuple(choosable()))
     several = [tables] if isinstance(tables, (pa.Table, str, os.PathLike)) else list(tables)
     made = Material(where={name: typed(name, value) for name, value in (where or {}).items()})
     for each in several:
-        if isinstance(each, pa.Table) or not Path(each).is_dir():
-            for stage, parts in by_stage(each).items():
-                take(made, stage, parts[0])
-            continue
+        folder = None if isinstance(each, pa.Table) or not Path(each).is_dir() else Path(each)
         for stage, parts in by_stage(each).items():
-            chosen, others = choose(Path(each), stage, [Path(str(part)) for part in parts])
+            if folder is None:
+                take(made, stage, parts[0])
+                continue
+            chosen, others = choose(folder, stage, [Path(str(part)) for part in parts])
             made.others += [path.name for path in others]
             for path in chosen:
                 take(made, stage, path)
-        take_claims(made, Path(each))
+        if folder and (folder / CLAIMS).exists():
+            take_claims(made, folder / CLAIMS)
     if not made.files:
         raise TableError("there is nothing to report: name a folder or tables of grokcrit")
     check(made)
@@ -143,7 +120,7 @@ def gather(
 
 def check(made: Material) -> None:
     """Refuse a case that is not there, and parts of a stage that hold the same row."""
-    check_columns(made.where, {*made.tables, *(["diagnostics"] if made.diagnostics else [])})
+    check_columns(made.where, made.stages)
     for stage, parts in made.tables.items():
         if made.where and not any(part.num_rows for part in parts):
             asked = ", ".join(f"{name}={value}" for name, value in made.where.items())
@@ -153,11 +130,11 @@ def check(made: Material) -> None:
 
 
 def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Tell the tables of a stage that are meant from those of other experiments."""
+    """Return the tables of a stage that are meant, and those of other experiments."""
     named = [path for path in parts if path.stem in MAIN]
     if named:
         return named, [path for path in parts if path not in named]
-    if len(parts) > 1 and stage != "diagnostics":  # these are told apart by what they hold
+    if len(parts) > 1 and stage != "diagnostics":  # these are distinguished by what they hold
         names = ", ".join(path.name for path in parts)
         raise TableError(
             f"{folder} holds several {stage} tables ({names}) and none is {stage}.parquet; "
@@ -168,8 +145,7 @@ def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], lis
 
 def take(made: Material, stage: str, given: TableLike) -> None:
     """Read one table whole, checksums verified, without gradients; note where it comes from."""
-    schema = TABLES[stage].without(HEAVY)
-    inputs = Inputs(given, schema)
+    inputs = Inputs(given, TABLES[stage].without(HEAVY))
     record = inputs.records[0] if inputs.records else None
     table = inputs.read().replace_schema_metadata(provenance.encode(record) if record else None)
     for name, value in made.where.items():
@@ -180,11 +156,8 @@ def take(made: Material, stage: str, given: TableLike) -> None:
         name = f"{stage}, in memory"
         made.files.append(File(name, stage, record))
     else:
-        path = Path(given)
-        name = path.stem
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        made.files.append(File(path.name, stage, record, path.stat().st_size, digest))
+        name = Path(given).stem
+        made.files.append(on_disk(Path(given), stage, record))
     if stage != "diagnostics":
         made.tables.setdefault(stage, []).append(table)
         return
@@ -194,43 +167,42 @@ def take(made: Material, stage: str, given: TableLike) -> None:
     made.diagnostics[kind] = table
 
 
+def on_disk(path: Path, stage: str, record: provenance.Record | None = None) -> File:
+    """Return a file with its length and digest."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(path.name, stage, record, path.stat().st_size, digest)
+
+
 def kind_of(table: pa.Table) -> str:
-    """Tell by its content which diagnostics a table holds, whatever its file is called."""
-    quantities = pc.unique(table["quantity"]).to_pylist()
-    if "spread" in quantities:
+    """Return which diagnostics a table holds, whatever its file is called."""
+    if is_grid(table):
         return "robustness"
-    gini = all(name.startswith("gini-") for name in quantities)
-    return "gini-diagnostics" if gini else "diagnostics"
+    names = pc.unique(table["quantity"]).to_pylist()
+    return "gini-diagnostics" if all(n.startswith("gini-") for n in names) else "diagnostics"
 
 
-def take_claims(made: Material, folder: Path) -> None:
-    """Read the claims of a reproduction, where the folder is one."""
-    path = folder / CLAIMS
-    if not path.exists():
-        return
+def take_claims(made: Material, path: Path) -> None:
+    """Read the claims of a reproduction; its scale is in the record of its training."""
     try:
-        content = path.read_bytes()
-        rows = json.loads(content)
-        words = (folder / WORDS).read_text(encoding="utf-8") if (folder / WORDS).exists() else ""
+        claims = json.loads(path.read_bytes())
+        made.files.append(on_disk(path, "claims"))
     except OSError as error:
         raise TableError(f"cannot read {error.filename}: {os.strerror(error.errno or 0)}") from None
     except (ValueError, RecursionError):
         raise TableError(f"{path} is damaged; make it again with 'grokcrit reproduce'") from None
-    sound = isinstance(rows, list) and all(
+    sound = isinstance(claims, list) and all(
         isinstance(row, dict) and all(isinstance(row.get(name), str) for name in OF_CLAIM)
-        for row in rows
+        for row in claims
     )
     if not sound:
         raise TableError(
             f"{path} is not a list of claims as grokcrit writes it; "
             "make it again with 'grokcrit reproduce'"
         )
-    made.claims = rows
-    found = SCALE.search(words)
-    made.scale = found and found[1]
-    made.files.append(
-        File(CLAIMS, "claims", None, len(content), hashlib.sha256(content).hexdigest())
-    )
+    made.claims = claims
+    scales = [file.record["scale"] for file in made.files if file.record and "scale" in file.record]
+    made.scale = scales[0] if scales else None
 
 
 def files_in(tables: Sequence[Path]) -> list[Path]:

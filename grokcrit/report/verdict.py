@@ -8,51 +8,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN
 from grokcrit.questions import questions
 from grokcrit.questions.judge import FAMILY
 from grokcrit.questions.question import Answer
+from grokcrit.questions.rows import groups, of
+from grokcrit.report.inputs import Material
+
+
+def of_case(made: Material) -> list[Answer]:
+    """Answer what the numbers answer; where there are several cases, none of them alone."""
+    rows = made.rows
+    if not of(rows, "exponent"):
+        rows = [*rows, *from_bootstrap(made.select("bootstrap", kind="interval", method=INTERVAL))]
+    found = cases(rows)
+    if len(found) < 2:
+        return verdict(rows, made.claims)
+    apart = [k for k in found[0] if len({case[k] for case in found}) > 1]
+    held = "; ".join(
+        f"{k} {', '.join(dict.fromkeys(str(case[k]) for case in found))}" for k in apart
+    )
+    first = " ".join(f"--where {k}={found[0][k]}" for k in apart)
+    words = (
+        f"The tables hold {len(found)} cases ({held}). A verdict is of one case: choose it, for "
+        f"example with {first}."
+    )
+    none = Answer("cases", "What is D?", f"{len(found)} cases, no single answer", (words,))
+    return [none, *source(made.claims or ())]
 
 
 def cases(rows: Sequence[Row]) -> list[Row]:
     """Return the cases of the data that rows of exponents are of."""
-    found = {
-        tuple(row[name] for name in FAMILY)
-        for row in rows
-        if row["quantity"] == "exponent" and row["surrogate"] == "none"
-    }
+    found = groups(of(rows, "exponent", surrogate="none"), *FAMILY)
     ordered = sorted(found, key=lambda case: [(value is None, value) for value in case])
     return [dict(zip(FAMILY, each, strict=True)) for each in ordered]
 
 
-def from_bootstrap(table: pa.Table | None) -> list[Row]:
+def from_bootstrap(intervals: Sequence[Row]) -> list[Row]:
     """Turn the intervals of a bootstrap table into rows as `diagnose` makes them."""
-    if table is None:
-        return []
-    few = table.filter(
-        pc.and_(pc.equal(table["kind"], "interval"), pc.equal(table["method"], INTERVAL))
-    ).to_pylist()
-    rows = []
-    for row in few:
-        if row["part"] not in (None, MINUS_GAUSSIAN):
-            continue
-        against = row["part"] is not None
-        rows.append(
-            {
-                **row,
-                "quantity": "data-minus-null" if against else "exponent",
-                "surrogate": "gaussian" if against else row["surrogate"],
-                "part": None,
-                "time": None,
-                "n_params": None,
-                "value": row["exponent"],
-            }
-        )
-    return rows
+    gap = {"quantity": "data-minus-null", "surrogate": "gaussian"}
+    kinds: dict[str | None, Row] = {None: {"quantity": "exponent"}, MINUS_GAUSSIAN: gap}
+    unset = dict.fromkeys(("part", "time", "n_params"))
+    return [
+        {**row, **kinds[row["part"]], **unset, "value": row["exponent"]}
+        for row in intervals
+        if row["part"] in kinds
+    ]
 
 
 def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
@@ -67,8 +69,7 @@ def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
     """
     mine = [r for r in rows if r["observable"] in ("size", "excess") and r["statistic"] == "mean"]
     asked = [each.answers for each in questions().values() if each.answers]
-    found = [answer for answers in asked for answer in answers(mine)]
-    return found + source(claims or ())
+    return [*(answer for answers in asked for answer in answers(mine)), *source(claims or ())]
 
 
 def source(claims: Sequence[Row]) -> list[Answer]:

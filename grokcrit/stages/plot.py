@@ -12,13 +12,13 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.vocabulary import OF_SWEEPS
 from grokcrit.plot import MODULES, NAMES
-from grokcrit.plot.panel import PAGE, Layout, Panel
+from grokcrit.plot.panel import Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import questions
 from grokcrit.tables.files import replacing
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
 LAYOUTS = {
     "fig1": Layout(
-        (("trajectory", {}), ("grokking", {}), ("dimension", {}), ("gini", {})),
-        "ab;cd",
-        (PAGE, 5.2),
+        (("trajectory", {}), ("grokking", {}), ("dimension", {}), ("gini", {})), "ab;cd"
     ),
-    "fig2": Layout((("ccdf", {}), ("collapse", {}), ("scaling", {})), "ac;bc", (PAGE, 5.2)),
+    "fig2": Layout((("ccdf", {}), ("collapse", {}), ("scaling", {})), "ac;bc"),
     "fig3": Layout(
         (
             ("bootstrap", {"statistic": "mean"}),
@@ -43,7 +41,6 @@ LAYOUTS = {
             ("leave-one-out", {}),
         ),
         "ab;cc",
-        (PAGE, 5.2),
     ),
 }
 FORMATS = ("png", "pdf", "svg")
@@ -118,13 +115,19 @@ def save(figure: Figure, path: str | os.PathLike[str], name: str) -> None:
     TableError
         The place cannot be written.
     """
-    extension = check_extension(path)
+    kind = check_extension(path)
+    with replacing(path) as file:
+        write(figure, file, kind, name)
+
+
+def write(figure: Figure, file: IO[bytes], kind: str, name: str) -> None:
+    """Write a figure as png, pdf or svg into an open file."""
     from grokcrit.plot import style
 
     # matplotlib writes the time of creation unless told not to; a png has none.
-    metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[extension]
-    with replacing(path) as file, style.context({"svg.hashsalt": name}):
-        figure.savefig(file, format=extension, dpi=DPI, metadata=metadata)
+    metadata = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    with style.context({"svg.hashsalt": name}):
+        figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
 
 
 def plot(
@@ -150,31 +153,27 @@ def check_extension(path: str | os.PathLike[str], option: str = "out") -> str:
 @functools.cache
 def panels() -> dict[str, Panel]:
     """Load every panel."""
-    return {name: panel for each in drawing() for name, panel in each.PANELS.items()} | {
-        name: panel for each in questions().values() for name, panel in each.panels.items()
-    }
+    named = (each.PANELS for each in modules())
+    asked = (each.panels for each in questions().values())
+    return {name: panel for each in (*named, *asked) for name, panel in each.items()}
 
 
 @functools.cache
 def layouts() -> dict[str, Layout]:
-    """Load every figure of several panels."""
-    found = [LAYOUTS, *(getattr(each, "FIGURES", {}) for each in drawing())]
-    found += [each.figures for each in questions().values()]
-    return {name: layout for each in found for name, layout in each.items()}
+    """Load every figure: of several panels, and each panel alone."""
+    alone = {
+        name: Layout(((name, {}),), "a", (panel.width, panel.height), (1,))
+        for name, panel in panels().items()
+    }
+    several = [getattr(each, "FIGURES", {}) for each in modules()]
+    several += [each.figures for each in questions().values()]
+    return {name: figure for each in (alone, LAYOUTS, *several) for name, figure in each.items()}
 
 
-def drawing() -> list[Any]:
+def modules() -> list[Any]:
     """Load the modules of panels that belong to no question."""
     names = [f"plot.{name}" for name in MODULES] + [f"questions.{name}" for name in OF_SWEEPS]
     return [importlib.import_module(f"grokcrit.{name}") for name in names]
-
-
-def layout_of(name: str) -> Layout:
-    """Return the layout of a figure, or that of a panel alone."""
-    if name in layouts():
-        return layouts()[name]
-    panel = panels()[name]
-    return Layout(((name, {}),), "a", (panel.width, panel.height), (1,))
 
 
 def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request) -> Figure:
@@ -183,8 +182,9 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
 
     from grokcrit.plot import style
 
-    layout = layout_of(name)
-    sources = open_sources(name, layout, tables, request)
+    layout = layouts()[name]
+    sources = Sources(tables, request.where)
+    sources.load(used(name, [panels()[panel] for panel, _ in layout.panels], sources))
     with style.context():
         figure = Figure(figsize=layout.size, layout="constrained")
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
@@ -203,18 +203,14 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
     return figure
 
 
-def open_sources(
-    name: str, layout: Layout, tables: TableLike | Sequence[TableLike], request: Request
-) -> Sources:
-    """Open the tables of a figure and read those that it uses.
+def used(name: str, drawn: Sequence[Panel], sources: Sources) -> list[str]:
+    """Return the stages whose tables a figure uses.
 
     Raises
     ------
     TableError
-        It lacks one.
+        It needs one that was not given.
     """
-    sources = Sources(tables, request.where)
-    drawn = [panels()[panel] for panel, _ in layout.panels]
     needed = list(dict.fromkeys(stage for panel in drawn for stage in panel.needs))
     missing = [stage for stage in needed if stage not in sources]
     if missing:
@@ -225,5 +221,4 @@ def open_sources(
     for panel in drawn:
         if panel.helps and not any(stage in needed for stage in panel.helps):
             needed += [stage for stage in panel.helps if stage in sources][:1]
-    sources.load(needed)
-    return sources
+    return needed

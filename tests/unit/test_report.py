@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,10 +15,10 @@ import pytest
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.summary import Summary
-from grokcrit.report import html, report
 from grokcrit.report import page as stage
+from grokcrit.report import report
 from grokcrit.report.figures import Drawn
-from grokcrit.tables import writing
+from grokcrit.tables import provenance, writing
 from tests.unit.made_claims import CLAIMS
 
 # The figures of one experiment; that of a sweep is in the tests of sweeps.
@@ -60,6 +62,12 @@ def save(folder, **made):
     return folder
 
 
+def at_scale(scale, table):
+    """A train table whose record names the scale of its reproduction."""
+    record = provenance.decode(table.schema.metadata, "here") | {"scale": scale}
+    return table.replace_schema_metadata(provenance.encode(record))
+
+
 @pytest.fixture(scope="module")
 def made():
     """The tables of a small experiment whose case has a name made to do harm."""
@@ -79,9 +87,9 @@ def made():
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
     """As `reproduce` leaves it, tables of other experiments beside the main ones."""
-    results = save(tmp_path_factory.mktemp("results"), **made, shadow_fss=made["fss"].slice(1))
+    smoke = {"train": at_scale("smoke", made["train"]), "shadow_fss": made["fss"].slice(1)}
+    results = save(tmp_path_factory.mktemp("results"), **made | smoke)
     (results / "claims.json").write_text(CLAIMS)
-    (results / "claims.md").write_text("grokcrit 0.1.0, scale smoke. Source: ...")
     return results
 
 
@@ -99,6 +107,7 @@ def quick(monkeypatch):
 
 
 def test_the_page_holds_all_it_shows_and_fetches_nothing(whole):
+    assert whole[1].startswith("<!DOCTYPE html>\n<html")
     page = Reader(whole[1])
     assert page.all("script") == []
     for tag, attributes in page.tags:
@@ -136,7 +145,13 @@ def test_links_inside_the_page_lead_to_its_sections(whole):
 
 def test_the_verdict_comes_first_and_sections_follow_in_order(whole):
     headings = Reader(whole[1]).headings
-    assert headings[:5] == ["Verdict", "Terms", "Source against ours", "Figures", "Exponents"]
+    assert headings[:5] == [
+        "Verdict",
+        "Terms",
+        "Compared with the source",
+        "Figures",
+        "Exponents",
+    ]
     assert headings[-2:] == ["Warnings", "Provenance"]
     assert {"Null models", "Placebos", "Straightness"} <= set(headings)
 
@@ -156,6 +171,15 @@ def test_labels_are_text_and_never_tags(whole):
 def test_smoke_scale_says_that_its_numbers_mean_nothing(whole):
     assert "Its numbers mean nothing" in Reader(whole[1]).words
     assert whole[0].warnings[0].id == "smoke"
+
+
+@pytest.mark.parametrize("scale", ["full", None])
+def test_no_other_scale_is_taken_for_smoke(made, tmp_path, quick, scale):
+    train = at_scale(scale, made["train"]) if scale else made["train"]
+    results = save(tmp_path / "own", train=train)
+    (results / "claims.json").write_text(CLAIMS)
+    assert "smoke" not in {each.id for each in report(results, tmp_path / "r.html").warnings}
+    assert report(results, tmp_path / "r.html", scale="smoke").warnings[0].id == "smoke"
 
 
 def test_the_summary_returned_is_what_the_page_says(whole):
@@ -178,8 +202,7 @@ def test_digests_are_those_of_the_files_and_others_are_only_named(whole, folder)
     words = Reader(whole[1]).words
     for path in folder.iterdir():
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        shown = path.stem != "shadow-fss" and path.name != "claims.md"
-        assert (digest in words) == shown, path.name
+        assert (digest in words) == (path.stem != "shadow-fss"), path.name
     assert "of other experiments, not shown here: shadow-fss.parquet" in words
 
 
@@ -242,10 +265,13 @@ def test_figures_that_would_make_the_page_too_long_are_left_out_and_named(
     assert all("'grokcrit plot" in each for each in found.left_out)
 
 
-def test_rows_beyond_a_limit_are_counted():
-    summary = Summary("many", [{"n": n} for n in range(html.SHOWN + 7)])
-    page = Reader(html.table(summary))
-    assert len(page.all("tr")) == html.SHOWN + 1
+def test_rows_beyond_a_limit_are_counted(made, tmp_path, quick, monkeypatch):
+    summary = Summary("many", [{"n": n} for n in range(stage.SHOWN + 7)])
+    monkeypatch.setattr(stage, "summarise", lambda _: {"sweep": summary})
+    report(made["fss"], tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Reader(re.search('<section id="sweep".*?</section>', text, re.DOTALL)[0])
+    assert len(page.all("tr")) == stage.SHOWN + 1
     assert "7 more rows" in page.words
     assert len(page.all("details")) == 1
 
@@ -259,8 +285,7 @@ def test_several_cases_have_no_verdict_until_one_is_chosen(made, tmp_path, quick
     assert "alpha 0.2, 0.3" in both.answers[0].because[0]
     assert "--where alpha=0.2" in both.answers[0].because[0]
     one = report(boot, tmp_path / "r.html", where={"alpha": "0.3"})
-    words = "Only what has alpha = 0.3 is on this page."
-    assert words in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "only rows with alpha = 0.3." in (tmp_path / "r.html").read_text(encoding="utf-8")
     alone = report(made["bootstrap"], tmp_path / "r.html")
     # The null's draws belong to the case, so only the data's own numbers are the same.
     assert one.answers[0] == alone.answers[0]
@@ -320,6 +345,18 @@ def test_nothing_given_is_nothing_to_report(tmp_path):
 
 def test_the_module_is_there_when_it_is_first_named():
     code = (
-        "import grokcrit; assert callable(grokcrit.report.report); assert 'report' in dir(grokcrit)"
+        "import grokcrit, sys; assert callable(grokcrit.report.report)\n"
+        "assert 'report' in dir(grokcrit)\n"
+        "assert not {'jinja2', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_file_that_is_read_beside_the_code_is_part_of_the_package():
+    package = Path(grokcrit.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["grokcrit"]
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    beside = {p for kind in ("jinja", "css", "mplstyle") for p in package.rglob(f"*.{kind}")}
+    assert len(beside) == 3
+    assert beside <= packed

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from grokcrit.report.verdict import from_bootstrap, verdict
+from grokcrit.report.inputs import Material
+from grokcrit.report.verdict import of_case, verdict
 from grokcrit.tables.schemas import BOOTSTRAP
 from tests.unit.made_claims import ROWS as CLAIMS
 
@@ -218,6 +219,7 @@ def test_a_bootstrap_table_answers_what_it_can():
         ("post - pre", None, 0.4, 0.001),
         ("pre", "minus gaussian", -0.2, 0.01),
         ("post", "minus gaussian", 0.2, 0.01),
+        ("post", "minus permute", 0.1, 0.01),
     ]
     rows = [
         common
@@ -226,6 +228,7 @@ def test_a_bootstrap_table_answers_what_it_can():
         for window, part, value, p in numbers
         for method in ("expanded percentile", "percentile")
     ]
-    found = answers(from_bootstrap(pa.Table.from_pylist(rows, BOOTSTRAP.arrow)))
+    made = Material(tables={"bootstrap": [pa.Table.from_pylist(rows, BOOTSTRAP.arrow)]})
+    found = {answer.id: answer for answer in of_case(made)}
     assert {name: each.word for name, each in found.items()} == {LARGER: "Yes", NULL: "Yes"}
-    assert from_bootstrap(None) == []
+    assert of_case(Material()) == []
