@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
@@ -91,7 +88,10 @@ def without_command_line(made: Record) -> Record:
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries; looked up once, that takes 5 ms."""
-    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    import platform
+    from importlib import metadata
+
+    found = {name: metadata.version(name) for name in LIBRARIES}
     return {"python": platform.python_version(), **found}
 
 
@@ -101,6 +101,8 @@ def code_version() -> str:
 
     A change to a figure, a page or a file reader leaves it as it is.
     """
+    import hashlib
+
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(path for folder in COMPUTING for path in (package / folder).rglob("*.py")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -107,5 +106,7 @@ class RunOptions(CascadeOptions):
         """The label, or a short digest of the options of the case."""
         if self.label is not None:
             return self.label
+        import hashlib  # 5 ms of every start otherwise
+
         text = json.dumps(self.case_options, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
