@@ -56,6 +56,15 @@ TEXTS = {
     "size changes as much as with their own (p {})",
     "placebo-split": "one split for all runs separates D of the mean size no less than each run's "
     "own grokking epoch does: at epoch {}",
+    "failed-points": "{} of {} points failed, the first: {}",
+    "thin-window/sweep": "{} of {} points have no fit before or after grokking: too few of their "
+    "runs grok, or all at once",
+    "zero-threshold/sweep": "the threshold is 0 in avalanches of {} of {} points; they are left "
+    'out of the fits: sweep with threshold_of = "nonzero"',
+    "truncated/sweep": "at {} of {} points more than {:.0%} of the avalanches were cut off at "
+    "max_steps, at most {:.0%}: their sizes are too small there, and D cannot be trusted",
+    "crossing-without-grokking": "D(t) crosses the Gaussian null at {} of {} points where no run "
+    "groks: a crossing need not have to do with grokking",
     "smoke": "smoke scale: tiny sizes, few runs; the numbers mean nothing",
 }
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Notice, Summary
+from grokcrit.questions import choices
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
 from grokcrit.report import html
@@ -18,14 +19,13 @@ from grokcrit.report.document import document
 from grokcrit.report.figures import Drawn, draw, drawings, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
-from grokcrit.report.sweep import answers
 from grokcrit.report.verdict import cases, from_bootstrap, verdict
 from grokcrit.report.words import ADDS, LACKS, TERMS
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
 from grokcrit.stages.robustness import is_grid, robustness_summary
-from grokcrit.summaries import avalanche_summary, sweep_summary
+from grokcrit.summaries import avalanche_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
 
@@ -157,7 +157,7 @@ def summarise(made: Material) -> dict[str, Summary]:
             found[stage] = account(table)
     sweep = made.whole("sweep")
     if sweep is not None:
-        found["sweep"] = sweep_summary(sweep, made.confidence("sweep"))
+        found["sweep"] = choices.summary(sweep, made.confidence("sweep"))
     for name, table in made.diagnostics.items():
         if table.num_rows:
             account = robustness_summary if is_grid(table) else diagnose_summary
@@ -176,7 +176,10 @@ def estimates(made: Material) -> list[dict[str, Any]]:
 def judge(made: Material) -> list[Answer]:
     """Answer what the numbers answer, of one experiment and of a sweep."""
     sweep = made.whole("sweep")
-    return [*(judge_case(made) if made.experiment else []), *(answers(sweep) if sweep else [])]
+    return [
+        *(judge_case(made) if made.experiment else []),
+        *(choices.answers(sweep) if sweep else []),
+    ]
 
 
 def judge_case(made: Material) -> list[Answer]:

@@ -3,7 +3,6 @@
 from grokcrit.base.summary import Notice, Summary
 from grokcrit.summaries.ingest import ingest_summary
 from grokcrit.summaries.stages import RunLog, avalanche_summary, claims_summary, train_summary
-from grokcrit.summaries.sweep import sweep_summary
 
 __all__ = [
     "Notice",
@@ -12,6 +11,5 @@ __all__ = [
     "avalanche_summary",
     "claims_summary",
     "ingest_summary",
-    "sweep_summary",
     "train_summary",
 ]

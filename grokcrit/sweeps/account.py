@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from grokcrit.base.summary import Row
-from grokcrit.summaries import Notice, Summary, sweep_summary
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.questions import choices
 from grokcrit.sweeps.forecast import Forecast
 from grokcrit.sweeps.sweep import State, Swept
 from grokcrit.tables import provenance
@@ -16,7 +16,7 @@ from grokcrit.tasks.swept import SWEEP
 def swept_summary(found: Swept) -> Summary:
     """Account of a sweep that has run: what was done, and what the choices do."""
     inputs = Inputs(found.table, SWEEP)
-    summary = sweep_summary(inputs.read(), provenance.confidence(inputs.records[0]))
+    summary = choices.summary(inputs.read(), provenance.confidence(inputs.records[0]))
     kept = found.points - found.computed
     title = f"{found.points} points: {kept} were there, {found.computed} computed"
     aside = [
