@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit.base.parallel import Progress, thread_count
 from grokcrit.sweeps.local import locally
 from grokcrit.sweeps.plan import Plan, read_plan
-from grokcrit.sweeps.store import DamagedError, Store
+from grokcrit.sweeps.store import Store
 from grokcrit.sweeps.task import Outcome, Task, tasks_of
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
-    """What of a plan is there.
+    """Keys of the points of a plan, by what is there of them."""
 
-    Attributes
-    ----------
-    done, missing
-        Keys of points.
-    damaged
-        Of the missing ones: those whose part is not what was written.
-    failed
-        Of the missing ones: those that failed the last time.
-    """
-
-    done: set[str] = field(default_factory=set)
-    missing: set[str] = field(default_factory=set)
-    damaged: list[str] = field(default_factory=list)
-    failed: set[str] = field(default_factory=set)
+    done: set[str]
+    missing: set[str]
+    damaged: list[str]  # of the missing ones: those whose part is not what was written
+    failed: set[str]  # of the missing ones: those that failed the last time
 
 
 @dataclass(frozen=True)
@@ -122,28 +112,18 @@ def sweep(
 
 
 def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> State:
-    """Hold every part that is there against its seal, and say what is missing.
-
-    Progress counts the parts that are there.
-
-    Raises
-    ------
-    TableError
-        A part cannot be read.
-    """
-    state = State()
+    """Check every part that is there against its seal; progress counts those that are whole."""
+    done, damaged = set(), []
     for point in plan.points:
-        try:
-            there = store.done(point.key)
-        except DamagedError:
-            there = False
-            state.damaged.append(point.key)
-        (state.done if there else state.missing).add(point.key)
-        if progress and there:
-            progress(len(state.done), len(plan.points))
-        if not there and store.failure(point.key).exists():
-            state.failed.add(point.key)
-    return state
+        state = store.look(point.key)
+        if state == "damaged":
+            damaged.append(point.key)
+        if state == "done":
+            done.add(point.key)
+            if progress:
+                progress(len(done), len(plan.points))
+    missing = {point.key for point in plan.points} - done
+    return State(done, missing, damaged, {k for k in missing if store.failure(k).exists()})
 
 
 def run(
