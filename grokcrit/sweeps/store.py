@@ -65,7 +65,7 @@ class Store:
             remove_stale(self.folder / "parts")
 
     def look(self, key: str) -> Literal["done", "missing", "damaged"]:
-        """Return whether a part is there, and whether its seal and its name say that it is whole."""
+        """Return whether a part is there, and whether it is whole by its seal and its name."""
         path = self.part(key)
         if not path.exists():
             return "missing"
