@@ -2,14 +2,13 @@
 
 from grokcrit.base.summary import Notice, Summary
 from grokcrit.summaries.ingest import ingest_summary
-from grokcrit.summaries.stages import RunLog, avalanche_summary, claims_summary, train_summary
+from grokcrit.summaries.stages import RunLog, avalanche_summary, train_summary
 
 __all__ = [
     "Notice",
     "RunLog",
     "Summary",
     "avalanche_summary",
-    "claims_summary",
     "ingest_summary",
     "train_summary",
 ]

@@ -1,14 +1,13 @@
-"""Accounts of train, avalanche, fss and bootstrap tables, and of the claims."""
+"""Summaries of train and avalanche tables."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from grokcrit.base.degenerate import zero_threshold
-from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.base.vocabulary import DISAGREE
+from grokcrit.base.summary import Row, Summary
 from grokcrit.questions import judge
 from grokcrit.questions.notices import cascaded, warn
 from grokcrit.questions.rows import varying
@@ -119,12 +118,3 @@ def avalanche_summary(table: pa.Table) -> Summary:
         + warn("truncated", sum(c["cut_sum"] for c in cases), total)
         + warn("quiet", sum(c["quiet_sum"] for c in cases), total),
     )
-
-
-def claims_summary(rows: list[Row], columns: Sequence[str], scale: str) -> Summary:
-    """Account of a reproduction: the claims beside ours."""
-    shown = [{name: row[name] for name in columns} for row in rows]
-    warnings = warn("smoke") if scale == "smoke" else []
-    odd = [row["words"] for row in rows if row["agrees"] in DISAGREE]
-    warnings += [Notice("disagrees", words) for words in odd]
-    return Summary("the source beside ours", shown, warnings, details=rows)
