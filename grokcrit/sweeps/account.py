@@ -39,17 +39,18 @@ def planned_summary(plan: Plan, out: str | os.PathLike[str], workers: int) -> Su
     store = Store(Path(out))
     store.check()
     state = state_of(plan, store)
-    trainings = [points[0].training for points in plan.by_training(state.missing)]
+    missing = {key for key, each in state.items() if each != "done"}
+    trainings = [points[0].training for points in plan.by_training(missing)]
     facts: Row = {
-        "points": len(plan.points),
-        "points there": len(state.done),
-        "points to compute": len(state.missing),
-        "of them damaged": len(state.damaged),
-        "of them failed before": len(state.failed),
+        "points": len(state),
+        "points there": len(state) - len(missing),
+        "points to compute": len(missing),
+        "of them damaged": list(state.values()).count("damaged"),
+        "of them failed before": sum(store.failure(key).exists() for key in missing),
         "trainings": len(trainings),
         "runs": sum(training.seeds * len(training.hidden) for training in trainings),
         "processes": workers,
-        "bytes": len(state.missing) * PART,
+        "bytes": len(missing) * PART,
     }
     rows = [{"what": name, "amount": str(amount)} for name, amount in facts.items()]
     rows[-1] = {"what": "disk", "amount": f"about {facts['bytes'] / 1e6:.2g} MB"}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.options import ADDED, CascadeOptions, options_of
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import DIFFERENCE, PHASES, STATISTICS
+from grokcrit.base.vocabulary import PHASES, STATISTICS
 from grokcrit.questions.family import Family, course, families, phases, rise_above
-from grokcrit.questions.rows import WINDOWS, missing
+from grokcrit.questions.rows import exponents, in_phases, missing, of_bins
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints
@@ -98,24 +96,16 @@ def estimates(family: Family, chosen: SweepEstimates) -> list[Row]:
 
 def in_windows(estimate: Estimate, base: Estimate | None, confidence: float) -> list[Row]:
     """Make the rows of the windows of one estimate, and its differences to the Gaussian null."""
-    columns = ends(estimate, confidence, "exponent", "ci_low", "ci_high", "p")
-    columns["p"] = np.where([window == DIFFERENCE for window in WINDOWS], columns["p"], np.nan)
-    if base is not None:
-        names = [f"minus_gaussian{end}" for end in ("", "_low", "_high", "_p")]
-        columns |= ends(estimate - base, confidence, *names)
+    rows = [row | {"exponent": row["value"]} for row in exponents(estimate, confidence)]
+    if base is None:
+        return rows
+    gaps = of_bins("data-minus-null", estimate - base, confidence, in_phases())
+    columns = {"minus_gaussian": "value", "minus_gaussian_low": "ci_low"}
+    columns |= {"minus_gaussian_high": "ci_high", "minus_gaussian_p": "p"}
     return [
-        {"window": window, **{name: float(values[k]) for name, values in columns.items()}}
-        for k, window in enumerate(WINDOWS)
+        row | {name: gap[of] for name, of in columns.items()}
+        for row, gap in zip(rows, gaps, strict=True)
     ]
-
-
-def ends(
-    estimate: Estimate, confidence: float, value: str, low: str, high: str, p: str
-) -> dict[str, Any]:
-    """Return the value, the interval and the p of zero of an estimate under these names."""
-    lower, upper = estimate.interval(confidence)
-    tested = np.where(np.isnan(lower), np.nan, estimate.p())
-    return {value: estimate.value, low: lower, high: upper, p: tested}
 
 
 def crossing(family: Family, observable: str, draws: list[Ints], confidence: float) -> Row:
@@ -143,8 +133,8 @@ def facts_of(data: Ensemble) -> Row:
 
 def warnings(facts: Row, rows: list[Row], left_out: int) -> list[str]:
     """Return the ids of what a reader must beware of, as the stages warn of it."""
-    thin = any(row["window"] in PHASES and np.isnan(row["exponent"]) for row in rows)
-    alone = all(np.isnan(row["ci_low"]) for row in rows)
+    thin = any(row["window"] in PHASES and row["exponent"] is None for row in rows)
+    alone = all(row["ci_low"] is None for row in rows)
     seen = {
         "never-grokked": facts["n_grokked"] < facts["n_runs"],
         "thin-window": thin,

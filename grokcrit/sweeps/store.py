@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -26,6 +26,7 @@ from grokcrit.tables import provenance, reading, writing
 from grokcrit.tables.files import remove_stale
 from grokcrit.tasks.swept import SWEEP
 
+PartState: TypeAlias = Literal["done", "missing", "damaged"]
 # Rows of the joint table in one row group: some 2,500 points.
 GROUP_ROWS = 2**17
 
@@ -64,7 +65,7 @@ class Store:
         with suppress(OSError):
             remove_stale(self.folder / "parts")
 
-    def look(self, key: str) -> Literal["done", "missing", "damaged"]:
+    def look(self, key: str) -> PartState:
         """Return whether a part is there, and whether it is whole by its seal and its name."""
         path = self.part(key)
         if not path.exists():

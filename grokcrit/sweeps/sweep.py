@@ -10,18 +10,8 @@ from pathlib import Path
 from grokcrit.base.parallel import Progress, thread_count
 from grokcrit.sweeps.local import locally
 from grokcrit.sweeps.plan import Plan, read_plan
-from grokcrit.sweeps.store import Store
+from grokcrit.sweeps.store import PartState, Store
 from grokcrit.sweeps.task import Outcome, Task, tasks_of
-
-
-@dataclass(frozen=True)
-class State:
-    """Keys of the points of a plan, by what is there of them."""
-
-    done: set[str]
-    missing: set[str]
-    damaged: list[str]  # of the missing ones: those whose part is not what was written
-    failed: set[str]  # of the missing ones: those that failed the last time
 
 
 @dataclass(frozen=True)
@@ -99,31 +89,29 @@ def sweep(
     store, workers = Store(Path(out)), thread_count(threads)
     store.prepare()
     state = state_of(made, store, progress)
-    aside = {key: str(store.set_aside(key)) for key in state.damaged}
-    tasks = tasks_of(made, state.missing, store.folder, workers, cache)
-    done, failed = len(state.done), dict[str, str]()
+    aside = {key: str(store.set_aside(key)) for key, each in state.items() if each == "damaged"}
+    missing = {key for key, each in state.items() if each != "done"}
+    tasks = tasks_of(made, missing, store.folder, workers, cache)
+    done, failed = len(state) - len(missing), dict[str, str]()
     for outcomes in run(tasks, scheduler, workers, store.folder):
         done += len(outcomes)
         failed |= {o.key: o.error for o in outcomes if o.error is not None}
         if progress:
             progress(done, len(made.points))
     store.join(made, failed)
-    return Swept(store.joint, len(made.points), len(state.missing), aside, failed)
+    return Swept(store.joint, len(made.points), len(missing), aside, failed)
 
 
-def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> State:
-    """Check every part that is there against its seal; progress counts those that are whole."""
-    done, damaged = set(), []
+def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> dict[str, PartState]:
+    """Look at the part of every point, by its key; progress counts those that are whole."""
+    found: dict[str, PartState] = {}
+    done = 0
     for point in plan.points:
-        state = store.look(point.key)
-        if state == "damaged":
-            damaged.append(point.key)
-        if state == "done":
-            done.add(point.key)
-            if progress:
-                progress(len(done), len(plan.points))
-    missing = {point.key for point in plan.points} - done
-    return State(done, missing, damaged, {k for k in missing if store.failure(k).exists()})
+        found[point.key] = store.look(point.key)
+        done += found[point.key] == "done"
+        if progress and found[point.key] == "done":
+            progress(done, len(plan.points))
+    return found
 
 
 def run(
