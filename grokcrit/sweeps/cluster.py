@@ -49,7 +49,10 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
     """
     dask = distributed()
     with ExitStack() as stack:
-        stack.enter_context(silent_log())
+        # Dask's tracebacks of lost connections stay off the terminal: what matters is raised.
+        log = logging.getLogger("distributed.client")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL + 1)
         if scheduler == LOCAL_CLUSTER:
             yield stack.enter_context(dask.Client(stack.enter_context(local_cluster(workers))))
             return
@@ -97,18 +100,6 @@ async def greet(address: str) -> None:
     async with asyncio.timeout(CONNECTING):
         async with distributed().rpc(address, timeout=CONNECTING) as scheduler:
             await scheduler.identity()
-
-
-@contextmanager
-def silent_log() -> Iterator[None]:
-    """Keep Dask's tracebacks of lost connections off the terminal: what matters is raised."""
-    log = logging.getLogger("distributed.client")
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 @contextmanager
