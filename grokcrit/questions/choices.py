@@ -269,8 +269,11 @@ def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
     rows = effects.shares(points, sources.level("sweep"), PAIRS_DRAWN)[::-1]
     named_lines(ax, [row["option"] for row in rows], 0.17)
     place = np.arange(len(rows))
-    bars = (("before", 0.22, style.BLUE, None), ("after", 0.0, style.RED, "////"))
-    for name, shift, colour, hatch in (*bars, ("change", -0.22, style.PURPLE, "....")):
+    for name, shift, colour, hatch in (
+        ("before", 0.22, style.BLUE, None),
+        ("after", 0.0, style.RED, "////"),
+        ("change", -0.22, style.PURPLE, "...."),
+    ):
         values = [row[name] for row in rows]
         ax.barh(
             place + shift,

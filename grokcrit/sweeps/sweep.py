@@ -49,9 +49,8 @@ def sweep(
 ) -> Swept:
     """Compute every point of a plan that is not there, and write the joint table.
 
-    Points that are there and whole are left as they are; damaged ones are moved aside and computed
-    again; ones that failed are tried again. Two sweeps on one folder at once do no harm: every part
-    is written whole, and equal.
+    Points that are there and whole are kept; damaged ones are moved aside and computed again;
+    failed ones are tried again. Two sweeps on one folder at once do no harm.
 
     Parameters
     ----------
@@ -86,13 +85,13 @@ def sweep(
         No Dask, or no scheduler there.
     """
     made = plan if isinstance(plan, Plan) else read_plan(plan, seed)
-    store, workers = Store(Path(out)), thread_count(threads)
+    store, workers, failed = Store(Path(out)), thread_count(threads), dict[str, str]()
     store.prepare()
     state = state_of(made, store, progress)
     aside = {key: str(store.set_aside(key)) for key, each in state.items() if each == "damaged"}
     missing = {key for key, each in state.items() if each != "done"}
     tasks = tasks_of(made, missing, store.folder, workers, cache)
-    done, failed = len(state) - len(missing), dict[str, str]()
+    done = len(state) - len(missing)
     for outcomes in run(tasks, scheduler, workers, store.folder):
         done += len(outcomes)
         failed |= {o.key: o.error for o in outcomes if o.error is not None}
