@@ -26,11 +26,10 @@ def reproduce(
       grokcrit reproduce --scale smoke -o results/
     """
     from grokcrit.paper import reproduce as stage
-    from grokcrit.summaries import claims_summary
+    from grokcrit.paper.claims import claims_summary
 
     with call.shell.progress("reproducing", "steps") as progress:
         rows = stage.reproduce(
             call.out, scale=scale, seed=call.seed, progress=progress, **call.means
         )
-    summary = claims_summary([row.as_dict() for row in rows], stage.COLUMNS, scale)
-    call.shell.show(summary, call.out)
+    call.shell.show(claims_summary(rows, scale), call.out)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import UnwritableError
 from grokcrit.base.stage_options import RobustnessOptions
 from grokcrit.cli.command import Call, command, inputs
 
@@ -42,6 +42,6 @@ def robustness(
     check_extension(target, "figure")
     writing.check_output(target, [*train, call.out])
     if not os.access(target.parent, os.W_OK):  # known before the work is done
-        raise TableError(f"cannot write {target}: its folder is missing or cannot be written")
+        raise UnwritableError(f"cannot write {target}: its folder is missing or cannot be written")
     call.run_stage(stage, robustness_summary, train)
     draw("robustness", call.out, target)

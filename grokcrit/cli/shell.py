@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import UnwritableError
 from grokcrit.base.parallel import Progress
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class Shell:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             # A reader that has gone, as `| head` does, wants no more; the work is done.
             if not isinstance(error, BrokenPipeError):
-                raise TableError(f"cannot write to standard output: {error.strerror}") from None
+                raise UnwritableError(
+                    f"cannot write to standard output: {error.strerror}"
+                ) from None
         if out and not (self.quiet or self.as_json):
             aside(f"wrote {out}")
         if not self.quiet:

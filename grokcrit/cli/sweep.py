@@ -56,16 +56,9 @@ def sweep(
     workers, cache = thread_count(call.means["threads"]), call.means["cache"]
     made = read_plan(plan, call.seed)
     if dry_run:
-        from grokcrit.sweeps.account import forecast_summary
-        from grokcrit.sweeps.forecast import forecast
-        from grokcrit.sweeps.store import Store
-        from grokcrit.sweeps.sweep import state_of
+        from grokcrit.sweeps.account import planned_summary
 
-        store = Store(call.out)
-        store.check()
-        state = state_of(made, store)
-        expected = forecast(made, state.missing, cache=cache)
-        call.shell.show(forecast_summary(expected, state, workers), None)
+        call.shell.show(planned_summary(made, call.out, workers), None)
         return
 
     from grokcrit.sweeps.account import swept_summary

@@ -6,13 +6,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grokcrit.base.summary import Row
 from grokcrit.paper.reference import Reference
+from grokcrit.scaling.ensembles import Reals
 
-Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, pa.Table]
+# What is read of a table where nothing else is said: the mean size of the data.
+MEAN_SIZE = {"observable": "size", "statistic": "mean", "surrogate": "none"}
 
 
 @dataclass(frozen=True)
@@ -36,55 +40,94 @@ class Claim:
     null_value: float | None = None
 
     def as_dict(self) -> Row:
-        """The row as plain values."""
+        """Return the row as plain values."""
         return asdict(self)
 
 
-def plain(
-    claim: Reference, ours: str, interval: str, agrees: str, words: str, spread: str = ""
+def judged(
+    source: Reference,
+    *,
+    ours: str,
+    agrees: bool | str,
+    words: str,
+    of: str = "",
+    interval: str = "-",
+    null: str = "-",
+    spread: str = "",
+    **numbers: float | None,
 ) -> Claim:
-    """Make a row whose finding is in words and has no null."""
-    return Claim(claim.claim, claim.text, ours, interval, "-", agrees, basis(claim, spread), words)
+    """Make the row of a claim.
 
-
-def verdict(seen: bool) -> str:
-    """Word for a claim without an error bar."""
-    return "consistent" if seen else "not seen"
-
-
-def basis(claim: Reference, spread: str = "") -> str:
-    """Say where a claim is from, whether it was calibrated, and our range under other choices."""
-    words = [claim.basis_words]
-    words += ["calibrated, not evidence"] if claim.calibrated else []
-    return "; ".join(words + ([spread] if spread else []))
+    ``agrees`` is the verdict or, for a claim without an error bar, whether we see what it says;
+    ``of`` what of the claim the row is about; ``spread`` our range under other choices;
+    ``numbers`` are ``value``, ``low``, ``high``, ``null_value``, where the finding is a number.
+    """
+    basis = [source.basis_words, "calibrated, not evidence" if source.calibrated else "", spread]
+    return Claim(
+        claim=source.claim + of,
+        source=source.text,
+        ours=ours,
+        interval=interval,
+        null=null,
+        agrees=agrees if isinstance(agrees, str) else "consistent" if agrees else "not seen",
+        basis="; ".join(filter(None, basis)),
+        words=words,
+        **numbers,
+    )
 
 
 def select(table: pa.Table, **wanted: Any) -> list[Row]:
     """Return the rows of a table whose columns have those values; None matches null."""
-    kept = table
     for name, value in wanted.items():
-        column = kept[name]
-        kept = kept.filter(pc.is_null(column) if value is None else pc.equal(column, value))
-    rows: list[Row] = kept.to_pylist()
+        same = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
+        table = table.filter(same)
+    rows: list[Row] = table.to_pylist()
     return rows
 
 
-def one(table: pa.Table, **wanted: Any) -> Row:
-    """Return the only row of a table with those values."""
-    (row,) = select(table, **wanted)
+def fits(table: pa.Table, **wanted: Any) -> list[Row]:
+    """Return the exponents with those values, of the mean size of the data unless they differ."""
+    return select(table, **MEAN_SIZE | wanted)
+
+
+def fit(table: pa.Table, **wanted: Any) -> Row:
+    """Return the only such exponent."""
+    (row,) = fits(table, **wanted)
     return row
 
 
+def with_null(table: pa.Table, **wanted: Any) -> tuple[Row, Row]:
+    """Return an exponent of the data and that of the Gaussian null."""
+    return fit(table, **wanted), fit(table, surrogate="gaussian", **wanted)
+
+
+def of_surrogate(table: pa.Table, name: str) -> pa.Table:
+    """Return the rows of a null model, or with ``none`` of the data."""
+    return table.filter(pc.equal(table["surrogate"], name))
+
+
 def runs_of(train: pa.Table) -> list[Row]:
-    """One row a run: width, seed, grokking epochs."""
-    return select(train.select(["width", "seed", "epoch", "grok_epoch"]), epoch=0)
+    """Return one row per run: case, width, seed, grokking epochs."""
+    return select(train.select(["case", "width", "seed", "epoch", "grok_epoch"]), epoch=0)
+
+
+def quartiles(values: Reals) -> tuple[float, float, float]:
+    """Return the quartiles of the numbers there are; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else [math.nan] * 3
+    return float(low), float(middle), float(high)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Format a number, or its absence."""
+    """Write a number, or its absence."""
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def span(low: float | None, high: float | None, digits: int = 3) -> str:
-    """Format an interval, or its absence."""
+    """Write an interval, or its absence."""
     return "-" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def between(*ends: float) -> str:
+    """Write a range of shares."""
+    return " to ".join(f"{end:.0%}" for end in ends)

@@ -1,4 +1,4 @@
-"""The source's claims held against our tables, row by row.
+"""The source's claims compared with our tables, row by row.
 
 Where the source gives an error, abs(difference) <= 2 sqrt(se^2 + se_source^2) agrees (METHOD,
 section 5). Where it gives none, or words, the verdict is "consistent" or "not seen", by the rule
@@ -7,14 +7,18 @@ that each function states.
 
 from __future__ import annotations
 
-from grokcrit.base.vocabulary import STATISTICS
+from grokcrit.base.summary import Notice, Summary
+from grokcrit.base.vocabulary import DISAGREE, STATISTICS
 from grokcrit.paper import claim_dynamics as dynamics
 from grokcrit.paper import claim_exponents as exponents
-from grokcrit.paper import claim_synthetic as synthetic
 from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import Claim, Tables
+from grokcrit.questions.notices import warn
 
-__all__ = ["Claim", "claims"]
+__all__ = ["COLUMNS", "Claim", "claims", "claims_summary"]
+
+# What of a claim a table for people shows.
+COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
 
 
 def claims(tables: Tables) -> list[Claim]:
@@ -28,19 +32,29 @@ def claims(tables: Tables) -> list[Claim]:
         data and null; ``shadow-fss``, ``shadow-train``; ``choices-fss`` and ``choices-train``:
         other choices.
     """
-    rows = [exponents.phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS]
-    rows += [exponents.phase(source.D_AFTER, "post", s, tables) for s in STATISTICS]
-    rows.append(exponents.phase(source.D_AGGREGATE, "aggregate", "max", tables))
-    rows.append(exponents.phase(source.GAMMA, "aggregate", "mean", tables))
-    rows += synthetic.synthetic(tables)
-    rows.append(dynamics.grokking_epochs(tables))
-    rows += dynamics.gini(tables)
     resampled = [s for s in STATISTICS if s != "max"]
-    rows += [exponents.peaks(s, tables) for s in resampled]
-    rows += [exponents.leave_one_out(s, tables) for s in resampled]
-    rows.append(dynamics.relaxation(tables))
-    rows.append(dynamics.deviation(tables))
-    rows.append(exponents.crossing_topologies(tables))
-    rows.append(exponents.crossing_shadow(tables))
-    rows.append(dynamics.single_fits(tables))
-    return rows
+    return [
+        *(exponents.phase(source.D_BEFORE, "pre", s, tables) for s in STATISTICS),
+        *(exponents.phase(source.D_AFTER, "post", s, tables) for s in STATISTICS),
+        exponents.phase(source.D_AGGREGATE, "aggregate", "max", tables),
+        exponents.phase(source.GAMMA, "aggregate", "mean", tables),
+        *exponents.synthetic(tables),
+        dynamics.grokking_epochs(tables),
+        *dynamics.gini(tables),
+        *(exponents.peaks(s, tables) for s in resampled),
+        *(exponents.leave_one_out(s, tables) for s in resampled),
+        dynamics.relaxation(tables),
+        dynamics.deviation(tables),
+        exponents.crossing_topologies(tables),
+        exponents.crossing_shadow(tables),
+        dynamics.single_fits(tables),
+    ]
+
+
+def claims_summary(rows: list[Claim], scale: str) -> Summary:
+    """Sum up a reproduction: the claims beside ours, a warning for each that disagrees."""
+    shown = [{name: getattr(row, name) for name in COLUMNS} for row in rows]
+    warnings = warn("smoke") if scale == "smoke" else []
+    warnings += [Notice("disagrees", row.words) for row in rows if row.agrees in DISAGREE]
+    details = [row.as_dict() for row in rows]
+    return Summary("the source beside ours", shown, warnings, details=details)

@@ -11,32 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reference:
-    """One claim of the source.
-
-    Attributes
-    ----------
-    claim
-        What is claimed.
-    text
-        The claim's value, as written.
-    value, error
-        As numbers, where the source gives them.
-    basis
-        ``s`` or ``r``.
-    calibrated
-        Whether our defaults were chosen to come near it: agreement is then no evidence.
-    """
+    """One claim of the source."""
 
     claim: str
-    text: str
-    basis: str
+    text: str  # its value, as written
+    basis: str  # ``s`` or ``r``
     value: float | None = None
     error: float | None = None
+    # Whether our defaults were chosen to come near it: agreement is then no evidence.
     calibrated: bool = False
 
     @property
     def basis_words(self) -> str:
-        """``stated`` in the source, or ``reported`` by summaries of it."""
+        """Return ``stated`` in the source, or ``reported`` by summaries of it."""
         return {"s": "stated", "r": "reported"}[self.basis]
 
 

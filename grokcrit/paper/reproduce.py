@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from grokcrit._version import __version__
-from grokcrit.base.errors import TableError
+from grokcrit.base.errors import UnwritableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.parallel import Progress
+from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DISAGREE, SURROGATES, THE_FIVE
 from grokcrit.paper.claim_exponents import cautions, other_choices
 from grokcrit.paper.claim_row import number
-from grokcrit.paper.claims import Claim, claims
+from grokcrit.paper.claims import COLUMNS, Claim, claims
 from grokcrit.paper.reference import ELSEWHERE
 from grokcrit.plot import SOURCE
 from grokcrit.report import report
@@ -33,35 +34,18 @@ from grokcrit.tables import files, writing
 from grokcrit.tables.schemas import TRAIN
 from grokcrit.tasks.xor import TrainOptions
 
-# One choice of METHOD, section 4, changed at a time.
-OTHER_CHOICES: tuple[tuple[str, object], ...] = (
-    ("activation", "relu"),
-    ("activation", "sigmoid"),
-    ("init", "xavier"),
-    ("init", "he"),
-    ("init", "normal:0.5"),
-    ("init", "normal:1"),
-    ("lr", 0.1),
-    ("lr", 1.0),
-    ("topology", "ring"),
-    ("topology", "lattice"),
-    ("topology", "small-world"),
-    ("topology", "erdos-renyi"),
-    ("topology", "random-regular"),
-    ("parameter_order", "shuffled"),
-    ("alpha", 0.1),
-    ("alpha", 0.5),
-    ("quantile", 80),
-    ("quantile", 95),
-    ("rule", "reset"),
-    ("max_steps", 10),
-    ("max_steps", 50),
-)
-# Sizes left out, a quarter of them.
-OTHER_SIZES: tuple[tuple[str, Callable[[Sequence[int]], Sequence[int]]], ...] = (
-    ("without the smallest", lambda sizes: sizes[len(sizes) // 4 :]),
-    ("without the largest", lambda sizes: sizes[: -(len(sizes) // 4)]),
-)
+# Choices of METHOD, section 4, changed one at a time.
+OTHER_CHOICES: dict[str, tuple[object, ...]] = {
+    "activation": ("relu", "sigmoid"),
+    "init": ("xavier", "he", "normal:0.5", "normal:1"),
+    "lr": (0.1, 1.0),
+    "topology": ("ring", "lattice", "small-world", "erdos-renyi", "random-regular"),
+    "parameter_order": ("shuffled",),
+    "alpha": (0.1, 0.5),
+    "quantile": (80, 95),
+    "rule": ("reset",),
+    "max_steps": (10, 50),
+}
 FORMATS = ("png", "pdf")
 BOTH = ("none", "gaussian")
 
@@ -125,56 +109,76 @@ def reproduce(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TableError(f"cannot make the folder {out}: {error.strerror}") from None
-    for name in (
-        "claims.md",
-        "claims.json",
-        "report.html",
-    ):  # an older verdict must not outlive its tables
+        raise UnwritableError(f"cannot make the folder {out}: {error.strerror}") from None
+    # An older verdict must not outlive its tables.
+    for name in ("claims.md", "claims.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
     work = Work(folder, scale, seed, threads, cache)
-    steps: Sequence[Callable[[], None]] = (
-        work.experiment,
-        work.estimates,
-        work.figures,
-        work.topologies,
-        work.shadow,
-        *(partial(work.choice, name, value) for name, value in OTHER_CHOICES),
-        *(partial(work.other_sizes, name, chosen) for name, chosen in OTHER_SIZES),
-        work.choices,
-        *((work.diagnoses, work.robustness, work.gini) if work.scale.study else ()),
-    )
+    steps = work.steps()
     for done, step in enumerate(steps):
         if progress:
             progress(done, len(steps))
         step()
     rows = claims(work.made)
-    write_text(
-        folder / "claims.md", markdown(rows, other_choices(work.made), cautions(work.made), scale)
-    )
+    page = markdown(rows, other_choices(work.made), cautions(work.made), scale)
+    write_text(folder / "claims.md", page)
     write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
     if work.scale.study:
         report(folder, folder / "report.html")
     return rows
 
 
+@dataclass
 class Work:
     """The steps, and the tables they have made."""
 
-    def __init__(
-        self, folder: Path, scale: str, seed: int, threads: int | None, cache: bool
-    ) -> None:
-        """Start in a folder, with no tables."""
-        self.folder, self.scale, self.seed, self.threads = folder, SCALES[scale], seed, threads
-        # Added to the record of train tables; the report reads it there.
-        self.named = {"scale": scale}
-        # For the steps that make graphs.
-        self.means: dict[str, Any] = {"threads": threads, "cache": cache}
-        self.made: dict[str, pa.Table] = {}
-        self.tried: list[tuple[pa.Table, pa.Table]] = []
+    folder: Path
+    name: str
+    seed: int
+    threads: int | None
+    cache: bool
+    made: dict[str, pa.Table] = field(default_factory=dict)
+    tried: list[tuple[pa.Table, pa.Table]] = field(default_factory=list)
+
+    def steps(self) -> list[Callable[[], None]]:
+        """Return the steps in order."""
+        hidden = TrainOptions(**self.scale.training).hidden
+        quarter = len(hidden) // 4
+        return [
+            self.experiment,
+            self.estimates,
+            self.figures,
+            self.topologies,
+            self.shadow,
+            *(
+                partial(self.choice, f"{name}={value}", **{name: value})
+                for name, values in OTHER_CHOICES.items()
+                for value in values
+            ),
+            partial(self.choice, "sizes=without the smallest", hidden=hidden[quarter:]),
+            partial(self.choice, "sizes=without the largest", hidden=hidden[:-quarter]),
+            self.choices,
+            *([self.diagnoses, self.robustness, self.gini] if self.scale.study else []),
+        ]
+
+    @property
+    def scale(self) -> Scale:
+        """Return the sizes of everything."""
+        return SCALES[self.name]
+
+    @property
+    def means(self) -> dict[str, Any]:
+        """Return what the steps that make graphs run with."""
+        return {"threads": self.threads, "cache": self.cache}
+
+    @property
+    def estimating(self) -> dict[str, Any]:
+        """Return what the steps that estimate run with."""
+        resamples = self.scale.fss_resamples
+        return {"threads": self.threads, "resamples": resamples, "seed": self.seed}
 
     def path(self, name: str) -> Path:
-        """Where a table is kept."""
+        """Return where a table is kept."""
         return self.folder / f"{name}.parquet"
 
     def keep(self, name: str, table: pa.Table) -> pa.Table:
@@ -183,130 +187,100 @@ class Work:
         self.made[name] = table
         return table
 
-    def train(self, name: str, **options: Any) -> Path:
+    def train(self, name: str, remember: bool = True, **options: Any) -> Path:
         """Train and write a run at a time; remember the rows without their gradients."""
         settled = TrainOptions(**self.scale.training | {"seed": self.seed} | options)
         slim: list[pa.Table] = []
 
         def tapped() -> Iterator[pa.Table]:
             for run in training.runs(settled, **self.means):
-                slim.append(run.drop_columns(["gradient"]))
+                if remember:
+                    slim.append(run.drop_columns(["gradient"]))
                 yield run
 
-        record = training.record(settled) | self.named
+        # The report reads the scale there.
+        record = training.record(settled) | {"scale": self.name}
         writing.write(self.path(name), tapped(), TRAIN.recorded(record))
-        self.made[name] = pa.concat_tables(slim)
+        if remember:
+            self.made[name] = pa.concat_tables(slim)
         return self.path(name)
 
     def cascades(self, source: Path | pa.Table, **options: Any) -> pa.Table:
-        """Run the cascades of a train table."""
-        return avalanche(source, seed=self.seed, **self.means, **options)
+        """Run the cascades of a train table, data and null."""
+        return avalanche(source, seed=self.seed, **self.means, **{"surrogate": BOTH} | options)
 
-    def fits(self, found: pa.Table | list[pa.Table], **options: Any) -> pa.Table:
-        """Fit the exponents of avalanche tables."""
-        resamples = self.scale.fss_resamples
-        return fss(found, threads=self.threads, resamples=resamples, seed=self.seed, **options)
+    def draw(self, figure: str, *tables: str) -> None:
+        """Draw a figure in every format."""
+        drawn = plot.figure(figure, [self.path(name) for name in tables])
+        for kind in FORMATS:
+            plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
 
     def experiment(self) -> None:
         """Train the default experiment; cascade and fit data and null."""
         source = self.train("train")
         nulls = SURROGATES if self.scale.study else BOTH
         found = self.keep("avalanche", self.cascades(source, surrogate=nulls))
-        self.keep("fss", self.fits(found))
+        self.keep("fss", fss(found, **self.estimating))
 
     def estimates(self) -> None:
         """Bootstrap it."""
-        resamples = self.scale.resamples
-        table = self.made["avalanche"]
-        self.keep(
-            "bootstrap",
-            bootstrap(table, threads=self.threads, resamples=resamples, seed=self.seed),
-        )
+        options = self.estimating | {"resamples": self.scale.resamples}
+        self.keep("bootstrap", bootstrap(self.made["avalanche"], **options))
 
     def figures(self) -> None:
         """Draw the source's three figures."""
-        sources = [self.path(n) for n in ("train", "avalanche", "fss", "bootstrap")]
         for figure in SOURCE:
-            self.draw(figure, sources)
-
-    def draw(self, figure: str, sources: Sequence[Path]) -> None:
-        """Draw a figure in every format."""
-        drawn = plot.figure(figure, sources)
-        for kind in FORMATS:
-            plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
+            self.draw(figure, "train", "avalanche", "fss", "bootstrap")
 
     def topologies(self) -> None:
         """Cascade the same gradients, and the synthetic control, on five topologies."""
         graphs = {"topology": THE_FIVE, "graph_seed": range(self.scale.graph_seeds)}
-        found = self.cascades(self.path("train"), surrogate=BOTH, **graphs)
-        self.keep("topologies-avalanche", found)
-        self.keep("topologies-fss", self.fits(found, observable="size"))
+        found = self.keep("topologies-avalanche", self.cascades(self.path("train"), **graphs))
+        self.keep("topologies-fss", fss(found, observable="size", **self.estimating))
 
     def shadow(self) -> None:
         """Train on the raw gradient, the cascade only measuring (alpha_train = 0)."""
-        source = self.train("shadow-train", probe="shadow")
-        found = self.keep("shadow-avalanche", self.cascades(source, surrogate=BOTH))
-        self.keep("shadow-fss", self.fits(found, observable="size"))
+        found = self.cascades(self.train("shadow-train", probe="shadow"))
+        self.keep("shadow-avalanche", found)
+        self.keep("shadow-fss", fss(found, observable="size", **self.estimating))
 
-    def choice(self, name: str, value: object, label: str = "") -> None:
+    def choice(self, label: str, **changed: Any) -> None:
         """Train under another choice; its avalanches are kept, its gradients are not."""
-        options = self.scale.training | {"seed": self.seed, "label": label or f"{name}={value}"}
-        trained = training.train(**self.means, **options | {name: value})
-        self.tried.append((trained.drop_columns(["gradient"]), self.cascades(trained)))
-
-    def other_sizes(self, name: str, chosen: Callable[[Sequence[int]], Sequence[int]]) -> None:
-        """Fit other sizes: the same runs, some left out."""
-        label, own = f"sizes={name}", TrainOptions(**self.scale.training)
-        self.choice("hidden", chosen(own.hidden), label)
+        options = self.scale.training | {"seed": self.seed, "label": label} | changed
+        trained = training.train(**self.means, **options)
+        found = self.cascades(trained, surrogate="none")
+        self.tried.append((trained.drop_columns(["gradient"]), found))
 
     def choices(self) -> None:
         """Fit the other choices; the range their numbers take goes into the table."""
         trained, found = zip(*self.tried, strict=True)
-        self.made["choices-train"] = pa.concat_tables(
-            [t.replace_schema_metadata() for t in trained]
-        )
-        self.keep("choices-fss", self.fits(list(found), observable="size"))
+        self.made["choices-train"] = pa.concat_tables(t.replace_schema_metadata() for t in trained)
+        self.keep("choices-fss", fss(list(found), observable="size", **self.estimating))
 
     def diagnoses(self) -> None:
         """Ask what D measures: null models, placebos and all else that diagnose answers."""
         sources = [self.path("avalanche"), self.path("train")]
-        resamples = self.scale.fss_resamples
-        found = diagnose(sources, threads=self.threads, resamples=resamples, seed=self.seed)
-        self.keep("diagnostics", found)
-        self.draw("controls", [self.path("fss"), self.path("train")])
+        self.keep("diagnostics", diagnose(sources, **self.estimating))
+        self.draw("controls", "fss", "train")
 
     def robustness(self) -> None:
         """Vary the cascade on the same gradients."""
-        found = robustness(
-            self.path("train"),
-            graph_seeds=self.scale.graph_seeds,
-            resamples=self.scale.fss_resamples,
-            seed=self.seed,
-            **self.means,
-        )
-        self.keep("robustness", found)
-        self.draw("robustness", [self.path("robustness")])
+        seeds = self.scale.graph_seeds
+        options = self.estimating | {"graph_seeds": seeds, "cache": self.cache}
+        self.keep("robustness", robustness(self.path("train"), **options))
+        self.draw("robustness", "robustness")
 
     def gini(self) -> None:
         """Follow the Gini coefficient over many seeds; a run at a time, no gradients."""
-        options = {"seeds": self.scale.study, "gradients": False, "seed": self.seed}
-        settled = TrainOptions(**self.scale.training | options)
-        path = self.path("gini-train")
-        writing.write(
-            path,
-            training.runs(settled, **self.means),
-            TRAIN.recorded(training.record(settled)),
-        )
+        seeds = self.scale.study
+        path = self.train("gini-train", remember=False, seeds=seeds, gradients=False)
         self.keep("gini-diagnostics", diagnose(path, only="gini", threads=self.threads))
 
 
-COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
-
-
-def markdown(
-    rows: list[Claim], choices: list[dict[str, Any]], beware: list[str], scale: str
-) -> str:
+def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: str) -> str:
     """Write the table, each row in words, and the numbers under other training choices."""
+    both = [c for c in choices if c["D before"] is not None and c["D after"] is not None]
+    higher = sum(c["D after"] > c["D before"] for c in both)
     lines = [
         "# The source beside ours",
         "",
@@ -316,28 +290,32 @@ def markdown(
     ]
     if scale == "smoke":
         lines += ["Smoke scale: tiny sizes, few runs. These numbers mean nothing.", ""]
-    lines += ["| " + " | ".join(COLUMNS).replace("agrees", "agrees?") + " |"]
-    lines += ["|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(str(getattr(r, c)) for c in COLUMNS) + " |" for r in rows]
+    names = ["agrees?" if name == "agrees" else name for name in COLUMNS]
+    lines += grid(names, [[getattr(row, name) for name in COLUMNS] for row in rows])
     for title, wanted in (
         ("What disagrees", DISAGREE),
         ("What could not be fitted", ("no fit",)),
         ("What agrees, or is consistent", ("yes", "consistent")),
     ):
-        chosen = [row.words for row in rows if row.agrees in wanted]
-        if chosen:
-            lines += ["", f"## {title}", "", *[f"- {words}" for words in chosen]]
-    lines += ["", "## Beware", "", *[f"- {each}" for each in beware]]
+        lines += section(title, [row.words for row in rows if row.agrees in wanted])
+    lines += section("Beware", beware)
     lines += ["", "## Under other training choices", "", "Mean size; one choice changed at a time."]
-    lines += ["", "| " + " | ".join(choices[0]) + " |", "|" + "---|" * len(choices[0])]
-    for choice in choices:
-        cells = [v if isinstance(v, str) else number(v) for v in choice.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    both = [c for c in choices if c["D before"] is not None and c["D after"] is not None]
-    higher = sum(c["D after"] > c["D before"] for c in both)
+    lines += ["", *grid(list(choices[0]), [list(choice.values()) for choice in choices])]
     lines += ["", f"D after exceeds D before under {higher} of the {len(both)} with both fits."]
-    lines += ["", "## What XOR cannot answer", "", *[f"- {each}" for each in ELSEWHERE], ""]
+    lines += [*section("What XOR cannot answer", ELSEWHERE), ""]
     return "\n".join(lines)
+
+
+def grid(names: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> list[str]:
+    """Return the lines of a table."""
+    written = [[v if isinstance(v, str) else number(v) for v in row] for row in rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [names, *written]]
+    return [lines[0], "|" + "---|" * len(names), *lines[1:]]
+
+
+def section(title: str, items: Sequence[str]) -> list[str]:
+    """Return the lines of a section with a list; none where it is empty."""
+    return ["", f"## {title}", "", *[f"- {item}" for item in items]] if items else []
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,61 +1,180 @@
-"""Panels of a sweep: what each choice does to D, whose the variance is, where D(t) crosses."""
+"""Choices: what each option of a sweep does to D, in a table, three panels and words.
+
+The numbers come from ``effects``.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
 
+from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE
-from grokcrit.plot import style
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.questions import effects
-from grokcrit.questions.effects import Points
+from grokcrit.questions import effects, judge
+from grokcrit.questions.effects import MUCH_CUT, NAMES, Points
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import Answer
+from grokcrit.questions.rows import shown
 from grokcrit.scaling.ensembles import Reals
 
-# Windows, each a little above or below its line.
-SHOWN = {"pre": ("before grokking", 0.17), "post": ("after grokking", -0.17)}
-BARS = {
-    "pre": (0.22, style.BLUE, "before"),
-    "post": (0.0, style.RED, "after"),
-    DIFFERENCE: (-0.22, style.PURPLE, "change"),
-}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Pairs of options in the table and in the figure, those with the largest share together.
+PAIRS, PAIRS_DRAWN = 3, 2
+# What an option changes, in words.
+CHANGED = {"pre": "D before grokking", "post": "D after grokking", DIFFERENCE: "the change"}
+# Phases drawn, each a little above or below its line.
+DRAWN = {"pre": ("before grokking", 0.17), "post": ("after grokking", -0.17)}
 # Distance from the null up to which the axes of the points are linear; beyond, logarithmic.
 LINEAR = 0.1
-# Pairs of options shown, those with the largest share together.
-PAIRS = 2
 CUT: dict[str, Any] = {
     "linestyle": "none",
     "marker": "x",
-    "color": style.INK,
+    "color": "black",
     "markersize": 2.5,
     "markeredgewidth": 0.5,
 }
 # The null of a level, before and after: a stroke at the height of its points.
-NULLS: dict[str, Any] = {
+STROKE: dict[str, Any] = {
     "linestyle": "none",
     "marker": "|",
-    "color": style.NULL,
     "markersize": 9,
     "markeredgewidth": 1.4,
 }
-HATCHES = {"pre": None, "post": "////", DIFFERENCE: "...."}
+
+
+def summary(table: pa.Table, confidence: float | None) -> Summary:
+    """Sum up a sweep table: main effects on D of the mean size, or of what else is there."""
+    observable = effects.first_observable(table)
+    points = effects.points_of(table, observable, "mean")
+    everywhere = np.ones(len(points.keys), bool)
+    rows = [
+        {"option": option, "value": value} | level_row(points, chosen)
+        for option, value, chosen in (
+            *((factor.name, value, chosen) for factor, value, chosen in points.levels),
+            ("all points", "", everywhere),
+        )
+    ]
+    variance = Summary(
+        "share of the variance between points: of each option alone, and only together",
+        effects.shares(points, confidence, PAIRS),
+        formats=dict.fromkeys((*NAMES.values(), "by chance"), ".0%"),
+    )
+    title = f"D of the mean {observable} by choice: mean over the points with a fit"
+    more = [variance] if points.factors else []
+    return Summary(title, rows, cautions(points, table), more=more)
+
+
+def level_row(points: Points, chosen: npt.NDArray[np.bool_]) -> Row:
+    """Sum up the points of one level."""
+    clear, there, asked = effects.crossed(points, chosen)
+    return {
+        "points": int(chosen.sum()),
+        "with a fit": int((chosen & points.fitted).sum()),
+        **{name: effects.middle(points.exponent[w][chosen]) for w, name in NAMES.items()},
+        "null after": effects.middle(points.null["post"][chosen]),
+        "crossing": f"{there} of {asked}" if asked else None,
+        "clear": f"{clear} of {asked}" if asked else None,
+    }
+
+
+def cautions(points: Points, table: pa.Table) -> list[Notice]:
+    """Warn of points that failed, that lack a fit, and whose numbers mislead."""
+    count, errors = len(points.keys), table["error"].drop_null()
+    said = zip(table["point"].to_pylist(), table["warnings"].to_pylist(), strict=True)
+    zero = {point for point, ids in said if "zero-threshold" in (ids or ())}
+    _, crossing, asked = effects.crossed(points, ~points.grokked)
+    return [
+        *warn("failed-points", points.failed, count + points.failed, *errors[:1].to_pylist()),
+        *warn("thin-window/sweep", int((~points.fitted).sum()), count),
+        *warn("zero-threshold/sweep", len(zero), count),
+        *cut_off(points),
+        *warn("crossing-without-grokking", crossing, asked),
+    ]
+
+
+def cut_off(points: Points) -> list[Notice]:
+    """Warn of points at which many avalanches were cut off."""
+    much = int(points.much_cut.sum())
+    largest = points.cut.max(initial=0)
+    return warn("truncated/sweep", much, len(points.keys), MUCH_CUT, largest)
+
+
+def answers(table: pa.Table) -> list[Answer]:
+    """Say where D(t) crosses its null, and which option changes D most."""
+    points = effects.points_of(table, effects.first_observable(table), "mean")
+    if not points.keys:
+        return []
+    return [where_it_crosses(points), *([what_changes_it(points)] if points.factors else [])]
+
+
+def where_it_crosses(points: Points) -> Answer:
+    """Say at how many points D(t) crosses its null, and at which values of each option."""
+    clear, there, asked = effects.crossed(points, points.asked)
+    question = "Over a sweep: where does D(t) rise through the Gaussian null?"
+    if not asked:
+        why = "The sweep holds no Gaussian null of the same runs."
+        return Answer("sweep-crossing", question, "not asked", (why,))
+    because = [
+        f"At {there} of {asked} points D(t) ends above the null after having been below it; at "
+        f"{clear} of them it was below, and ends above, by more than its interval."
+    ]
+    never = effects.crossed(points, ~points.grokked)
+    if never.asked:
+        because.append(
+            f"At {never.asked} points no run groks; D(t) crosses at {never.there} of them, clearly "
+            f"at {never.clear}: a crossing there has nothing to do with grokking."
+        )
+    because += [f"{notice.text[0].upper()}{notice.text[1:]}." for notice in cut_off(points)]
+    for factor in points.factors if there else ():
+        by_level = []
+        for k, level in enumerate(factor.levels):
+            mine = effects.crossed(points, factor.level_of == k)
+            by_level.append(f"{level}: {mine.there} ({mine.clear} clearly) of {mine.asked}")
+        because.append(f"By {factor.name}: {'; '.join(by_level)}.")
+    word = f"at {there} of {asked} points, clearly at {clear}"
+    return Answer("sweep-crossing", question, word, tuple(because))
+
+
+def what_changes_it(points: Points) -> Answer:
+    """Say which option changes D most, and what no option does alone."""
+    because, words = [], []
+    for window, name in CHANGED.items():
+        response = points.exponent[window]
+        tested = [
+            (effects.share(f.level_of, response), effects.p_of_share(points, f, window), f.name)
+            for f in points.factors
+        ]
+        found = sorted((e for e in tested if not math.isnan(e[1])), key=lambda each: -each[0])
+        if not found:
+            continue
+        told = ", ".join(f"{n} {shown(share, '.0%')} (p = {p:.2g})" for share, p, n in found)
+        both = effects.together(points.factors, response)
+        if not math.isnan(both):
+            couples = [f"{n} {shown(s, '.0%')}" for s, n in effects.pairs(points.factors, response)]
+            told += f"; only together {shown(both, '.0%')}"
+            told += f", most of it {', '.join(couples[:2])}" if len(couples) > 1 else ""
+        count = int((~np.isnan(response)).sum())
+        because.append(f"Of the variance of {name} between {count} points: {told}.")
+        words.append(f"{name}: {found[0][2] if judge.apart(found[0][1]) else 'none clearly'}")
+    because.append(
+        "p is of one option alone, all others counting as noise; of an option of training, each "
+        "training counts once."
+    )
+    question = "Over a sweep: which choice moves D most?"
+    return Answer("sweep-movers", question, "; ".join(words) or "none", tuple(because))
 
 
 def swept(sources: Sources, request: Request) -> Points:
-    """Return the points of the sweep for what is asked.
-
-    Raises
-    ------
-    EmptyPanelError
-        The sweep did not estimate it, or no point has it.
-    """
+    """Return the points of what is asked; raise EmptyPanelError where no point has it."""
     table: pa.Table = sources.table("sweep")
     points = effects.points_of(table, request.observable, request.statistic)
     if not points.keys:
@@ -68,144 +187,127 @@ def swept(sources: Sources, request: Request) -> Points:
 
 
 def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """D before and after, at every value of every option: its points, and their mean."""
+    """Draw D before and after at every value of every option: its points, and their mean."""
+    from grokcrit.plot import style
+
     points = swept(sources, request)
-    lines = effects.levels(points)
+    lines = points.levels[::-1]
     if not lines:
         raise EmptyPanelError("no option of this sweep takes more than one value")
-    for line, (_, _, chosen) in enumerate(reversed(lines)):
-        for window, (_, shift) in SHOWN.items():
+    for line, (factor, _, chosen) in enumerate(lines):
+        for window, (_, shift) in DRAWN.items():
             draw_level(ax, points, window, chosen, line + shift)
         clear, there, asked = effects.crossed(points, chosen)
         if asked:
-            ax.annotate(
-                f"{there} ({clear}) of {asked}",
-                (1, line),
-                (4, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                fontsize=7,
-                va="center",
-            )
-    names = [factor.name for factor, _, _ in lines]
-    for k in range(1, len(lines)):
-        if names[k] != names[k - 1]:
-            ax.axhline(len(lines) - k - 0.5, color=style.INK, linewidth=0.4)
-    told = [style.shortened(f"{f.name}  {level}") for f, level, _ in reversed(lines)]
-    ax.set_yticks(range(len(lines)), told)
-    style.at_least(ax, told, 0.125)
-    ax.tick_params(axis="y", which="both", left=False, right=False)
-    if not all(np.isnan(points.null[window]).all() for window in SHOWN):
-        ax.plot([], [], label="its Gaussian null", **NULLS)
-    for window, (label, _) in SHOWN.items():
+            tell(ax, f"{there} ({clear}) of {asked}", (1, line), xycoords=("axes fraction", "data"))
+        if line and factor is not lines[line - 1][0]:
+            ax.axhline(line - 0.5, color=style.INK, linewidth=0.4)
+    named_lines(ax, [f"{factor.name}  {level}" for factor, level, _ in lines], 0.125)
+    if not all(np.isnan(points.null[window]).all() for window in DRAWN):
+        ax.plot([], [], label="its Gaussian null", color=style.NULL, **STROKE)
+    for window, (label, _) in DRAWN.items():
         ax.plot([], [], label=label, **{**style.PHASES[window], "linestyle": "none"})
-    mark_cut(ax, points, *(points.exponent[window] for window in SHOWN))
-    of = style.exponent_label(request.statistic, request.observable)
+    name_cut(ax, points, *(points.exponent[window] for window in DRAWN))
     ax.margins(x=0.04)
+    of = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=of, ylim=(-0.6, len(lines) - 0.4))
     if points.asked.any():
-        ax.annotate(
-            "cross (clearly)",
-            (1, 0),
-            (4, -13),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=7,
-            va="top",
-        )
+        tell(ax, "cross (clearly)", (1, 0), below=13, xycoords="axes fraction", va="top")
     failed = f"; {points.failed} failed" if points.failed else ""
     style.legend_above(ax, 2, title=f"large: mean, small: each point{failed}")
     return ax
-
-
-def mark_cut(ax: Axes, points: Points, *drawn: Reals) -> None:
-    """Name the mark of points with many avalanches cut off, where some are drawn."""
-    if any((points.much_cut & ~np.isnan(values)).any() for values in drawn):
-        ax.plot([], [], label=f"over {effects.MUCH_CUT:.0%} cut off", **CUT)
 
 
 def draw_level(
     ax: Axes, points: Points, window: str, chosen: npt.NDArray[np.bool_], y: float
 ) -> None:
     """Draw a phase at one level: every point small, their mean large."""
+    from grokcrit.plot import style
+
     values = points.exponent[window][chosen]
     looks = {**style.PHASES[window], "linestyle": "none"}
-    small = {"markersize": 1.8, "alpha": 0.5, "markeredgewidth": 0}
     beside = y + np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.full(1, y)
-    ax.plot(values, beside, **looks | small)
+    ax.plot(values, beside, **looks | {"markersize": 1.8, "alpha": 0.5, "markeredgewidth": 0})
     cut = points.much_cut[chosen]
     ax.plot(values[cut], beside[cut], **CUT)
-    null = effects.middle(points.null[window][chosen])
+    null, mean = effects.middle(points.null[window][chosen]), effects.middle(values)
     if null is not None:
-        ax.plot([null], [y], **NULLS)
-    mean = effects.middle(values)
+        ax.plot([null], [y], color=style.NULL, **STROKE)
     if mean is not None:
         ax.plot([mean], [y], **looks | {"markersize": 4.5, "markeredgecolor": "white"})
 
 
+def named_lines(ax: Axes, names: list[str], height: float) -> None:
+    """Name the lines of a panel from below, each so many inches high."""
+    from grokcrit.plot import style
+
+    written = list(map(style.shortened, names))
+    ax.set_yticks(range(len(written)), written)
+    style.at_least(ax, written, height)
+    ax.tick_params(axis="y", which="both", left=False, right=False)
+
+
+def tell(ax: Axes, words: str, at: tuple[float, float], below: int = 0, **how: Any) -> None:
+    """Write words a little to the right of a place."""
+    looks: dict[str, Any] = {"fontsize": 7, "va": "center"} | how
+    ax.annotate(words, at, (4, -below), textcoords="offset points", annotation_clip=False, **looks)
+
+
+def name_cut(ax: Axes, points: Points, *drawn: Reals) -> None:
+    """Name the mark of points with many avalanches cut off, where some are drawn."""
+    if any((points.much_cut & ~np.isnan(values)).any() for values in drawn):
+        ax.plot([], [], label=f"over {MUCH_CUT:.0%} cut off", **CUT)
+
+
 def variance(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """Share of the variance of D between points that each option has alone."""
+    """Draw the share of the variance of D between points that each option has alone."""
+    from grokcrit.plot import style
+
     points = swept(sources, request)
     if not points.factors:
         raise EmptyPanelError("no option of this sweep takes more than one value")
-    confidence = sources.level("sweep")
-    names = [factor.name for factor in points.factors]
-    shown = effects.best_pairs(points, list(BARS), PAIRS)
-    rows = {
-        window: [effects.share(f, points.exponent[window]) for f in points.factors]
-        + [shares.get(window, np.nan) for shares in shown.values()]
-        + [effects.together(points.factors, points.exponent[window])]
-        + [effects.noise(points, window, confidence)]
-        for window in BARS
-    }
-    labels = [*map(style.shortened, [*names, *shown]), "only together, all", "noise of runs"]
-    style.at_least(ax, labels, 0.17)
-    place = np.arange(len(labels))[::-1]
-    for window, (shift, colour, label) in BARS.items():
+    rows = effects.shares(points, sources.level("sweep"), PAIRS_DRAWN)[::-1]
+    named_lines(ax, [row["option"] for row in rows], 0.17)
+    place = np.arange(len(rows))
+    for name, shift, colour, hatch in (
+        ("before", 0.22, style.BLUE, None),
+        ("after", 0.0, style.RED, "////"),
+        ("change", -0.22, style.PURPLE, "...."),
+    ):
+        values = [row[name] for row in rows]
         ax.barh(
             place + shift,
-            np.nan_to_num(rows[window]),
+            [value or 0.0 for value in values],
             0.2,
-            facecolor=colour if HATCHES[window] is None else "white",
+            facecolor=colour if hatch is None else "white",
             edgecolor=colour,
-            hatch=HATCHES[window],
+            hatch=hatch,
             linewidth=0.6,
-            label=label,
+            label=name,
         )
-        for y, value in zip(place + shift, rows[window], strict=True):
-            if value > 1:  # beyond the end: the runs alone would give more than there is
-                tell(ax, 1.0, y, f"{value:.0%}")
-            elif np.isnan(value) and shift == 0:
-                tell(ax, 0.0, y, "not defined")
-    chance = [effects.by_chance(f, points.exponent["post"]) for f in points.factors]
-    ax.plot(chance, place[: len(names)], "|", color=style.INK, markersize=12, label="by chance")
-    ax.axhline(len(shown) + 1.5, color=style.INK, linewidth=0.4)
-    ax.axhline(0.5, color=style.INK, linewidth=0.4)
-    ax.set_yticks(place, labels)
-    ax.tick_params(axis="y", which="both", left=False, right=False)
+        for y, value in zip(place + shift, values, strict=True):
+            if value is None and shift == 0:
+                tell(ax, "not defined", (0.0, y), fontsize=6)
+            elif value is not None and value > 1:  # the runs alone would give more than there is
+                tell(ax, f"{value:.0%}", (1.0, y), fontsize=6)
+    first = len(rows) - len(points.factors)
+    chance = np.array([row["by chance"] for row in rows[first:]], float)
+    ax.plot(chance, place[first:], "|", color=style.INK, markersize=12, label="by chance")
+    for y in (first - 0.5, 0.5):
+        ax.axhline(y, color=style.INK, linewidth=0.4)
     ax.set(xlabel="share of the variance between points", xlim=(0, min(1.0, ax.get_xlim()[1])))
     style.legend_above(ax, 2)
     return ax
 
 
-def tell(ax: Axes, x: float, y: float, words: str) -> None:
-    """Write words beside the end of a bar."""
-    ax.annotate(
-        words,
-        (x, y),
-        (3, 0),
-        textcoords="offset points",
-        annotation_clip=False,
-        fontsize=6,
-        va="center",
-    )
-
-
 def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
-    """Each point by D before and D after grokking, both from the Gaussian null."""
+    """Draw each point by D before and D after grokking, both from the Gaussian null."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    from grokcrit.plot import style
+
     points = swept(sources, request)
-    before = points.exponent["pre"] - points.null["pre"]
-    after = points.exponent["post"] - points.null["post"]
+    before, after = (points.exponent[window] - points.null[window] for window in DRAWN)
     there = ~np.isnan(before) & ~np.isnan(after)
     if not there.any():
         raise EmptyPanelError(
@@ -213,24 +315,18 @@ def crossings(ax: Axes, sources: Sources, request: Request) -> Axes:
         )
     ax.axhline(0, **style.UNITY)
     ax.axvline(0, **style.UNITY)
-    kinds = (
-        ("D(t) crosses clearly", points.clear & ~np.isnan(points.crossing), style.RED, "s", True),
-        ("D(t) crosses", ~points.clear & ~np.isnan(points.crossing), style.RED, "s", False),
-        ("no crossing", np.isnan(points.crossing), style.BLUE, "o", False),
-    )
-    for label, of_kind, colour, marker, full in kinds:
+    crosses = ~np.isnan(points.crossing)
+    for label, of_kind, colour, marker, fill in (
+        ("D(t) crosses clearly", crosses & points.clear, style.RED, "s", style.RED),
+        ("D(t) crosses", crosses & ~points.clear, style.RED, "s", "none"),
+        ("no crossing", ~crosses, style.BLUE, "o", "none"),
+    ):
         kept = there & of_kind
-        ax.plot(
-            before[kept],
-            after[kept],
-            marker,
-            color=colour,
-            markerfacecolor=colour if full else "none",
-            label=f"{label} ({kept.sum()})",
-        )
+        label = f"{label} ({kept.sum()})"
+        ax.plot(before[kept], after[kept], marker, color=colour, markerfacecolor=fill, label=label)
     cut = there & points.much_cut
     ax.plot(before[cut], after[cut], **CUT)
-    mark_cut(ax, points, after - before)
+    name_cut(ax, points, after - before)
     # Most points lie near the null, a few far from it.
     for scale, axis, values in (
         (ax.set_xscale, ax.xaxis, before),

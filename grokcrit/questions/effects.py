@@ -1,12 +1,12 @@
-"""Which choices of a sweep move D, by how much, and where the crossing exists."""
+"""Effects: which options of a sweep change D, by how much, and where D(t) crosses its null."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,146 +14,110 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import special
 
+from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.questions.rows import WINDOWS, missing
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tasks.swept import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
 
-OPTIONS = ("task", *(c.name for c in SWEPT_TRAINING + SWEPT_AVALANCHE))
-# Numbers of an axis that takes more values than this are put into quarters of the points.
+TRAINING = ("task", *(column.name for column in SWEPT_TRAINING))
+OPTIONS = (*TRAINING, *(column.name for column in SWEPT_AVALANCHE))
+# A number with more values than this is divided into quarters of the points.
 MOST_LEVELS = 8
-# Share of avalanches cut off above which D of a point is not to be believed as it stands.
+# With a larger share of avalanches cut off, the sizes of a point are too small to believe its D.
 MUCH_CUT = 0.05
+# What an option can change, and its name in a table.
+NAMES = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 
 
 @dataclass(frozen=True)
 class Factor:
-    """An option that takes several values.
+    """An option that takes several values."""
 
-    Attributes
-    ----------
-    name
-        The option; without ``train_`` where training and measurement take it alike.
-    levels
-        What its values are called, in order.
-    level_of : ndarray, shape (points,)
-        Index of each point's level.
-    """
-
-    name: str
-    levels: list[str]
-    level_of: Ints
+    name: str  # without ``train_`` where training and measurement have the same values
+    levels: list[str]  # the names of its values, in order
+    level_of: Ints  # index of each point's level
 
 
 @dataclass(frozen=True)
 class Points:
     """The points of a sweep for one observable and statistic; NaN where there is no number.
 
-    Attributes
-    ----------
-    keys : list of str
-    factors : list of Factor
-        The options that differ between points.
-    exponent, low, high, null : dict of ndarray, shape (points,)
-        By window: D of the data, its interval, and D of the Gaussian null.
-    crossing : ndarray, shape (points,)
-        Epoch from which D(t) stays above the null.
-    clear : ndarray of bool, shape (points,)
-        Whether it was before clearly below, and is at last clearly above.
-    asked : ndarray of bool, shape (points,)
-        Whether a crossing was looked for.
-    grokked : ndarray of bool, shape (points,)
-        Whether any run of the point groks.
-    cut : ndarray, shape (points,)
-        Share of the avalanches that were cut off at max_steps.
-    training : ndarray, shape (points,)
-        Index of the point's training: points that share one are not independent.
-    failed : int
-        Points that failed, which are not among these.
+    Every array has one entry per point. Points that failed are counted, but not among these.
     """
 
     keys: list[str]
-    factors: list[Factor]
-    exponent: dict[str, Reals]
-    low: dict[str, Reals]
+    factors: list[Factor]  # the options that differ between points
+    exponent: dict[str, Reals]  # D of the data, by window
+    low: dict[str, Reals]  # its interval
     high: dict[str, Reals]
-    null: dict[str, Reals]
-    crossing: Reals
-    clear: npt.NDArray[np.bool_]
-    asked: npt.NDArray[np.bool_]
-    grokked: npt.NDArray[np.bool_]
-    cut: Reals
-    training: Ints
+    null: dict[str, Reals]  # D of the Gaussian null
+    crossing: Reals  # epoch from which D(t) stays above the null
+    clear: npt.NDArray[np.bool_]  # whether it was clearly below before, and ends clearly above
+    asked: npt.NDArray[np.bool_]  # whether a crossing was looked for
+    grokked: npt.NDArray[np.bool_]  # whether any run groks
+    cut: Reals  # share of the avalanches that were cut off at max_steps
+    training: Ints  # index of the training: points that share one are not independent
     failed: int
 
     @property
     def much_cut(self) -> npt.NDArray[np.bool_]:
-        """Points of which so many avalanches were cut off that D is not what it would be."""
+        """Return at which points too many avalanches were cut off to believe D."""
         return self.cut > MUCH_CUT
 
     @property
     def fitted(self) -> npt.NDArray[np.bool_]:
-        """Points that have D both before and after grokking."""
+        """Return which points have D both before and after grokking."""
         return ~np.isnan(self.exponent["pre"]) & ~np.isnan(self.exponent["post"])
+
+    @property
+    def levels(self) -> list[tuple[Factor, str, npt.NDArray[np.bool_]]]:
+        """Return every level of every option, with the points that have it."""
+        return [
+            (factor, name, factor.level_of == k)
+            for factor in self.factors
+            for k, name in enumerate(factor.levels)
+        ]
 
 
 def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
-    """Take the points out of a sweep table, in its order.
-
-    Parameters
-    ----------
-    table
-        Schema ``sweep/1``.
-    """
-    wrong = pc.is_valid(table["error"])
-    failed = len(pc.unique(table.filter(wrong)["point"]))
-    wanted = pc.and_(
-        pc.equal(table["observable"], observable), pc.equal(table["statistic"], statistic)
-    )
-    rows = table.filter(pc.and_kleene(wanted, pc.invert(wrong)))
-
-    def of(surrogate: str, window: str) -> pa.Table:
-        same = pc.and_(pc.equal(rows["surrogate"], surrogate), pc.equal(rows["window"], window))
-        return rows.filter(same)
-
-    data = of("none", PHASES[0])
-    keys = data["point"].to_pylist()
-    # Of a point that has lost the row that names its choices the others say nothing.
-    rows = rows.filter(pc.is_in(rows["point"], value_set=data["point"].combine_chunks()))
-    place = {key: k for k, key in enumerate(keys)}
-
-    def column(name: str, surrogate: str, window: str) -> Reals:
-        found = of(surrogate, window)
-        values = np.full(len(keys), np.nan)
-        values[[place[key] for key in found["point"].to_pylist()]] = found[name].to_numpy()
-        return values
+    """Return the points of a ``sweep/1`` table, in its order."""
+    failed = pc.is_valid(table["error"])
+    rows = equal(table.filter(pc.invert(failed)), observable=observable, statistic=statistic)
+    data = equal(rows, surrogate="none", window=PHASES[0])
 
     def by_window(name: str, surrogate: str = "none") -> dict[str, Reals]:
-        return {window: column(name, surrogate, window) for window in (*PHASES, DIFFERENCE)}
+        found = {}
+        for window in WINDOWS:
+            mine = equal(rows, surrogate=surrogate, window=window)
+            place = pc.index_in(data["point"], value_set=mine["point"].combine_chunks())
+            found[window] = mine[name].combine_chunks().take(place.combine_chunks())
+        return {window: each.to_numpy(zero_copy_only=False) for window, each in found.items()}
 
     clear = data["crossing_clear"]
+    trainings = pa.array(map(repr, data.select(TRAINING).to_pylist()), pa.string())
     return Points(
-        keys,
-        factors_of(data),
-        by_window("exponent"),
-        by_window("ci_low"),
-        by_window("ci_high"),
-        by_window("exponent", "gaussian"),
-        data["crossing"].to_numpy(),
-        pc.fill_null(clear, False).to_numpy(zero_copy_only=False),
-        pc.is_valid(clear).to_numpy(zero_copy_only=False),
-        pc.is_valid(data["grok_epoch_median"]).to_numpy(zero_copy_only=False),
-        data["n_truncated"].to_numpy() / np.maximum(data["n_avalanches"].to_numpy(), 1),
-        trainings_of(data),
-        failed,
+        keys=data["point"].to_pylist(),
+        factors=factors_of(data),
+        exponent=by_window("exponent"),
+        low=by_window("ci_low"),
+        high=by_window("ci_high"),
+        null=by_window("exponent", "gaussian"),
+        crossing=data["crossing"].to_numpy(),
+        clear=pc.fill_null(clear, False).to_numpy(),
+        asked=pc.is_valid(clear).to_numpy(),
+        grokked=pc.is_valid(data["grok_epoch_median"]).to_numpy(),
+        cut=data["n_truncated"].to_numpy() / np.maximum(data["n_avalanches"].to_numpy(), 1),
+        training=trainings.dictionary_encode().indices.to_numpy(),
+        failed=len(pc.unique(table.filter(failed)["point"])),
     )
 
 
-def trainings_of(data: pa.Table) -> Ints:
-    """Number the trainings of some points."""
-    names = [c.name for c in SWEPT_TRAINING]
-    keys = [repr(row) for row in data.select(["task", *names]).to_pylist()]
-    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-    return np.array([place[key] for key in keys], np.int64)
+def equal(table: pa.Table, **wanted: str) -> pa.Table:
+    """Return the rows whose columns have those values."""
+    for name, value in wanted.items():
+        table = table.filter(pc.equal(table[name], value))
+    return table
 
 
 def first_observable(table: pa.Table) -> str:
@@ -163,7 +127,7 @@ def first_observable(table: pa.Table) -> str:
 
 
 def factors_of(data: pa.Table) -> list[Factor]:
-    """Find the options that differ between points, those that vary in unison as one."""
+    """Return the options that differ between points; those that vary in unison as one."""
     found: list[Factor] = []
     for name in OPTIONS:
         values = [tuple(v) if isinstance(v, list) else v for v in data[name].to_pylist()]
@@ -180,7 +144,7 @@ def factors_of(data: pa.Table) -> list[Factor]:
 
 
 def in_unison(one: Ints, other: Ints) -> bool:
-    """Whether two options divide the points in the same way."""
+    """Return whether two options divide the points in the same way."""
     pairs = len({*zip(one.tolist(), other.tolist(), strict=True)})
     return pairs == len(np.unique(one)) == len(np.unique(other))
 
@@ -196,17 +160,12 @@ def united(one: Factor, other: Factor) -> Factor:
 
 def factor_of(name: str, values: Sequence[Any]) -> Factor:
     """Sort the values of an option into levels: its values, or quarters of many numbers."""
-    distinct = sorted(set(values), key=ordering)
-    numbers = all(isinstance(v, int | float) for v in distinct)
-    if numbers and len(distinct) > MOST_LEVELS:
-        edges = np.quantile(values, [0.25, 0.5, 0.75])
-        level_of = np.searchsorted(edges, values, side="left")
-        kept, level_of = np.unique(level_of, return_inverse=True)
-        groups = [
-            [v for v, k in zip(values, level_of, strict=True) if k == q] for q in range(len(kept))
-        ]
-        levels = [f"{min(group):.3g} to {max(group):.3g}" for group in groups]
-        return Factor(name, levels, level_of)
+    distinct = sorted(set(values), key=lambda v: (v is not None, 0 if v is None else v))
+    if len(distinct) > MOST_LEVELS and all(isinstance(v, int | float) for v in distinct):
+        quarter = np.searchsorted(np.quantile(values, [0.25, 0.5, 0.75]), values, side="left")
+        kept, level_of = np.unique(quarter, return_inverse=True)
+        groups = [[v for v, q in zip(values, quarter, strict=True) if q == k] for k in kept]
+        return Factor(name, [f"{min(g):.3g} to {max(g):.3g}" for g in groups], level_of)
     place = {value: k for k, value in enumerate(distinct)}
     levels = [told(v) for v in distinct]
     if len(set(levels)) < len(levels):  # lists that begin and end alike
@@ -214,29 +173,19 @@ def factor_of(name: str, values: Sequence[Any]) -> Factor:
     return Factor(name, levels, np.array([place[v] for v in values]))
 
 
-def ordering(value: Any) -> tuple[bool, Any]:
-    """Sort values, what has none first."""
-    return value is not None, 0 if value is None else value
-
-
 def told(value: Any) -> str:
-    """Name a value of an option."""
+    """Return the name of a value."""
     if isinstance(value, tuple):
         return f"{min(value)} to {max(value)} ({len(value)})"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def share(factor: Factor, response: Reals) -> float:
-    """Share of the variance between points that lies between the levels of one option.
+def share(level_of: Ints, response: Reals) -> float:
+    """Return the share of the variance between points that lies between the levels of one option.
 
     eta^2 = sum_l n_l (mean_l - mean)^2 / sum_i (y_i - mean)^2, over the points with a number; the
     main effect of a balanced design. NaN where nothing varies, or one level alone has numbers.
     """
-    return eta_squared(factor.level_of, response)
-
-
-def eta_squared(level_of: Ints, response: Reals) -> float:
-    """Share of the variance that lies between some levels; see :func:`share`."""
     there = ~np.isnan(response)
     y, level = response[there], level_of[there]
     if len(np.unique(level)) < 2:
@@ -247,10 +196,10 @@ def eta_squared(level_of: Ints, response: Reals) -> float:
     return float(between / total) if total > 0 else math.nan
 
 
-def by_chance(factor: Factor, response: Reals) -> float:
-    """Share that an option without effect has on average: (levels - 1) / (points - 1)."""
+def by_chance(level_of: Ints, response: Reals) -> float:
+    """Return the mean share of an option without effect: (levels - 1) / (points - 1)."""
     there = ~np.isnan(response)
-    levels = len(np.unique(factor.level_of[there]))
+    levels = len(np.unique(level_of[there]))
     return (levels - 1) / (there.sum() - 1) if levels > 1 else math.nan
 
 
@@ -277,7 +226,7 @@ def p_of_share(points: Points, factor: Factor, window: str) -> float:
 
 
 def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]:
-    """Share that two options have together beyond what each has alone, largest first.
+    """Return the share that two options have together beyond what each has alone, largest first.
 
     Empty where points are not balanced.
     """
@@ -286,30 +235,13 @@ def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]
     found = []
     for one, other in itertools.combinations(factors, 2):
         cells = one.level_of * len(other.levels) + other.level_of
-        alone = share(one, response) + share(other, response)
-        found.append((eta_squared(cells, response) - alone, f"{one.name} with {other.name}"))
+        alone = share(one.level_of, response) + share(other.level_of, response)
+        found.append((share(cells, response) - alone, f"{one.name} with {other.name}"))
     return sorted(found, reverse=True)
 
 
-def best_pairs(points: Points, windows: Sequence[str], count: int) -> dict[str, dict[str, float]]:
-    """Pick the pairs of options with the largest share together in any of some windows.
-
-    Returns
-    -------
-    dict
-        Of each pair by its name its share in each window; a window that is not balanced is left
-        out.
-    """
-    found: dict[str, dict[str, float]] = {}
-    for window in windows:
-        for share_of, name in pairs(points.factors, points.exponent[window]):
-            found.setdefault(name, {})[window] = share_of
-    best = sorted(found, key=lambda name: -max(found[name].values()))
-    return {name: found[name] for name in best[:count]}
-
-
 def together(factors: Sequence[Factor], response: Reals) -> float:
-    """Share that no option has alone: what they do together. NaN where points are not balanced.
+    """Return the share that no option has alone. NaN where points are not balanced.
 
     Balanced: every combination of levels is there equally often, so that main effects add up.
     """
@@ -320,14 +252,14 @@ def together(factors: Sequence[Factor], response: Reals) -> float:
     whole = math.prod(len(f.levels) for f in factors)
     if len(counts) != whole or len(set(counts.tolist())) != 1:
         return math.nan
-    return 1 - sum(share(factor, response) for factor in factors)
+    return 1 - sum(share(factor.level_of, response) for factor in factors)
 
 
 def noise(points: Points, window: str, confidence: float | None) -> float:
-    """Share that the runs alone would give: mean squared error of a point over the variance.
+    """Return the share that the runs alone would give: mean squared error over the variance.
 
-    The error is taken from the intervals. Points of one root seed share runs, so differences
-    between them are surer than this. NaN where the confidence is not known.
+    The error of a point is taken from its interval. Points of one root seed share runs, so
+    differences between them are surer than this. NaN where the confidence is not known.
     """
     if confidence is None:
         return math.nan
@@ -338,33 +270,48 @@ def noise(points: Points, window: str, confidence: float | None) -> float:
     return float((known**2).mean() / variance) if len(known) and variance > 0 else math.nan
 
 
-def crossed(points: Points, chosen: npt.NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Count among some points: clear crossings, crossings at all, points asked."""
+def shares(points: Points, confidence: float | None, count: int) -> list[Row]:
+    """Return the shares of the variance: one row per option, per pair, and two for the rest.
+
+    Of the pairs of options, the ``count`` with the largest share in any window are there.
+    """
+    response = {window: points.exponent[window] for window in NAMES}
+    found: dict[str, Mapping[str, float]] = {}
+    for factor in points.factors:
+        found[factor.name] = {w: share(factor.level_of, y) for w, y in response.items()}
+    couples: dict[str, dict[str, float]] = {}
+    for window, y in response.items():
+        for amount, name in pairs(points.factors, y):
+            couples.setdefault(name, {})[window] = amount
+    best = sorted(couples, key=lambda name: -max(couples[name].values()))[:count]
+    found |= {name: couples[name] for name in best}
+    found["only together, all"] = {w: together(points.factors, y) for w, y in response.items()}
+    found["noise of the runs"] = {w: noise(points, w, confidence) for w in response}
+    chance = {f.name: by_chance(f.level_of, response["post"]) for f in points.factors}
+    return [
+        {"option": option}
+        | {name: missing(each.get(window)) for window, name in NAMES.items()}
+        | {"by chance": missing(chance.get(option))}
+        for option, each in found.items()
+    ]
+
+
+class Crossed(NamedTuple):
+    """At how many points D(t) crosses its null clearly, at all, and of how many that was asked."""
+
+    clear: int
+    there: int
+    asked: int
+
+
+def crossed(points: Points, chosen: npt.NDArray[np.bool_]) -> Crossed:
+    """Count the crossings among some points."""
     asked = chosen & points.asked
     there = asked & ~np.isnan(points.crossing)
-    return int((there & points.clear).sum()), int(there.sum()), int(asked.sum())
-
-
-def told_cut(points: Points) -> str:
-    """Say at how many points many avalanches were cut off."""
-    much = points.much_cut
-    return (
-        f"At {much.sum()} of {len(much)} points more than {MUCH_CUT:.0%} of the avalanches were "
-        f"cut off at max_steps, at most {points.cut.max():.0%}: their sizes are too small there, "
-        "and D is not what it would be."
-    )
+    return Crossed(int((there & points.clear).sum()), int(there.sum()), int(asked.sum()))
 
 
 def middle(values: Reals) -> float | None:
     """Return the mean of the numbers there are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
-
-
-def levels(points: Points) -> list[tuple[Factor, str, npt.NDArray[np.bool_]]]:
-    """List every level of every option with its points."""
-    return list(
-        itertools.chain.from_iterable(
-            ((f, name, f.level_of == k) for k, name in enumerate(f.levels)) for f in points.factors
-        )
-    )

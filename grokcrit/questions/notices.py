@@ -68,6 +68,15 @@ TEXTS = {
     "with --pattern if that is not their order",
     "equal-samples": f"{EQUAL}: take a share instead, --sample 1%",
     "equal-sizes": f"{EQUAL}: take tensors that grow",
+    "failed-points": "{} of {} points failed, the first: {}",
+    "thin-window/sweep": "{} of {} points have no fit before or after grokking: too few of their "
+    "runs grok, or all at once",
+    "zero-threshold/sweep": "the threshold is 0 in avalanches of {} of {} points; they are left "
+    'out of the fits: sweep with threshold_of = "nonzero"',
+    "truncated/sweep": "at {} of {} points more than {:.0%} of the avalanches were cut off at "
+    "max_steps, at most {:.0%}: their sizes are too small there, and D cannot be trusted",
+    "crossing-without-grokking": "D(t) crosses the Gaussian null at {} of {} points where no run "
+    "groks: a crossing need not have to do with grokking",
     "smoke": "smoke scale: tiny sizes, few runs; the numbers mean nothing",
 }
 

@@ -17,10 +17,10 @@ from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import INTERVAL, PHASES
 from grokcrit.plot.sources import rows, runs
 from grokcrit.questions import questions
+from grokcrit.questions.choices import answers
 from grokcrit.questions.question import Shown
 from grokcrit.questions.rows import PHASE_NAMES, ends, of, shown
 from grokcrit.report.inputs import Material
-from grokcrit.report.sweep import answers
 from grokcrit.stages import plot
 
 # At the default sizes an SVG is a little smaller than a PNG of 300 dots an inch, and stays sharp;

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import DamagedError, EmptyError, OptionError, TableError, UnreadableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.summary import Row
 from grokcrit.plot.sources import check_columns, choosable, equal_to, rows, typed
@@ -113,7 +113,7 @@ def gather(
         if folder and (folder / CLAIMS).exists():
             take_claims(made, folder / CLAIMS)
     if not made.files:
-        raise TableError("there is nothing to report: name a folder or tables of grokcrit")
+        raise EmptyError("there is nothing to report: name a folder or tables of grokcrit")
     check(made)
     return made
 
@@ -188,9 +188,11 @@ def take_claims(made: Material, path: Path) -> None:
         claims = json.loads(path.read_bytes())
         made.files.append(on_disk(path, "claims"))
     except OSError as error:
-        raise TableError(f"cannot read {error.filename}: {os.strerror(error.errno or 0)}") from None
+        raise UnreadableError(
+            f"cannot read {error.filename}: {os.strerror(error.errno or 0)}"
+        ) from None
     except (ValueError, RecursionError):
-        raise TableError(f"{path} is damaged; make it again with 'grokcrit reproduce'") from None
+        raise DamagedError(f"{path} is damaged; make it again with 'grokcrit reproduce'") from None
     sound = isinstance(claims, list) and all(
         isinstance(row, dict) and all(isinstance(row.get(name), str) for name in OF_CLAIM)
         for row in claims

@@ -12,20 +12,19 @@ import pyarrow as pa
 
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Notice, Summary
+from grokcrit.questions import choices
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
 from grokcrit.questions.rows import of, shown
 from grokcrit.report.figures import Drawn, draw, drawings, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
-from grokcrit.report.sweep import answers
 from grokcrit.report.verdict import of_case
 from grokcrit.stages.avalanche import avalanche_summary
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
 from grokcrit.stages.robustness import robustness_summary
-from grokcrit.summaries import sweep_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
 
@@ -203,7 +202,7 @@ def summarise(made: Material) -> dict[str, Summary]:
             found[stage] = account(table)
     sweep = made.whole("sweep")
     if sweep is not None:
-        found["sweep"] = sweep_summary(sweep, made.confidence("sweep"))
+        found["sweep"] = choices.summary(sweep, made.confidence("sweep"))
     for name, table in made.diagnostics.items():
         if table.num_rows:
             account = robustness_summary if name == "robustness" else diagnose_summary
@@ -214,7 +213,8 @@ def summarise(made: Material) -> dict[str, Summary]:
 def judge(made: Material) -> list[Answer]:
     """Answer what the numbers answer, of one experiment and of a sweep."""
     sweep = made.whole("sweep")
-    return [*(of_case(made) if made.experiment else []), *(answers(sweep) if sweep else [])]
+    of_sweep = choices.answers(sweep) if sweep else []
+    return [*(of_case(made) if made.experiment else []), *of_sweep]
 
 
 def missing(made: Material) -> list[str]:

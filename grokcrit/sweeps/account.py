@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.summaries import sweep_summary
-from grokcrit.sweeps.forecast import Forecast
-from grokcrit.sweeps.sweep import State, Swept
+from grokcrit.questions import choices
+from grokcrit.sweeps.plan import Plan
+from grokcrit.sweeps.store import Store
+from grokcrit.sweeps.sweep import Swept, state_of
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs
 from grokcrit.tasks.swept import SWEEP
 
+# Bytes of a part, measured. Most of them are the headers of the columns, whatever the part holds.
+PART = 40_000
+
 
 def swept_summary(found: Swept) -> Summary:
-    """Account of a sweep that has run: what was done, and what the choices do."""
+    """Sum up a sweep that has run: how much was computed, and what the choices do."""
     inputs = Inputs(found.table, SWEEP)
-    summary = sweep_summary(inputs.read(), provenance.confidence(inputs.records[0]))
+    summary = choices.summary(inputs.read(), provenance.confidence(inputs.records[0]))
     kept = found.points - found.computed
     title = f"{found.points} points: {kept} were there, {found.computed} computed"
     aside = [
@@ -28,36 +34,24 @@ def swept_summary(found: Swept) -> Summary:
     )
 
 
-def forecast_summary(expected: Forecast, state: State, workers: int) -> Summary:
-    """Say what a sweep would do: runs, time, disk."""
+def planned_summary(plan: Plan, out: str | os.PathLike[str], workers: int) -> Summary:
+    """Count what a sweep would do in a folder, which is left as it is."""
+    store = Store(Path(out))
+    store.check()
+    state = state_of(plan, store)
+    missing = {key for key, each in state.items() if each != "done"}
+    trainings = [points[0].training for points in plan.by_training(missing)]
     facts: Row = {
-        "points": len(state.done) + len(state.missing),
-        "points there": len(state.done),
-        "points to compute": expected.points,
-        "of them damaged": len(state.damaged),
-        "of them failed before": len(state.failed),
-        "trainings": expected.trainings,
-        "runs": expected.runs,
-        "seconds on one core": expected.seconds,
+        "points": len(state),
+        "points there": len(state) - len(missing),
+        "points to compute": len(missing),
+        "of them damaged": list(state.values()).count("damaged"),
+        "of them failed before": sum(store.failure(key).exists() for key in missing),
+        "trainings": len(trainings),
+        "runs": sum(training.seeds * len(training.hidden) for training in trainings),
         "processes": workers,
-        "bytes": expected.bytes,
+        "bytes": len(missing) * PART,
     }
-    time = disk = "not known: every training that was tried failed"
-    if expected.seconds is not None and expected.bytes is not None:
-        many = f"{workers} process{'es' * (workers > 1)}"
-        took = duration(expected.seconds / workers)
-        time = f"about {took} with {many}, as measured on a piece of it"
-        disk = f"about {expected.bytes / 1e6:.2g} MB"
-    if not expected.points:
-        time = disk = "none"
-    told: Row = {**{name: str(facts[name]) for name in list(facts)[:7]}, "time": time, "disk": disk}
-    rows = [{"what": name, "amount": value} for name, value in told.items()]
+    rows = [{"what": name, "amount": str(amount)} for name, amount in facts.items()]
+    rows[-1] = {"what": "disk", "amount": f"about {facts['bytes'] / 1e6:.2g} MB"}
     return Summary("what a sweep would do; nothing was run", rows, details=[facts])
-
-
-def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it."""
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{max(1, round(seconds))} s"

@@ -151,14 +151,12 @@ def check_range(place: str, given: dict[str, Any], option: Option) -> None:
 
 
 def fields_of(table: str) -> dict[str, Option]:
-    """Return the options of a table that can vary."""
-    if table == "train":
-        classes: list[type] = [*TASKS.values()]
-    else:  # at a point the cascade has one value where `avalanche` takes several
-        classes = [CascadeOptions, AvalancheOptions]
-    found: dict[str, Option] = {}
-    for options in classes:
-        found = options_of(options) | found
+    """Return the options of a table that can vary; at a point the cascade has one value of each."""
+    classes: dict[str, list[type]] = {
+        "train": [*reversed(TASKS.values())],
+        "avalanche": [AvalancheOptions, CascadeOptions],
+    }
+    found = {name: each for kind in classes[table] for name, each in options_of(kind).items()}
     return {name: option for name, option in found.items() if option.swept}
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from grokcrit.base.errors import GrokcritError, OptionError, TableError, reason
+from grokcrit.base.errors import GrokcritError, OptionError, UnwritableError, reason
 from grokcrit.sweeps.task import Outcome, Task, compute, lost
 from grokcrit.tables.files import temporary_name
 
@@ -31,13 +31,7 @@ CONNECTING, WAITING = 10, 600
 
 
 def distributed() -> Any:
-    """Import Dask's distributed.
-
-    Raises
-    ------
-    OptionError
-        It is not installed.
-    """
+    """Import Dask's distributed; raise OptionError where it is not installed."""
     try:
         import distributed as found
     except ModuleNotFoundError:
@@ -51,27 +45,16 @@ def distributed() -> Any:
 def client_of(scheduler: str, workers: int) -> Iterator[Any]:
     """Connect to a scheduler, by its address or its file, or make a cluster on this machine alone.
 
-    Raises
-    ------
-    OptionError
-        No scheduler answers at the address.
+    Raise OptionError where no scheduler answers.
     """
     dask = distributed()
     with ExitStack() as stack:
-        stack.enter_context(silent_log())
+        # Dask's tracebacks of lost connections stay off the terminal: what matters is raised.
+        log = logging.getLogger("distributed.client")
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.CRITICAL + 1)
         if scheduler == LOCAL_CLUSTER:
-            # What a scheduler receives it unpickles: no other machine may reach this one.
-            with deaf_to_interrupts():
-                cluster = stack.enter_context(
-                    dask.LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=1,
-                        host="127.0.0.1",
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                    )
-                )
-            yield stack.enter_context(dask.Client(cluster))
+            yield stack.enter_context(dask.Client(stack.enter_context(local_cluster(workers))))
             return
         address = address_of(scheduler)
         try:
@@ -87,14 +70,20 @@ def client_of(scheduler: str, workers: int) -> Iterator[Any]:
         yield client
 
 
-def address_of(scheduler: str) -> str:
-    """Return the address that a scheduler's file holds, or the address that was given.
+def local_cluster(workers: int) -> Any:
+    """Make a cluster that no other machine can reach: its scheduler unpickles what it receives."""
+    with deaf_to_interrupts():
+        return distributed().LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
 
-    Raises
-    ------
-    OptionError
-        The file is of something else.
-    """
+
+def address_of(scheduler: str) -> str:
+    """Return the address in a scheduler's file, or the address that was given."""
     if not Path(scheduler).is_file():
         return scheduler
     try:
@@ -107,33 +96,15 @@ def address_of(scheduler: str) -> str:
 
 
 async def greet(address: str) -> None:
-    """Wait for a scheduler's first answer: Dask's own timeout does not bound what it reads.
-
-    Raises
-    ------
-    TimeoutError
-        Nothing came in time.
-    """
+    """Wait for a scheduler's first answer: Dask's own timeout does not bound what it reads."""
     async with asyncio.timeout(CONNECTING):
         async with distributed().rpc(address, timeout=CONNECTING) as scheduler:
             await scheduler.identity()
 
 
 @contextmanager
-def silent_log() -> Iterator[None]:
-    """Keep Dask's tracebacks of lost connections off the terminal: what matters is raised."""
-    log = logging.getLogger("distributed.client")
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-@contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Leave Ctrl-C to this process: those begun meanwhile inherit that they do not hear it."""
+    """Leave Ctrl-C to this process: those that start meanwhile ignore it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -152,17 +123,11 @@ def on_dask(
     Dask runs a task again where its worker is lost, and sometimes where it was done: a task does
     nothing where its parts are there. It returns keys, no data: the parts are in the folder.
 
-    Raises
-    ------
-    OptionError
-        There is no Dask, no scheduler, no worker.
-    GrokcritError
-        The workers do not see the folder; they run another version; the scheduler was lost.
+    Raise OptionError where there is no Dask, no scheduler or no worker, and GrokcritError where the
+    workers do not see the folder or run another version, and where the scheduler was lost.
     """
     dask = distributed()
-    with ExitStack() as stack:
-        client = stack.enter_context(client_of(scheduler, workers))
-        token = stack.enter_context(token_in(folder))
+    with client_of(scheduler, workers) as client, token_in(folder) as token:
         waiting = [dataclasses.replace(task, token=token) for task in reversed(tasks)]
         running: dict[Any, Task] = {}
         ended, threads = dask.as_completed(), 0
@@ -190,13 +155,7 @@ def on_dask(
 
 
 def await_workers(client: Any, scheduler: str) -> None:
-    """Wait for a worker: tasks are there already, so that a cluster that adapts makes some.
-
-    Raises
-    ------
-    OptionError
-        None came.
-    """
+    """Wait for a worker: tasks are there already, so that a cluster that adapts makes some."""
     try:
         client.wait_for_workers(1, timeout=WAITING)
     except TimeoutError:
@@ -207,12 +166,12 @@ def await_workers(client: Any, scheduler: str) -> None:
 
 @contextmanager
 def token_in(folder: Path) -> Iterator[str]:
-    """Put a file into the folder for as long as tasks run: who does not find it is elsewhere."""
+    """Put a file into the folder while tasks run: a worker that does not find it is elsewhere."""
     path = folder / "parts" / temporary_name()
     try:
         path.touch()
     except OSError as error:
-        raise TableError(f"cannot write into {folder}: {reason(error)}") from None
+        raise UnwritableError(f"cannot write into {folder}: {reason(error)}") from None
     try:
         yield path.name
     finally:

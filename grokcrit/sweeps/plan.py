@@ -15,14 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from grokcrit.base.errors import OptionError, PlanError, TableError, reason
-from grokcrit.base.options import (
-    INT64_MAX,
-    CascadeOptions,
-    Options,
-    option,
-    options_of,
-)
+from grokcrit.base.errors import OptionError, PlanError, UnreadableError, reason
+from grokcrit.base.options import INT64_MAX, CascadeOptions, Options, option, options_of
 from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import AvalancheOptions, FssOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES
@@ -34,7 +28,8 @@ from grokcrit.tasks.options import RunOptions
 
 T = TypeVar("T")
 Chosen = TypeVar("Chosen", bound=Options)
-# Value of each option that a file names, by table and key.
+# What each option that a file names can be, and what it is at a point, by table and key.
+Axes: TypeAlias = dict[tuple[str, str], Axis]
 Values: TypeAlias = dict[tuple[str, str], Any]
 
 # Points of a sweep: more take minutes to check and gigabytes to hold.
@@ -68,12 +63,12 @@ class Point:
 
     @cached_property
     def cascade(self) -> CascadeOptions:
-        """The cascade as it is measured: what is not given is as in training."""
+        """Return the cascade as it is measured: what is not given is as in training."""
         return self.probed.cascades(self.training.case_options)[0]
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """Every option with its default resolved.
+        """Return every option with its default resolved.
 
         The widths of a run change no other run, but they change the fit.
         """
@@ -88,7 +83,7 @@ class Point:
 
     @cached_property
     def key(self) -> str:
-        """Digest of the configuration and of the code: what names the point and its part."""
+        """Return the digest of configuration and code, which names the point and its part."""
         made = {**self.configuration, "code": provenance.code_version()}
         return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -131,7 +126,7 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
         document = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
         return Reader(document, seed).plan()
     except OSError as error:
-        raise TableError(f"cannot read {path}: {reason(error)}") from None
+        raise UnreadableError(f"cannot read {path}: {reason(error)}") from None
     except ValueError as error:  # of TOML, of UTF-8, of a number of thousands of digits
         raise PlanError(f"{path} is not TOML: {error}") from None
     except RecursionError:
@@ -159,14 +154,14 @@ class Reader:
                 raise PlanError(f"there is no table [{name}]{hint}")
             if not isinstance(content, dict):
                 raise PlanError(f"{name} must be a table, [{name}]")
-        self.tables: dict[str, dict[str, Any]] = {}
-        for name in known:
-            self.tables[name] = {}
+        self.tables: dict[str, dict[str, Any]] = {name: {} for name in known}
+        for name, table in self.tables.items():
             for written, value in document.get(name, {}).items():
-                key = option_of(written)
-                if key in self.tables[name]:
+                # ``width`` is ``hidden``, as on the command line.
+                key = "hidden" if written == "width" else written.replace("-", "_")
+                if key in table:
                     raise PlanError(f"[{name}] {key} is there twice, the second time as {written}")
-                self.tables[name][key] = value
+                table[key] = value
         for name in (*SWEPT, "fss"):
             self.tables[name].setdefault("seed", seed)
         self.sampled = "sample" in document
@@ -180,26 +175,27 @@ class Reader:
             for table in SWEPT
             for key, value in self.tables[table].items()
         }
-        estimates, sample = self.settled("fss", SweepEstimates), self.settled("sample", Sample)
-        if self.sampled and "points" not in self.tables["sample"]:
+        estimates = self.settled("fss", SweepEstimates)
+        sample = self.settled("sample", Sample) if self.sampled else None
+        if sample and "points" not in self.tables["sample"]:
             raise PlanError("[sample] needs points, how many are drawn")
-        check_axes(axes, sample.points if self.sampled else None)
+        check_axes(axes, sample)
         points: dict[str, Point] = {}
-        for values in drawn(axes, sample) if self.sampled else product(axes):
+        for values in drawn(axes, sample) if sample else product(axes):
             point = self.point(values, estimates)
-            if point.key in points and not self.sampled:
+            if point.key in points and not sample:
                 told = ", ".join(f"{table}.{key} = {v}" for (table, key), v in values.items())
                 raise PlanError(f"the same point is there twice ({told})")
             points[point.key] = point
-            if self.sampled and len(points) == sample.points:
+            if sample and len(points) == sample.points:
                 break
-        if self.sampled and len(points) < sample.points:
+        if sample and len(points) < sample.points:
             raise PlanError(
                 f"[sample] points = {sample.points}, but only {len(points)} that differ were "
                 "found; ask for fewer, or leave [sample] out to have them all"
             )
         written: dict[str, Any] = {"fss": dataclasses.asdict(estimates)}
-        written |= {"sample": dataclasses.asdict(sample)} if self.sampled else {}
+        written |= {"sample": dataclasses.asdict(sample)} if sample else {}
         for (table, key), along in axes.items():
             plain = dataclasses.asdict(along) if isinstance(along, Span) else along
             written.setdefault(table, {})[key] = plain
@@ -238,34 +234,33 @@ class Reader:
         return made
 
 
-def check_axes(axes: dict[tuple[str, str], Axis], points: int | None) -> None:
+def check_axes(axes: Axes, sample: Sample | None) -> None:
     """Raise PlanError where there are too many points, or axes that change nothing."""
     lengths = [len(along) for along in axes.values() if not isinstance(along, Span)]
-    count = math.prod(lengths) if points is None else points
+    count = sample.points if sample else math.prod(lengths)
     if count > MOST_POINTS:
         raise PlanError(
             f"there are more than {MOST_POINTS} points; draw some of them with [sample], or make "
             "several files"
         )
     for table in SWEPT:
-        topology, degree = (
-            () if isinstance(along, Span) else along
-            for along in (axes.get((table, name), ()) for name in ("topology", "degree"))
-        )
+        topology, degree = (axes.get((table, name), ()) for name in ("topology", "degree"))
+        assert not isinstance(topology, Span)
+        assert not isinstance(degree, Span)
         if "lattice" in topology and len(degree) > 1:
             raise PlanError(
                 f"[{table}] degree does not change a lattice, which has its own: sweep it apart"
             )
 
 
-def product(axes: dict[tuple[str, str], Axis]) -> Iterator[Values]:
+def product(axes: Axes) -> Iterator[Values]:
     """Yield every combination of the values."""
     discrete = [values for values in axes.values() if not isinstance(values, Span)]
     for values in itertools.product(*discrete):
         yield dict(zip(axes, values, strict=True))
 
 
-def drawn(axes: dict[tuple[str, str], Axis], sample: Sample) -> Iterator[Values]:
+def drawn(axes: Axes, sample: Sample) -> Iterator[Values]:
     """Draw combinations; the first points of a larger sample are those of a smaller one.
 
     Every axis has its own stream: what else the file says, and in which order, changes no draw.

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.options import ADDED, CascadeOptions
+from grokcrit.base.options import ADDED, CascadeOptions, options_of
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import DIFFERENCE, PHASES, STATISTICS
+from grokcrit.base.vocabulary import PHASES, STATISTICS
 from grokcrit.questions.family import Family, course, families, phases, rise_above
-from grokcrit.questions.rows import WINDOWS, missing
+from grokcrit.questions.rows import exponents, in_phases, missing, of_bins
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints
@@ -25,30 +22,13 @@ from grokcrit.tables.reading import Inputs
 from grokcrit.tables.schemas import AVALANCHE
 from grokcrit.tasks.swept import SWEEP, TRAINED
 
-SHARED = tuple(f.name for f in dataclasses.fields(CascadeOptions))
-
 
 def measured(point: Point, trained: pa.Table, *, cache: bool) -> pa.Table:
     """Cascade the gradients of a training as a point says, and estimate its exponents.
 
-    Parameters
-    ----------
-    point
-        What to do.
-    trained
-        Schema ``train/1``, of the point's training.
-    cache
-        Whether to keep graphs on disk.
-
-    Returns
-    -------
-    pyarrow.Table
-        Schema ``sweep/1``, the rows of the point; the record in its metadata.
+    Return the rows of the point, schema ``sweep/1``, with the record in the metadata.
     """
-    own = point.configuration["avalanche"]
-    probe = {name: own[name] for name in (*SHARED, "surrogate", "replicates", "seed")}
-    accuracy = own["grok_accuracy"]
-    found = avalanche(trained, threads=1, cache=cache, grok_accuracy=accuracy, **probe)
+    found = avalanche(trained, threads=1, cache=cache, **point.configuration["avalanche"])
     inputs = Inputs(found, AVALANCHE)
     (family,) = families(scaling.ensembles_of(inputs, point.estimates.keep_zero_threshold))
     rows = estimates(family, point.estimates)
@@ -65,8 +45,9 @@ def failed(point: Point, reason: str) -> pa.Table:
 def to_table(point: Point, rows: list[Row], inputs: list[provenance.Record]) -> pa.Table:
     """Put the options of a point on its rows, and the record into the metadata."""
     options = {"point": point.key, **columns_of(point)}
-    names = SWEEP.arrow.names
-    complete = [{name: missing((options | row).get(name)) for name in names} for row in rows]
+    complete = [
+        {name: missing((options | row).get(name)) for name in SWEEP.arrow.names} for row in rows
+    ]
     record = provenance.record(
         SWEEP.name,
         point.configuration | {"code": provenance.code_version(), "point": point.key},
@@ -85,7 +66,7 @@ def columns_of(point: Point) -> Row:
     trained = ADDED | dict(point.configuration["train"])
     measured = dict(point.configuration["avalanche"])
     row: Row = {"case": point.training.case, "field": "gradient"}
-    row |= {f"{TRAINED}{name}": trained.pop(name) for name in (*SHARED, "seed")}
+    row |= {f"{TRAINED}{name}": trained.pop(name) for name in (*options_of(CascadeOptions), "seed")}
     row |= trained
     row["avalanche_seed"] = measured.pop("seed")
     return row | {name: value for name, value in measured.items() if name != "surrogate"}
@@ -115,24 +96,16 @@ def estimates(family: Family, chosen: SweepEstimates) -> list[Row]:
 
 def in_windows(estimate: Estimate, base: Estimate | None, confidence: float) -> list[Row]:
     """Make the rows of the windows of one estimate, and its differences to the Gaussian null."""
-    columns = ends(estimate, confidence, "exponent", "ci_low", "ci_high", "p")
-    columns["p"] = np.where([window == DIFFERENCE for window in WINDOWS], columns["p"], np.nan)
-    if base is not None:
-        names = [f"minus_gaussian{end}" for end in ("", "_low", "_high", "_p")]
-        columns |= ends(estimate - base, confidence, *names)
+    rows = [row | {"exponent": row["value"]} for row in exponents(estimate, confidence)]
+    if base is None:
+        return rows
+    gaps = of_bins("data-minus-null", estimate - base, confidence, in_phases())
+    columns = {"minus_gaussian": "value", "minus_gaussian_low": "ci_low"}
+    columns |= {"minus_gaussian_high": "ci_high", "minus_gaussian_p": "p"}
     return [
-        {"window": window, **{name: float(values[k]) for name, values in columns.items()}}
-        for k, window in enumerate(WINDOWS)
+        row | {name: gap[of] for name, of in columns.items()}
+        for row, gap in zip(rows, gaps, strict=True)
     ]
-
-
-def ends(
-    estimate: Estimate, confidence: float, value: str, low: str, high: str, p: str
-) -> dict[str, Any]:
-    """Name the value, the interval and the p of zero of an estimate."""
-    ends = estimate.interval(confidence)
-    tested = np.where(np.isnan(ends[0]), np.nan, estimate.p())
-    return {value: estimate.value, low: ends[0], high: ends[1], p: tested}
 
 
 def crossing(family: Family, observable: str, draws: list[Ints], confidence: float) -> Row:
@@ -160,8 +133,8 @@ def facts_of(data: Ensemble) -> Row:
 
 def warnings(facts: Row, rows: list[Row], left_out: int) -> list[str]:
     """Return the ids of what a reader must beware of, as the stages warn of it."""
-    thin = any(row["window"] in PHASES and np.isnan(row["exponent"]) for row in rows)
-    alone = all(np.isnan(row["ci_low"]) for row in rows)
+    thin = any(row["window"] in PHASES and row["exponent"] is None for row in rows)
+    alone = all(row["ci_low"] is None for row in rows)
     seen = {
         "never-grokked": facts["n_grokked"] < facts["n_runs"],
         "thin-window": thin,

@@ -1,6 +1,6 @@
 """The folder of a sweep: a part for each point, the joint table, and what went wrong.
 
-    sweep/sweep.parquet     the joint table, in the order of the sweep file
+    sweep/sweep.parquet         the joint table, in the order of the sweep file
     sweep/parts/KEY.parquet     one point, complete
     sweep/failed/KEY.parquet    one point that failed, its error in the row
     sweep/damaged/...           parts that were not what was written, moved aside
@@ -16,75 +16,73 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from grokcrit.base.errors import TableError, reason
+from grokcrit.base.errors import TableError, UnreadableError, UnwritableError, reason
 from grokcrit.sweeps.plan import Plan
 from grokcrit.tables import provenance, reading, writing
 from grokcrit.tables.files import remove_stale
 from grokcrit.tasks.swept import SWEEP
 
-JOINT = f"{SWEEP.stage}.parquet"
+PartState: TypeAlias = Literal["done", "missing", "damaged"]
 # Rows of the joint table in one row group: some 2,500 points.
 GROUP_ROWS = 2**17
 
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of a sweep."""
+    """The folder of a sweep. What cannot be read or written raises TableError."""
 
     folder: Path
 
     @property
     def joint(self) -> Path:
-        """Where the joint table is."""
-        return self.folder / JOINT
+        """Return where the joint table is."""
+        return self.folder / f"{SWEEP.stage}.parquet"
 
     def part(self, key: str) -> Path:
-        """Where the part of a point is."""
+        """Return where the part of a point is."""
         return self.folder / "parts" / f"{key}.parquet"
 
     def failure(self, key: str) -> Path:
-        """Where the row of a point that failed is."""
+        """Return where the row of a point that failed is."""
         return self.folder / "failed" / f"{key}.parquet"
 
     def check(self) -> None:
-        """Raise TableError where the folder is there and is none."""
+        """Raise TableError where something else has the name of the folder."""
         if self.folder.exists() and not self.folder.is_dir():
-            raise TableError(f"cannot make the folder {self.folder}: Not a directory")
+            raise UnwritableError(f"cannot make the folder {self.folder}: Not a directory")
 
     def prepare(self) -> None:
-        """Make the folders.
-
-        Raises
-        ------
-        TableError
-            They cannot be made.
-        """
-        for name in ("parts", "failed"):
-            try:
+        """Make the folders."""
+        try:
+            for name in ("parts", "failed"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise TableError(f"cannot make the folder {self.folder}: {reason(error)}") from None
-
+        except OSError as error:
+            raise UnwritableError(
+                f"cannot make the folder {self.folder}: {reason(error)}"
+            ) from None
         with suppress(OSError):
             remove_stale(self.folder / "parts")
 
-    def done(self, key: str) -> bool:
-        """Whether the part of a point is there and is what was written.
-
-        Raises
-        ------
-        TableError
-            A part is there but cannot be read.
-        DamagedError
-            A part is there and is not what was written.
-        """
-        if not self.part(key).exists():
-            return False
-        check_part(self.part(key), key)
-        return True
+    def look(self, key: str) -> PartState:
+        """Return whether a part is there, and whether it is whole by its seal and its name."""
+        path = self.part(key)
+        if not path.exists():
+            return "missing"
+        if not path.is_file():  # a pipe would be waited for
+            return "damaged"
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise UnreadableError(f"cannot read {path}: {reason(error)}") from None
+        try:
+            record = reading.verified(path) or {}
+        except TableError:
+            return "damaged"
+        return "done" if record.get("configuration", {}).get("point") == key else "damaged"
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged part to where it is in nobody's way, and say where."""
@@ -97,7 +95,7 @@ class Store:
             if self.part(key).exists():
                 os.replace(self.part(key), place)
         except OSError as error:
-            raise TableError(f"cannot move {self.part(key)} aside: {reason(error)}") from None
+            raise UnwritableError(f"cannot move {self.part(key)} aside: {reason(error)}") from None
         return place
 
     def keep(self, key: str, table: pa.Table) -> None:
@@ -111,52 +109,15 @@ class Store:
         writing.write(self.failure(key), [table], table.schema)
 
     def join(self, plan: Plan, failed: Container[str]) -> None:
-        """Write the joint table: the parts in the order of the plan, failures among them.
-
-        Raises
-        ------
-        TableError
-            A part is missing or damaged.
-        """
+        """Write the joint table: the parts in the order of the plan, failures among them."""
         record = provenance.record(
             SWEEP.name,
             plan.configuration | {"code": provenance.code_version()},
             root_seed=plan.points[0].training.seed,
         )
-        chosen = [
-            self.failure(point.key) if point.key in failed else self.part(point.key)
-            for point in plan.points
-        ]
+        keys = [point.key for point in plan.points]
+        chosen = [self.failure(key) if key in failed else self.part(key) for key in keys]
         writing.write(self.joint, grouped(chosen), SWEEP.recorded(record))
-
-
-class DamagedError(TableError):
-    """A part is not what was written."""
-
-
-def check_part(path: Path, key: str) -> None:
-    """Hold a part against its seal and its name.
-
-    Raises
-    ------
-    TableError
-        It cannot be read.
-    DamagedError
-        It is not what was written.
-    """
-    if not path.is_file():  # a pipe would be waited for
-        raise DamagedError(f"{path} is no file")
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise TableError(f"cannot read {path}: {reason(error)}") from None
-    try:
-        record = reading.verified(path) or {}
-    except TableError as error:
-        raise DamagedError(str(error)) from None
-    if record.get("configuration", {}).get("point") != key:
-        raise DamagedError(f"{path} holds another point than its name says")
 
 
 def grouped(paths: Sequence[Path]) -> Iterator[pa.Table]:

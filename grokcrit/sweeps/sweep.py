@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit.base.parallel import Progress, thread_count
 from grokcrit.sweeps.local import locally
 from grokcrit.sweeps.plan import Plan, read_plan
-from grokcrit.sweeps.store import DamagedError, Store
+from grokcrit.sweeps.store import PartState, Store
 from grokcrit.sweeps.task import Outcome, Task, tasks_of
-
-
-@dataclass
-class State:
-    """What of a plan is there.
-
-    Attributes
-    ----------
-    done, missing
-        Keys of points.
-    damaged
-        Of the missing ones: those whose part is not what was written.
-    failed
-        Of the missing ones: those that failed the last time.
-    """
-
-    done: set[str] = field(default_factory=set)
-    missing: set[str] = field(default_factory=set)
-    damaged: list[str] = field(default_factory=list)
-    failed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -69,9 +49,8 @@ def sweep(
 ) -> Swept:
     """Compute every point of a plan that is not there, and write the joint table.
 
-    Points that are there and whole are left as they are; damaged ones are moved aside and computed
-    again; ones that failed are tried again. Two sweeps on one folder at once do no harm: every part
-    is written whole, and equal.
+    Points that are there and whole are kept; damaged ones are moved aside and computed again;
+    failed ones are tried again. Two sweeps on one folder at once do no harm.
 
     Parameters
     ----------
@@ -106,44 +85,32 @@ def sweep(
         No Dask, or no scheduler there.
     """
     made = plan if isinstance(plan, Plan) else read_plan(plan, seed)
-    store, workers = Store(Path(out)), thread_count(threads)
+    store, workers, failed = Store(Path(out)), thread_count(threads), dict[str, str]()
     store.prepare()
     state = state_of(made, store, progress)
-    aside = {key: str(store.set_aside(key)) for key in state.damaged}
-    tasks = tasks_of(made, state.missing, store.folder, workers, cache)
-    done, failed = len(state.done), dict[str, str]()
+    aside = {key: str(store.set_aside(key)) for key, each in state.items() if each == "damaged"}
+    missing = {key for key, each in state.items() if each != "done"}
+    tasks = tasks_of(made, missing, store.folder, workers, cache)
+    done = len(state) - len(missing)
     for outcomes in run(tasks, scheduler, workers, store.folder):
         done += len(outcomes)
         failed |= {o.key: o.error for o in outcomes if o.error is not None}
         if progress:
             progress(done, len(made.points))
     store.join(made, failed)
-    return Swept(store.joint, len(made.points), len(state.missing), aside, failed)
+    return Swept(store.joint, len(made.points), len(missing), aside, failed)
 
 
-def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> State:
-    """Hold every part that is there against its seal, and say what is missing.
-
-    Progress counts the parts that are there.
-
-    Raises
-    ------
-    TableError
-        A part cannot be read.
-    """
-    state = State()
+def state_of(plan: Plan, store: Store, progress: Progress | None = None) -> dict[str, PartState]:
+    """Look at the part of every point, by its key; progress counts those that are whole."""
+    found: dict[str, PartState] = {}
+    done = 0
     for point in plan.points:
-        try:
-            there = store.done(point.key)
-        except DamagedError:
-            there = False
-            state.damaged.append(point.key)
-        (state.done if there else state.missing).add(point.key)
-        if progress and there:
-            progress(len(state.done), len(plan.points))
-        if not there and store.failure(point.key).exists():
-            state.failed.add(point.key)
-    return state
+        found[point.key] = store.look(point.key)
+        done += found[point.key] == "done"
+        if progress and found[point.key] == "done":
+            progress(done, len(plan.points))
+    return found
 
 
 def run(

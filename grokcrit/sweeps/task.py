@@ -14,9 +14,8 @@ from grokcrit.base.parallel import StoppedError
 from grokcrit.stages.train import train
 from grokcrit.sweeps.plan import Plan, Point
 from grokcrit.sweeps.point import failed, measured
-from grokcrit.sweeps.store import DamagedError, Store
+from grokcrit.sweeps.store import Store
 from grokcrit.tables import provenance
-from grokcrit.tasks.options import RunOptions
 
 # Tasks that each worker has at least. Where there are fewer trainings, a training is repeated so
 # that its points can be divided: else workers would wait for one of them.
@@ -25,22 +24,18 @@ TASKS = 2
 
 @dataclass(frozen=True)
 class Task:
-    """One training and points that share it.
+    """One training and points that share it."""
 
-    ``folder`` is where the parts go; ``code`` the version that the points are named by; ``token``
-    a file that is among the parts, on a cluster whose machines might not share the folder.
-    """
-
-    folder: str
+    folder: str  # where the parts go
     points: tuple[Point, ...]
-    code: str
+    code: str  # the version that the points are named by
     cache: bool
-    token: str = ""
+    token: str = ""  # a file among the parts: the machines of a cluster might not share the folder
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a point: ``error`` says why it failed, None that its part is written."""
+    """What became of a point: its part is written, or an error says why it failed."""
 
     key: str
     error: str | None = None
@@ -60,18 +55,11 @@ def tasks_of(plan: Plan, wanted: set[str], folder: Path, workers: int, cache: bo
 
 
 def compute(task: Task) -> list[Outcome]:
-    """Compute the points of a task and write their parts; the same whoever does it, how often ever.
+    """Compute the points of a task and write their parts; a point that fails stops no other.
 
-    Returns
-    -------
-    list of Outcome
-        One a point. A point that fails stops no other.
-
-    Raises
-    ------
-    GrokcritError
-        This is another version of grokcrit than the one that asks; the folder is not there; a part
-        cannot be written.
+    Whoever does it and however often, the parts are the same. Raise GrokcritError where this is
+    another version of grokcrit than the one that asks, where the folder is not there, and where a
+    part cannot be written.
     """
     if task.code != provenance.code_version():
         raise GrokcritError(
@@ -84,29 +72,18 @@ def compute(task: Task) -> list[Outcome]:
             f"a worker does not see the folder {task.folder}: put the sweep where all machines see "
             "it under the same path"
         )
-    missing = [point for point in task.points if not there(store, point.key)]
+    # Parts are there where a task is run again; a damaged one is written again.
+    missing = [point for point in task.points if store.look(point.key) != "done"]
     found = [Outcome(point.key) for point in task.points if point not in missing]
     if not missing:
         return found
-    try:
-        trained = trained_for(missing[0].training, task.cache)
+    training = missing[0].training
+    options = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
+    try:  # in one thread: the tasks are what runs side by side
+        trained = train(threads=1, cache=task.cache, **options)
     except Exception as error:
         return found + [note(store, point, error) for point in missing]
     return found + [one(store, point, trained, task.cache) for point in missing]
-
-
-def there(store: Store, key: str) -> bool:
-    """Whether a part is there, as where a task is run again; a damaged one is written anew."""
-    try:
-        return store.done(key)
-    except DamagedError:
-        return False
-
-
-def trained_for(training: RunOptions, cache: bool) -> pa.Table:
-    """Train, in one thread: the tasks are what runs side by side."""
-    options = {field.name: getattr(training, field.name) for field in dataclasses.fields(training)}
-    return train(threads=1, cache=cache, **options)
 
 
 def one(store: Store, point: Point, trained: pa.Table, cache: bool) -> Outcome:

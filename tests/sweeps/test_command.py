@@ -31,7 +31,6 @@ def test_a_dry_run_says_how_much_there_is_and_writes_nothing(tmp_path):
     (facts,) = json.loads(done.stdout)["rows"]
     counted = {k: facts[k] for k in ("points", "points to compute", "trainings", "runs")}
     assert counted == {"points": 4, "points to compute": 4, "trainings": 2, "runs": 12}
-    assert facts["seconds on one core"] > 0
     assert 4 * 10_000 < facts["bytes"] < 4 * 100_000
     assert [p.name for p in tmp_path.iterdir()] == ["sweep.toml"]
 
@@ -42,26 +41,14 @@ def test_a_dry_run_knows_what_is_there_already(folder):
     assert "points to compute       0" in done.stdout
 
 
-def test_a_dry_run_passes_over_points_that_fail_and_minds_the_folder(tmp_path):
+def test_a_dry_run_counts_points_that_will_fail_and_minds_the_folder(tmp_path):
     text = SMALL.replace("[0.5, 1.0]", "[1e149, 0.5]\nactivation = 'relu'")
     (tmp_path / "sweep.toml").write_text(text)
-    assert (
-        "points to compute       4"
-        in grokcrit("sweep", "sweep.toml", "--dry-run", cwd=tmp_path).stdout
-    )
+    done = grokcrit("sweep", "sweep.toml", "--dry-run", cwd=tmp_path)
+    assert "points to compute       4" in done.stdout
     (tmp_path / "taken").write_text("")
     done = grokcrit("sweep", "sweep.toml", "--dry-run", "-o", "taken", cwd=tmp_path, code=1)
     assert "cannot make the folder taken: Not a directory" in sentence(done)
-
-
-def test_a_dry_run_where_every_training_fails_says_what_it_knows(tmp_path):
-    text = SMALL.replace("[0.5, 1.0]", "1e149\nactivation = 'relu'")
-    (tmp_path / "sweep.toml").write_text(text)
-    told = grokcrit("sweep", "sweep.toml", "--dry-run", cwd=tmp_path).stdout
-    assert "points to compute       2" in told
-    assert "not known: every training that was tried failed" in told
-    facts = json.loads(grokcrit("sweep", "sweep.toml", "--dry-run", "--json", cwd=tmp_path).stdout)
-    assert facts["rows"][0]["bytes"] is None
 
 
 def test_points_that_fail_are_told_in_one_sentence_with_exit_code_1(tmp_path):

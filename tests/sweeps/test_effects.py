@@ -1,6 +1,7 @@
 """Main effects: tables whose answer is known, and the shares that a plain analysis gives."""
 
 import itertools
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +9,8 @@ import pytest
 from scipy import stats
 
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.questions import effects
+from grokcrit.questions import choices, effects
 from grokcrit.stages import plot
-from grokcrit.summaries import sweep_summary
 from grokcrit.tasks.swept import SWEEP
 
 LEVELS = {"activation": ["relu", "tanh"], "lr": [0.1, 0.5, 1.0], "rule": ["diffuse", "reset"]}
@@ -45,7 +45,7 @@ def points(table):
 
 
 def shares(found):
-    return {f.name: effects.share(f, found.exponent["post"]) for f in found.factors}
+    return {f.name: effects.share(f.level_of, found.exponent["post"]) for f in found.factors}
 
 
 def test_what_one_option_does_alone_is_all_its_own():
@@ -125,10 +125,9 @@ def test_a_level_alone_with_numbers_has_no_share():
 
 def test_points_with_many_avalanches_cut_off_are_a_warning():
     cut = made(lambda o: 1.0, n_truncated=21, n_avalanches=100, grok_epoch_median=30.0)
-    (warned,) = sweep_summary(cut, 0.95).warnings
+    (warned,) = choices.summary(cut, 0.95).warnings
     assert warned.id == "truncated"
-    assert "At 12 of 12 points more than 5%" in warned.text
-    assert "at most 21%" in warned.text
+    assert re.findall(r"\d+%?", warned.text) == ["12", "12", "5%", "21%"]
 
 
 def test_the_noise_is_the_squared_error_over_the_variance():
@@ -194,7 +193,7 @@ def test_a_share_by_chance_needs_two_levels_with_a_number():
     table = made(lambda o: 1.1 if o["lr"] == 0.5 else float("nan"))
     found = points(table)
     lr = next(f for f in found.factors if f.name == "lr")
-    assert np.isnan(effects.by_chance(lr, found.exponent["post"]))
+    assert np.isnan(effects.by_chance(lr.level_of, found.exponent["post"]))
 
 
 # Many lines, and names of sixty letters and more.
@@ -232,10 +231,10 @@ def test_a_figure_shows_the_points_whose_options_are_asked_for():
 
 
 def test_crossings_at_points_where_nothing_groks_are_a_warning():
-    (warned,) = sweep_summary(made(lambda o: 1 + o["lr"]), 0.95).warnings
+    (warned,) = choices.summary(made(lambda o: 1 + o["lr"]), 0.95).warnings
     assert warned.id == "crossing-without-grokking"
-    assert warned.text.startswith("at 12 points no run groks, and yet D(t) crosses")
-    assert sweep_summary(made(lambda o: 1 + o["lr"], grok_epoch_median=30.0), 0.95).warnings == []
+    assert re.findall(r"\d+", warned.text) == ["8", "12"]
+    assert choices.summary(made(lambda o: 1 + o["lr"], grok_epoch_median=30.0), 0.95).warnings == []
 
 
 def test_points_that_failed_are_counted_and_left_out():
@@ -245,15 +244,17 @@ def test_points_that_failed_are_counted_and_left_out():
     broken = pa.Table.from_pylist([{n: row.get(n) for n in names}], SWEEP.arrow)
     found = points(pa.concat_tables([table, broken]))
     assert (found.failed, len(found.keys)) == (1, 12)
-    summary = sweep_summary(pa.concat_tables([table, broken]), 0.95)
-    assert "1 point failed, the first: it broke" in [w.text for w in summary.warnings]
+    summary = choices.summary(pa.concat_tables([table, broken]), 0.95)
+    (text,) = (w.text for w in summary.warnings if w.id == "failed-points")
+    assert text.startswith("1 of 13")
+    assert text.endswith("it broke")
 
 
 def test_a_sweep_of_nothing_but_failures_has_an_account():
     row = {"point": "ffff", "task": "xor", "case": "c", "field": "gradient", "error": "it broke"}
     names = SWEEP.arrow.names
     broken = pa.Table.from_pylist([{n: row.get(n) for n in names}], SWEEP.arrow)
-    assert sweep_summary(broken, None).rows[0]["points"] == 0
+    assert choices.summary(broken, None).rows[0]["points"] == 0
 
 
 @pytest.mark.parametrize("panel", ["effects", "crossings", "variance"])
@@ -270,7 +271,7 @@ def test_a_panel_that_has_nothing_to_show_says_what_the_sweep_holds():
 
 
 def test_the_account_shows_the_mean_of_each_level():
-    summary = sweep_summary(made(lambda o: {0.1: 1.1, 0.5: 1.3, 1.0: 1.5}[o["lr"]]), 0.95)
+    summary = choices.summary(made(lambda o: {0.1: 1.1, 0.5: 1.3, 1.0: 1.5}[o["lr"]]), 0.95)
     rows = {(r["option"], r["value"]): r for r in summary.rows}
     assert rows["lr", "0.5"]["after"] == pytest.approx(1.3)
     assert rows["lr", "0.5"]["change"] == pytest.approx(0.3)
