@@ -23,7 +23,9 @@ ALPHA = 0.05
 BEND = 0.1
 # gamma and D of one data set share their scatter. A hundredth is the rounding of the source.
 EXCESS = 0.01
-# What tells one family of data and null models from another.
+# A null model keeps most of the distance where its interval lies above this, loses most below it.
+HALF = 0.5
+# What distinguishes one family of data and null models from another.
 FAMILY = tuple(name for name in CASE_COLUMNS if name not in ("surrogate", "replicate"))
 
 

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 FIELLER = "Fieller, from the run bootstrap"
 UNDEFINED = "not defined: the data are not told apart from the gaussian null"  # in every table
-# A null model keeps most of the distance where its interval lies above this, loses most below it.
-HALF = 0.5
 GAUSSIAN = "the Gaussian null (random numbers on the same graph)"
 
 
@@ -238,9 +236,9 @@ def kept(rows: Sequence[Row], name: str) -> tuple[str, Row | None]:
     row = one(rows, "fraction-kept", "post", surrogate=name)
     if row is None or row["ci_low"] is None:
         return "undefined", row
-    if row["ci_low"] > HALF:
+    if row["ci_low"] > judge.HALF:
         return "most", row
-    return ("little" if row["ci_high"] < HALF else "unsettled"), row
+    return ("little" if row["ci_high"] < judge.HALF else "unsettled"), row
 
 
 def arrangement(rows: Sequence[Row]) -> Answer | None:
