@@ -13,6 +13,7 @@ import pyarrow as pa
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Notice, Summary
 from grokcrit.questions import choices
+from grokcrit.questions.judge import ALPHA
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
 from grokcrit.questions.rows import of, shown
@@ -182,6 +183,7 @@ def content(made: Material, summaries: Mapping[str, Summary]) -> dict[str, Any]:
     levels = {provenance.confidence(file.record) for file in made.files if file.record}
     return {
         "made": made,
+        "alpha": ALPHA,
         "short": Report(judge(made), missing(made), beware(summaries, made)),
         "summaries": summaries,
         "diagnostics": diagnostics,
