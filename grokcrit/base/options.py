@@ -1,8 +1,4 @@
-"""Options of the stages. A field of their classes declares all there is to know of an option.
-
-From it come its check, its place on the command line, its key in a sweep file and its column in
-the sweep table.
-"""
+"""Options of the stages. A field of their classes declares all there is to know of an option."""
 
 from __future__ import annotations
 
@@ -78,47 +74,21 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a stage.
+    """One option of a stage; ``name`` to ``default`` are as the field and its type say."""
 
-    Attributes
-    ----------
-    help
-        What it means, without the choices and the default, which are added.
-    choices
-        The values of a text.
-    least, above, most, below
-        Limits of a number: from, above, to, below.
-    unset
-        What holds where it is not given and has no default.
-    parse
-        Check and read a value instead of all this; for values that are written in several ways.
-    raw
-        Texts of a list are taken as they are: with their commas, and twice where given twice.
-    group
-        Its place in the help: one of GROUPS.
-    swept
-        Whether it can be an axis of a sweep.
-    names
-        Names on the command line, where it has others than its own.
-    metavar
-        What stands for its value in the help.
-    name, kind, many, optional, default
-        As the field and its type say.
-    """
-
-    help: str
-    choices: tuple[str, ...] = ()
+    help: str  # what it means, without the choices and the default, which are added
+    choices: tuple[str, ...] = ()  # the values of a text
     least: float | None = None
     above: float | None = None
     most: float | None = None
     below: float | None = None
-    unset: str = ""
-    parse: Callable[[Any], Any] | None = None
-    raw: bool = False
-    group: str = "common"
-    swept: bool = True
-    names: tuple[str, ...] = ()
-    metavar: str | None = None
+    unset: str = ""  # what holds where it is not given and has no default
+    parse: Callable[[Any], Any] | None = None  # checks and reads a value instead of all this
+    raw: bool = False  # texts of a list keep their commas, and may be given twice
+    group: str = "common"  # its place in the help: one of GROUPS
+    swept: bool = True  # whether it can be an axis of a sweep
+    names: tuple[str, ...] = ()  # on the command line, where it has others than its own
+    metavar: str | None = None  # what stands for its value in the help
     name: str = ""
     kind: type = str
     many: bool = False
@@ -304,9 +274,8 @@ ADDED = {"threshold_of": "all"}
 
 
 def recorded(options: Any) -> dict[str, Any]:
-    """Return options as a case's record holds them.
+    """Return options as a case's record holds them; an added option only if not at its default.
 
-    An added option is there only where it is not at its default. So a case keeps its name, and
-    tables of earlier versions can be joined with new ones.
+    So tables of earlier versions can be joined with new ones.
     """
     return {k: v for k, v in dataclasses.asdict(options).items() if ADDED.get(k) != v}

@@ -46,14 +46,10 @@ def in_order(
 ) -> Iterator[R]:
     """Yield ``function(task, stop)`` for each task, in the order of the tasks.
 
-    A window moves over the tasks: those in it are begun, the most expensive of what enters it at
-    once first, so that the threads finish together, and no more results than it has tasks are ever
-    held. When the consumer stops (Ctrl-C included) or a task fails, tasks not yet begun are dropped
-    and ``stop`` is set for the others, which should then raise StoppedError soon.
-
-    ``size`` is the bytes of a task's result: the window takes WINDOW_BYTES of them, WINDOW tasks at
-    most, and a task more than there are threads in any case. ``progress`` is called with (done,
-    total) in the consumer's thread as tasks end.
+    A window moves over the tasks: those in it are begun, the most expensive first, and no more
+    results than it has tasks are ever held; it takes WINDOW_BYTES, as ``size`` says of a result.
+    When the consumer stops (Ctrl-C included) or a task fails, ``stop`` is set for those that run.
+    ``progress`` is called with (done, total) in the consumer's thread.
     """
     stop, workers = Stop(), thread_count(threads)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="grokcrit")

@@ -87,8 +87,7 @@ def in_processes(
 ) -> Iterator[R]:
     """Yield ``function(task)`` for each task in order, each computed in a process of its own pool.
 
-    As :func:`grokcrit.base.parallel.in_order`, with processes; the function is one of a module.
-    When the consumer stops, a task fails or the parent dies, the processes end at once.
+    As :func:`in_order`; the function is one of a module. The processes end with the consumer.
     """
     count = thread_count(workers)
 

@@ -11,14 +11,11 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: ``id`` names its kind, for scripts and for ``--silence``.
+    """A warning."""
 
-    ``names`` are all that it is about, where the text lists the first few.
-    """
-
-    id: str
+    id: str  # names its kind, for scripts and for ``--silence``
     text: str
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # all that it is about, where the text lists the first few
 
     def as_dict(self) -> Row:
         """Return the warning as JSON holds it."""
@@ -29,19 +26,15 @@ class Notice:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a command did: a table of plain values, and warnings.
-
-    ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts;
-    ``more`` are further tables shown below; ``about`` explains the table in a report.
-    """
+    """What a command did: a table of plain values, and warnings."""
 
     title: str
     rows: list[Row]
     warnings: list[Notice] = field(default_factory=list)
-    formats: dict[str, str] = field(default_factory=dict)
-    details: list[Row] | None = None
-    more: list[Summary] = field(default_factory=list)
-    about: str = ""
+    formats: dict[str, str] = field(default_factory=dict)  # how columns are shown
+    details: list[Row] | None = None  # the rows for scripts, where they are others
+    more: list[Summary] = field(default_factory=list)  # tables shown below
+    about: str = ""  # explains the table in a report
 
     @property
     def columns(self) -> list[tuple[str, bool]]:

@@ -1,7 +1,4 @@
-"""Null models of a gradient: each takes a snapshot and returns one of the same length.
-
-What each keeps and destroys: METHOD, section 6, and docs/method.md.
-"""
+"""Null models of a gradient (METHOD, section 6): each returns one of the same length."""
 
 from __future__ import annotations
 
@@ -23,18 +20,10 @@ def surrogate(
 ) -> Values:
     """Return a surrogate of one snapshot, shape (n,), which is not changed.
 
-    Parameters
-    ----------
-    name
-        ``none``: the snapshot itself. ``permute``: its values in random places.
-        ``permute-layers``: the values of each tensor in random places of that tensor.
-        ``sign-flip``: every sign drawn anew, magnitudes in place. ``gaussianize``: magnitudes
-        mapped to those of a normal sample, ranks, places and signs kept. ``gaussian``: i.i.d.
-        standard normal, keeps the length alone.
-    gradient, rng
-        The snapshot, and the source of randomness.
-    tensors
-        Where each tensor starts in the snapshot, ascending from 0; for ``permute-layers``.
+    ``none``: the snapshot itself. ``permute``: its values in random places. ``permute-layers``: in
+    random places of their tensor, each of which starts at one of ``tensors``. ``sign-flip``: every
+    sign drawn anew. ``gaussianize``: magnitudes mapped to those of a normal sample, ranks, places
+    and signs kept. ``gaussian``: i.i.d. standard normal.
     """
     if name == "none":
         return gradient
@@ -53,7 +42,7 @@ def surrogate(
 def gaussianized(gradient: Values) -> Values:
     """Map magnitudes to half-normal quantiles by rank: Phi^-1(1/2 + u/2), u = (rank - 1/2) / n.
 
-    Equal magnitudes share their mean rank, so ties stay ties; 0 has no sign and stays 0.
+    Equal magnitudes share their mean rank; 0 stays 0.
     """
     _, place, count = np.unique(np.abs(gradient), return_inverse=True, return_counts=True)
     last = np.cumsum(count)

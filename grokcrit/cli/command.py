@@ -62,16 +62,9 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function into a command: it is called with a Call and its own parameters.
 
-    Parameters
-    ----------
-    kinds
-        Options class of the stage; of the stage ``train`` one for each task.
-    out
-        Where the output goes by default; None: the function says.
-    writes, seed, threads
-        Help of these options.
-    cache
-        Whether the command makes graphs.
+    ``kinds`` are the options classes of the stage, of ``train`` one per task; ``out`` is the
+    default output, None where the function declares it; ``writes``, ``seed`` and ``threads`` are
+    the help of these options; ``cache``: whether the command makes graphs.
     """
     known = by_name(kinds)
     random = any("seed" in options_of(kind) for kind in kinds)

@@ -33,10 +33,7 @@ def aside(line: str) -> None:
 
 
 def on_terminal(stream: IO[str]) -> bool:
-    """Whether a person watches a stream: CI and dumb terminals are not a person.
-
-    Decided here and not by Rich, which draws into pipes under FORCE_COLOR, even FORCE_COLOR=0.
-    """
+    """Return whether a person watches a stream; unlike Rich, whatever FORCE_COLOR says."""
     return stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
@@ -146,10 +143,7 @@ def table_width(widths: Sequence[int]) -> int:
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Fit the columns of a table into a terminal.
-
-    On a narrow one cells fold at blanks, the widest first; then lines run over. No word is cut.
-    """
+    """Fit the columns of a table into a terminal: cells fold at blanks, the widest first."""
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, cells)) for cells in columns]
     least = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]

@@ -19,8 +19,7 @@ ROUNDING = 1e-4
 def numbers_of(measured: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, str]]:
     """Return what was measured as numbers, and a warning for each accuracy that is no share.
 
-    What is not finite, and what is warned of, is None. Accuracies that rounding has put just
-    outside 0 to 1 are put back.
+    What is not finite, and what is warned of, is None; rounding outside 0 to 1 is undone.
     """
     for name in measured:
         check_choice("measure", name, MEASURED)

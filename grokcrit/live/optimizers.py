@@ -26,11 +26,7 @@ def stepping_optimizer(optimizer: Any) -> Any:
 
 
 def runs_hooks(optimizer: Any) -> bool:
-    """Return whether hooks can be registered with an optimizer and run when it steps.
-
-    A wrapper may derive from ``Optimizer`` without its ``__init__``: it has no hooks, or those
-    it has copied, and its ``step`` runs none.
-    """
+    """Return whether an optimizer runs hooks when it steps; a wrapper without __init__ does not."""
     return (
         isinstance(optimizer, torch.optim.Optimizer)
         and "_optimizer_step_pre_hooks" in vars(optimizer)
@@ -58,7 +54,6 @@ def before_each_step(
 ) -> list[Any]:
     """Call a function before each step of an optimizer; return the handles of the hooks.
 
-    The optimizer comes from ``stepping_optimizer``; ``made`` is the number of updates made so far.
     ``call`` takes the optimizer, the updates made, and whether the step has a closure.
     """
     outer: FrameType | None = None

@@ -33,10 +33,9 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def named(model: torch.nn.Module) -> Named:
-    """Return all parameters of a model, frozen ones included, by their plain names.
+    """Return all parameters of a model, frozen ones included, by their names without wrappers.
 
-    Plain names are without the prefixes that wrappers of submodules add. Raise RecorderError for
-    DeepSpeed or FSDP, where no process has the gradient.
+    Raise RecorderError for DeepSpeed or FSDP, where no process has the gradient.
     """
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
@@ -66,8 +65,7 @@ def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence
 def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
     """Return the trainable parameters whose names match shell patterns, in their order.
 
-    One that is used twice is there once; ``include`` None includes all. Raise RecorderError where
-    none is left, or one is complex.
+    Raise RecorderError where none is left, or one is complex.
     """
     wanted = matching(parameters, include, exclude)
     found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
@@ -92,8 +90,7 @@ def flat_gradient(
 ) -> npt.NDArray[np.floating]:
     """Return the gradients one after the other, a copy in main memory, each over its divisor.
 
-    ``missing``: a parameter without a gradient counts as ``zeros``, or ``refuse`` raises
-    RecorderError.
+    A parameter without one counts as zeros unless ``missing`` is ``refuse``.
     """
     without = [name for name, parameter in parameters if parameter.grad is None]
     if without and (missing == "refuse" or len(without) == len(parameters)):
@@ -150,8 +147,7 @@ def kept(
 ) -> tuple[Named | None, dict[str, str]]:
     """Return the parameters of the recorded tensors, and warnings by kind of what has changed.
 
-    ``tensors`` are those of the first row, in the order of the vector. The parameters are None if
-    one of them is gone or frozen: the step has no gradient of all tensors.
+    The parameters are None if one of them is gone or frozen.
     """
     gone = missing_from(parameters, tensors)
     if gone:

@@ -47,9 +47,7 @@ class Recording:
 class Parts:
     """The rows of one run: those on the disk, and those that wait for the next part.
 
-    The folder is made where it is missing; parts of other runs may lie there. A part is written as
-    soon as its gradients take ``part_bytes``, or it has ``part_snapshots`` rows. ``versions`` of
-    libraries go into the record. ``last_step`` is the last step that is on the disk or waits.
+    A part is written when its gradients take ``part_bytes``, or it has ``part_snapshots`` rows.
     """
 
     def __init__(

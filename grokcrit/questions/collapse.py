@@ -206,7 +206,7 @@ def draw(
 def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
     """Return the positive values s, the mean over runs of P(S > s), and its standard error.
 
-    One value to the left of them is added, as a curve begins level. The error is NaN for one run.
+    One value to the left of them is added, as a curve begins level; one run has no error.
     """
     runs = [observed[(run == r) & np.isfinite(observed)] for r in np.unique(run)]
     runs = [np.sort(mine) for mine in runs if len(mine)]

@@ -116,11 +116,7 @@ def leads(
     groks: Reals,
     ensemble: Ensemble,
 ) -> list[Row]:
-    """Make the rows of the lead: grokking epoch of a run minus the time of a moment of D(t).
-
-    The median run with its interval, quantiles over runs, the median run of each size, and the
-    share of the runs that grok after the moment.
-    """
+    """Make the rows of the lead: grokking epoch minus the time of a moment of D(t), over runs."""
     lead = ensemble.grok[~np.isnan(ensemble.grok)] - value
     if not len(lead) or np.isnan(value):
         return [finding(f"{of}-lead", None, n=0, method=MEDIAN)]

@@ -27,38 +27,19 @@ MEDIAN = "median run"
 
 @dataclass(frozen=True)
 class Transient:
-    """The transient of one run.
+    """The transient of one run."""
 
-    Attributes
-    ----------
-    peak : int
-        Epoch of the largest Gini coefficient.
-    height : float
-        The largest over that at the start, minus 1.
-    length : int
-        Epochs above half of the height.
-    distance : float
-        Peak minus grokking epoch: negative before it; NaN for a run that never groks.
-    passed : bool
-        Whether the curve is back below half of its height at the end: else it is no transient.
-    """
-
-    peak: int
-    height: float
-    length: int
-    distance: float
-    passed: bool
+    peak: int  # epoch of the largest Gini coefficient
+    height: float  # the largest over that at the start, minus 1
+    length: int  # epochs above half of the height
+    distance: float  # peak minus grokking epoch; NaN for a run that never groks
+    passed: bool  # whether the curve ends below half of its height: else it is no transient
 
 
 def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
-    """Measure the transient of a run; NaN where the weights, all zero, have no Gini coefficient.
+    """Measure the transient of a run from its curve, by epoch; ``grok`` is NaN for never.
 
-    Parameters
-    ----------
-    epoch, gini
-        Shape (T,), by epoch.
-    grok
-        Grokking epoch; NaN for never.
+    All NaN where the weights, all zero, have no Gini coefficient.
     """
     if np.isnan(gini[0]) or gini[0] <= 0:
         return Transient(int(epoch[0]), np.nan, 0, np.nan, False)
@@ -143,9 +124,9 @@ def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
 
 
 def median_interval(values: Reals, confidence: float) -> tuple[float | None, float | None]:
-    """Interval of a median from order statistics, no shape assumed; None for too few values.
+    """Return the interval of a median from order statistics; None for too few values.
 
-    The k-th smallest and largest bound the median with probability 1 - 2 P(Binomial(n, 1/2) < k).
+    The k-th smallest and largest bound it with probability 1 - 2 P(Binomial(n, 1/2) < k).
     """
     n = len(values)
     k = np.arange(1, n // 2 + 1)

@@ -1,7 +1,4 @@
-"""The decisions that turn numbers into words, each made once and with its reason.
-
-The accounts that commands print, the diagnostics, the sweep, the report and the claims ask here.
-"""
+"""The decisions that turn numbers into words, each made once and with its reason."""
 
 from __future__ import annotations
 
@@ -35,12 +32,7 @@ def apart(p: float | None) -> bool:
 def bent(bend: float | None, p: float | None) -> bool:
     """Return whether a line is bent: by ``BEND`` at least, and with a p that tells it from 0.
 
-    Parameters
-    ----------
-    bend
-        Change of the slope of ln(statistic) on ln(N) from the smallest size to the largest.
-    p
-        Of a curvature of 0.
+    ``bend`` is the change of slope of ln(statistic) on ln(N) over the sizes, ``p`` that of none.
     """
     return apart(p) and abs(bend or 0.0) >= BEND
 
@@ -86,10 +78,7 @@ def same_runs(one: Ensemble, other: Ensemble) -> bool:
 
 
 def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
-    """Return whether two ensembles are of the same runs, epochs and grokking epochs.
-
-    Only then does their difference hold nothing but what the null model destroys.
-    """
+    """Return whether ensembles are of the same runs, epochs and grokking epochs."""
     return same_runs(one, other) and all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
         for name in ("grok", "run", "epoch")
@@ -97,10 +86,9 @@ def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
 
 
 def counted_alike(fit: Row, null: Row) -> bool:
-    """Return whether two rows of an fss table are of the same runs and snapshots.
+    """Return whether two rows of an fss table are of the same runs and snapshots, by their counts.
 
-    A table holds counts, no runs. What a fit leaves out counts too: an observable can be 0 or
-    undefined in the data or in the null alone.
+    What a fit leaves out counts too: an observable can be undefined in the data or in the null.
     """
     return fit["n_avalanches"] == null["n_avalanches"] and all(
         fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]

@@ -107,16 +107,12 @@ def compared(
 
 
 def fieller(top: Estimate, bottom: Estimate, confidence: float) -> tuple[Reals, Reals, Reals]:
-    """Return the ratio of two estimates and its interval.
+    """Return the ratio of two estimates, and the low and the high end of its interval.
 
     The interval holds every f for which top - f bottom is indistinguishable from zero; it is
-    bounded only where the bottom itself differs from zero (E. C. Fieller, J. R. Stat. Soc. B 16,
-    175, 1954). Variances are those of the paired draws, widened for few runs as every interval is.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Ratio, low, high; all NaN where the bottom is indistinguishable from zero.
+    bounded only where the bottom itself differs from zero, and all three are NaN elsewhere (E. C.
+    Fieller, J. R. Stat. Soc. B 16, 175, 1954). Variances are those of the paired draws, widened for
+    few runs as every interval is.
     """
     ratio = top.value / np.where(bottom.value == 0, np.nan, bottom.value)
     rest = top.influences - ratio * bottom.influences

@@ -62,10 +62,9 @@ def of_curves(asked: Asked) -> list[Row]:
 
 
 def splits(asked: Asked) -> list[Row]:
-    """Split every run at one common epoch instead of its own grokking epoch.
+    """Split every run that groks at one common epoch instead of its own grokking epoch.
 
-    Runs that never grok have no phases, and have none here either. ``own-minus-split`` is how
-    much more the own epoch separates the phases, with the p of no more.
+    ``own-minus-split``: how much more the own epoch separates the phases, with the p of no more.
     """
     data, own, confidence = asked.family.data, asked.own.phases, asked.options.confidence
     rows: list[Row] = []
@@ -105,24 +104,13 @@ def split_crossings(gap: Course, epochs: Sequence[int], confidence: float) -> li
 
 @dataclasses.dataclass(frozen=True)
 class Shuffled:
-    """Statistics of every run under the grokking epoch of every run of its size.
+    """Statistics of every run under the grokking epoch of every run of its size."""
 
-    Attributes
-    ----------
-    pre, post : ndarray, shape (R, J)
-        Under the j-th grokked run's epoch, J the most grokked runs of a size.
-    aligned : ndarray, shape (R, J, bins)
-    times : ndarray, shape (bins,)
-        Middle of each aligned bin.
-    donors : list of ndarray
-        Of each size, its grokked runs.
-    """
-
-    pre: Reals
-    post: Reals
-    aligned: Reals
-    times: Reals
-    donors: list[Ints]
+    pre: Reals  # (R, J): under the j-th grokked run's epoch, J the most grokked runs of a size
+    post: Reals  # (R, J)
+    aligned: Reals  # (R, J, bins)
+    times: Reals  # (bins,): middle of each aligned bin
+    donors: list[Ints]  # of each size, its grokked runs
 
 
 def shuffled(members: Sequence[Ensemble], observable: str, statistic: str) -> Shuffled:
@@ -175,8 +163,7 @@ def picked(values: Reals, picks: Ints) -> Reals:
 def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
     """Give every run the grokking epoch of a run of its size, drawn without replacement.
 
-    The value is that of the true epochs, the interval the central range of the permuted ones, p
-    the two-sided share of the permuted ones at least as far out.
+    The interval is the central range of the permuted values, p the two-sided share as far out.
     """
     ensemble, statistic, options = asked.family.data, asked.statistic, asked.options
     key = options.seed, *map(int, ensemble.sizes)

@@ -39,10 +39,7 @@ Pair: TypeAlias = tuple[Family, Family]
 
 
 def controlled(found: Sequence[Family]) -> list[Pair]:
-    """Pair every case that groks with each control of the same runs that never does.
-
-    The same runs: equal columns but for the case, equal sizes and seeds.
-    """
+    """Pair every case that groks with each control of the same runs that never does."""
     shared = [name for name in judge.FAMILY if name != "case"]
     return [
         (first, second)
@@ -113,19 +110,9 @@ def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:
-    """Time of the first of LASTING times in a row at which curves are apart with one sign.
+    """Return the time of the first of LASTING times in a row with curves apart with one sign.
 
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    apart
-        Shape (..., T): 1 or -1 where they are apart, 0 where they are not.
-
-    Returns
-    -------
-    ndarray, shape (...,)
-        NaN where they never are.
+    ``times`` (T,) ascend; ``apart`` (..., T) is 1 or -1 where they are apart, else 0. NaN: never.
     """
     count = apart.shape[-1] - LASTING + 1
     if count < 1:
@@ -140,10 +127,8 @@ def since_when(times: Reals, apart: Reals) -> Reals:
 def separation(gap: Course, confidence: float) -> Row:
     """Make the row of the separation: the first of three times whose intervals exclude zero.
 
-    Only the sign that the difference ends with counts: curves that are apart one way and cross
-    before they part the other way separate at the latter. The interval: each draw of the
-    difference is compared with the same half-widths, and the central range of the times that this
-    gives is taken over the draws that have one, counted in ``n``; it is not widened for few runs.
+    Only the sign that the difference ends with counts. The interval: each draw is compared with the
+    same half-widths, and the central range is over the draws that separate, counted in ``n``.
     """
     low, high = gap.estimate.interval(confidence)
     times, known = gap.times.astype(np.float64), ~np.isnan(low)

@@ -126,8 +126,7 @@ def parsed(path: str, _modified: int) -> dict[str, str]:
 def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
     """Open a network: a file, or all of its shards as one, tensors in the order of the shards.
 
-    ``path`` is its file, its index, or one of its shards; ``key`` says where in a PyTorch file it
-    lies; ``strip`` are prefixes taken off its tensors' names, besides those of wrappers.
+    ``path`` is its file, its index, or a shard; ``strip`` are prefixes taken off tensors' names.
     """
     with ExitStack() as stack:
         parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]

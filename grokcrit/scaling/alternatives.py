@@ -98,9 +98,8 @@ class Alternatives:
         """Fit exp(-a u - b v), b >= 0.
 
         The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
-        falls, so that the root is found from its signs. (Newton's method in both gets stuck at the
-        edge b = 0 where the likelihood is flat.) If more rate would not help at the power law,
-        whose sums are ``at_zero``, that is the best.
+        falls, so that the root is found from its signs. (Newton's method in both sticks at b = 0.)
+        If more rate would not help at the power law, whose sums are ``at_zero``, that is the best.
         """
         from scipy.optimize import brentq  # 0.2 s, which fits alone need
 
@@ -152,10 +151,9 @@ class Alternatives:
         return -rate * self.v - math.log(norm)
 
     def lognormal(self) -> Reals:
-        """Log-likelihoods of a lognormal rounded to whole numbers.
+        """Log-likelihoods of a lognormal rounded to whole numbers, ~ s^-a exp(-c ln(s)^2).
 
-        Its density is ~ s^-a exp(-c ln(s)^2), a = 1 - mu / sigma^2, c = 1 / (2 sigma^2) > 0. It
-        is fitted in (a, ln c), c >= 1e-6: towards c = 0 it becomes the power law.
+        a = 1 - mu / sigma^2, c = 1 / (2 sigma^2); it is fitted in (a, ln c), c >= 1e-6.
         """
         from scipy.optimize import minimize
 

@@ -17,10 +17,7 @@ from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numbers estimated from runs, one per bin, and what their intervals are made from.
-
-    Estimates from the same runs and draws can be subtracted: draws and influences are paired.
-    """
+    """Numbers estimated from runs, one per bin; those of the same draws can be subtracted."""
 
     value: Reals  # (bins,)
     draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
@@ -81,9 +78,8 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
     """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
 
-    For each size, positions among its runs, sorted by seed, shape (resamples, runs). They are the
-    same for every case with those runs, so that data, null models and windows are compared on the
-    same draws.
+    For each size, positions among its runs, sorted by seed, shape (resamples, runs): the same for
+    every case with those runs, so that what is compared is compared on the same draws.
     """
     return [
         stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
@@ -179,10 +175,7 @@ def percentiles(
 
 
 def two_sided_p(draws: Reals, few: Widening) -> Reals:
-    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
-
-    At least that of one draw beyond zero; NaN without draws or with a single run.
-    """
+    """Return the two-sided p of zero, at least that of one draw; NaN for no draws or one run."""
     below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
     valid = (~np.isnan(draws)).sum(axis=0)
     tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))

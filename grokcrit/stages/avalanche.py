@@ -173,10 +173,7 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Find the first epoch of each run whose test accuracy is above a value; None without a value.
-
-    A row per run that gets there: the columns that name it, and ``epoch_min``.
-    """
+    """Return ``epoch_min`` of each run that gets there: first of test accuracy above a value."""
     if accuracy is None:
         return None
     found, known = [], 0
@@ -249,10 +246,7 @@ def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
 def options_of(
     run: pa.Table, cases: dict[str, Any], where: str, chosen: AvalancheOptions
 ) -> dict[str, Any]:
-    """Return the training options of a run's case, from the tables' records.
-
-    A table that lost its record, as other programs drop it, needs none where all are given.
-    """
+    """Return the training options of a run's case; a lost record is no loss if all are given."""
     case = run["case"][0].as_py()
     fields = [f.name for f in dataclasses.fields(CascadeOptions)]
     if case not in cases:

@@ -38,27 +38,12 @@ SNAPSHOT_INTERVALS = 10
 
 @dataclass(frozen=True)
 class Sample:
-    """Exponents of one case, observable and statistic in the phases and their difference.
+    """Exponents of one case, observable and statistic in the phases and their difference."""
 
-    Attributes
-    ----------
-    ensemble : Ensemble
-        The runs.
-    labels : dict
-        Case columns, observable, statistic.
-    estimate : Estimate
-        Of ``aggregate``, ``pre``, ``post``, ``post - pre``.
-    swapped : ndarray, shape (resamples,)
-        ``post - pre`` with the labels of the two phases swapped within random runs.
-    left_out : dict
-        (part, value left out) to exponents, shape (windows,).
-    """
-
-    ensemble: Ensemble
-    labels: Row
+    labels: Row  # case columns, observable, statistic
     estimate: Estimate
-    swapped: Reals
-    left_out: dict[tuple[str, int], Reals]
+    swapped: Reals  # (resamples,): ``post - pre``, the phases swapped within random runs
+    left_out: dict[tuple[str, int], Reals]  # (part, value left out) to exponents (windows,)
 
     windows = (*PHASES, DIFFERENCE)
 
@@ -119,10 +104,7 @@ def bootstrap(
 def baselines(
     cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
 ) -> Iterator[Sequence[Sample | None]]:
-    """Yield the baseline of each case's samples: the Gaussian null of the same snapshots.
-
-    Several replicates are averaged run by run, as everywhere (`judge.baselines`).
-    """
+    """Yield the Gaussian null of each case that is of its snapshots, replicates averaged by run."""
     for case, mine in zip(cases, samples, strict=True):
         replicates = [
             k
@@ -213,7 +195,7 @@ def sample(
         ]
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
-    return Sample(ensemble, labels, estimate, swapped, left_out)
+    return Sample(labels, estimate, swapped, left_out)
 
 
 def leave_one_out(

@@ -153,8 +153,7 @@ def sampled(options: IngestOptions, size: int, entries: int) -> Places | None:
 def subset(rng: np.random.Generator, entries: int, count: int) -> Places:
     """Draw a set of places, each set as likely as any other, in memory of the set alone.
 
-    Generator.choice takes memory for all entries. Here places are drawn until enough of them
-    differ: never more than are missing, so that none is ever dropped.
+    Never more are drawn than are missing, so that none is ever dropped.
     """
     found: Places = np.empty(0, np.int64)
     while len(found) < count:

@@ -1,8 +1,4 @@
-"""Stage 5: the source's three figures, figures of questions and sweeps, and each panel alone.
-
-The panels are in ``plot/`` and in the questions; this composes them. matplotlib loads when a figure
-is drawn, not before.
-"""
+"""Stage 5: the source's three figures, figures of questions and sweeps, and each panel alone."""
 
 from __future__ import annotations
 
@@ -204,13 +200,7 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
 
 
 def used(name: str, drawn: Sequence[Panel], sources: Sources) -> list[str]:
-    """Return the stages whose tables a figure uses.
-
-    Raises
-    ------
-    TableError
-        It needs one that was not given.
-    """
+    """Return the stages whose tables a figure uses; raise TableError for one that was not given."""
     needed = list(dict.fromkeys(stage for panel in drawn for stage in panel.needs))
     missing = [stage for stage in needed if stage not in sources]
     if missing:

@@ -63,9 +63,8 @@ def record(
 ) -> Record:
     """Make the record of a table that is about to be written.
 
-    ``configuration`` holds every option with its default resolved, but neither threads nor the
-    output's path; ``inputs`` are the records of the tables read. ``cases`` and ``widths``, the
-    options of each case and the tensors of each width, are merged with those of the inputs.
+    ``configuration`` holds every option but threads and the output; ``inputs`` are the records of
+    the tables read. ``cases`` and ``widths`` are merged with those of the inputs.
     """
     inputs = inputs or []
     return {
@@ -97,10 +96,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def code_version() -> str:
-    """Return the version and a digest of the source code that computes numbers.
-
-    A change to a figure, a page or a file reader leaves it as it is.
-    """
+    """Return the version, and a digest of the source code that computes numbers and of no other."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(path for folder in COMPUTING for path in (package / folder).rglob("*.py")):

@@ -63,11 +63,7 @@ class Block:
         return whole
 
     def pieces(self, width: str, entries: int) -> Iterator[pa.Table]:
-        """Read and check it piece by piece, each of a few rows.
-
-        As many rows are read at once as make ``entries`` entries, at least one; the column
-        ``width`` says how many a row's longest list has.
-        """
+        """Read and check it a few rows at once: ``entries`` of lists as long as ``width`` says."""
         narrow = dataclasses.replace(self, schema=self.schema.only([width])).load()
         most = pc.max(narrow[width]).as_py() or 1
         yield from self._checked(max(1, entries // most))
@@ -84,9 +80,7 @@ class Block:
 class Inputs:
     """The tables a stage reads, as one: in memory, in files, or in folders of parts.
 
-    Opening them checks their schemas and collects their ``records``; nothing of the ``blocks`` is
-    read yet. Raises TableError where a file is missing or damaged, of another stage, or lacks a
-    column.
+    Opening them checks schemas and collects ``records``; nothing of the ``blocks`` is read yet.
     """
 
     def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
@@ -178,10 +172,9 @@ def check_once(paths: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
-    """Return where a file lies, folders followed but not the file itself if it is a link.
+    """Return where a file lies, folders followed, but not the file itself if it is a link.
 
-    Links to one blob, as the cache of Hugging Face keeps them, are several files: the same weights
-    at different steps.
+    The cache of Hugging Face links to one blob from several steps.
     """
     return str(Path(path).parent.resolve() / Path(path).name)
 
@@ -282,8 +275,7 @@ def read_group(
 ) -> Iterator[pa.Table]:
     """Read one row group, that many rows at once, or all; checksums verified.
 
-    Opens the file anew: threads share no reader. With ``rows`` the file is read through a small
-    buffer, so that no more than those rows and a page is ever held.
+    Opens the file anew: threads share no reader. Holds no more than ``rows`` and a page.
     """
     try:
         if sums is not None:
