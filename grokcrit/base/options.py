@@ -63,15 +63,6 @@ def settle(options: Any, **values: Any) -> None:
         object.__setattr__(options, name, value)
 
 
-def check_distinct(name: str, values: Sequence[Any]) -> None:
-    """Raise OptionError where a list is empty or names a value twice."""
-    if not values:
-        raise OptionError(name, "needs at least one value")
-    for value in values:
-        if list(values).count(value) > 1:
-            raise OptionError(name, f"names {value} twice")
-
-
 @dataclass(frozen=True)
 class Option:
     """One option of a stage; ``name`` to ``default`` are as the field and its type say."""
@@ -102,8 +93,11 @@ class Option:
         if not self.many:
             return self._one(value)
         values = listed(value)
-        if not self.raw:
-            check_distinct(self.name, values)
+        if not values and not self.raw:
+            raise OptionError(self.name, "needs at least one value")
+        for each in values:
+            if not self.raw and values.count(each) > 1:
+                raise OptionError(self.name, f"names {each} twice")
         return tuple(map(self._one, values))
 
     def _one(self, value: Any) -> Any:
@@ -186,14 +180,9 @@ _known: dict[type, dict[str, Option]] = {}
 
 
 def options_of(options: type) -> dict[str, Option]:
-    """Return the options of a class by name, in the order of its fields."""
-    if options not in _known:
-        _known[options] = _read_from(options)
-    return _known[options]
-
-
-def _read_from(options: type) -> dict[str, Option]:
-    """Read the declarations of a class: its own, and where it gives but a default its parent's."""
+    """Return the options of a class by name; where it gives but a default, as its parent does."""
+    if options in _known:
+        return _known[options]
     parent = options.__base__
     found = dict(options_of(parent)) if dataclasses.is_dataclass(parent) else {}
     hints = inspect.get_annotations(options, eval_str=True)
@@ -213,7 +202,7 @@ def _read_from(options: type) -> dict[str, Option]:
             optional=NONE in parts,
             default=field.default,
         )
-    return found
+    return _known.setdefault(options, found)
 
 
 def by_group(options: Iterable[Option]) -> list[Option]:

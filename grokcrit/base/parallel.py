@@ -18,11 +18,19 @@ WINDOW_BYTES = 2**28
 T = TypeVar("T")
 R = TypeVar("R")
 Progress: TypeAlias = Callable[[int, int], None]
-Stop: TypeAlias = threading.Event
 
 
 class StoppedError(Exception):
     """Raised inside a task that was asked to stop."""
+
+
+class Stop(threading.Event):
+    """Set where tasks are asked to stop."""
+
+    def check(self) -> None:
+        """Raise StoppedError if it is set."""
+        if self.is_set():
+            raise StoppedError
 
 
 def thread_count(threads: int | None) -> int:

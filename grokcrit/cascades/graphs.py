@@ -120,15 +120,6 @@ def from_edges(pairs: npt.NDArray[np.integer], n: int) -> Graph:
     return stored(indptr, indices)
 
 
-def _ring(n: int, degree: int) -> Graph:
-    return computed(RING, [n, degree // 2], degree // 2 * 2, isolated=degree < 2)
-
-
-def _lattice(n: int) -> Graph:
-    side = math.isqrt(n - 1) + 1
-    return computed(LATTICE, [n, side], 4, isolated=n == 1)
-
-
 def _affine(n: int, degree: int, seed: int) -> Graph:
     """Draw maps i -> (a i + b) mod n, a prime to n, degree / 2 of them, and add their inverses.
 
@@ -270,12 +261,11 @@ def graph(
     check_graph(topology, n, degree, seed)
     n, degree, seed = int(n), int(degree), int(seed)
     if topology == "lattice":
-        return _lattice(n)
+        return computed(LATTICE, [n, math.isqrt(n - 1) + 1], 4, isolated=n == 1)
     if topology == "ring":
-        return _ring(n, degree)
+        return computed(RING, [n, degree // 2], degree // 2 * 2, isolated=degree < 2)
     if topology == "affine":
         return _affine(n, degree, seed)
-
     draw = _kept if cache else _random
     named = topology, n, degree, seed
     return _recent.get(named, lambda: _sized(draw(*named)))

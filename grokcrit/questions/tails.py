@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from scipy import special
 
-from grokcrit.base.parallel import Stop, StoppedError
+from grokcrit.base.parallel import Stop
 from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
@@ -51,8 +51,7 @@ def distributions(
     values = ensemble.observe(observable).astype(np.int64)
     rows: list[Row] = []
     for window in PHASES:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         inside = scaling.windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (values > 0)

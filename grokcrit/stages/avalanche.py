@@ -21,7 +21,7 @@ from grokcrit.base.errors import (
     ShapeError,
 )
 from grokcrit.base.options import ADDED, CascadeOptions, recorded
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.base.summary import Summary
 from grokcrit.cascades.counting import (
@@ -303,8 +303,7 @@ def run_avalanches(
     starts = [each.offset for each in tensors] or [0]
     found = []
     for probe in probes:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         snapshots = surrogates_of(gradients, run, probe, starts, seed)
         network = graph_of(probe.cascade, n, cache=cache).network
         found.append(count(snapshots, run, probe, network, tensors))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.errors import EmptyError, StageError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
@@ -134,15 +134,13 @@ def curve_rows(
     own = curves([family.data], observable, statistic, draws)
     nulls: dict[str, Curves] = {}
     for name, members in family.nulls.items():
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         if name == "gaussian" or any(each.every_null for each in asked):
             nulls[name] = curves(members, observable, statistic, draws)
     what = Asked(family, observable, statistic, draws, own, nulls, chosen)
     rows: list[Row] = []
     for each in asked:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         rows += each.of_curves(what) if each.of_curves else []
     # A null model of several replicates is averaged over them: its rows are of no single one.
     several = {name for name, members in family.nulls.items() if len(members) > 1}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.errors import OptionError, ShapeError, ValuesError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
+from grokcrit.base.parallel import Progress, Stop, in_order, thread_count
 from grokcrit.base.rng import stream
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import MINIMUM_SIZES
@@ -263,8 +263,7 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
             earlier = stack.enter_context(network(snapshot.earlier, *where))
         offset = filled = 0
         for name, tensor in layout.tensors.items():
-            if stop.is_set():
-                raise StoppedError
+            stop.check()
             within = None
             count = tensor.entries
             if places is not None:

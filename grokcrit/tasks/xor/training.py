@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.errors import RunError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
@@ -122,8 +122,7 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
     work = kt.work(n, np.float64, options.max_steps, graph.network.most)
     block = max(1, BLOCK // run.width)
     for first in range(0, epochs, block):
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         last = min(first + block, epochs)
         broken = mlp.train_block(weights, graph.network, rule, training, kept, work, first, last)
         if broken >= 0:
