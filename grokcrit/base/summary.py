@@ -19,9 +19,8 @@ class Notice:
 
     def as_dict(self) -> Row:
         """Return the warning as JSON holds it."""
-        return {"id": self.id, "text": self.text} | (
-            {"names": list(self.names)} if self.names else {}
-        )
+        names = {"names": list(self.names)} if self.names else {}
+        return {"id": self.id, "text": self.text} | names
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,10 @@ class Summary:
 
     def as_dict(self, out: str | None, warnings: Sequence[Notice]) -> Row:
         """The summary as one JSON object."""
-        return {
-            "title": self.title,
-            "out": out,
-            "rows": self.rows if self.details is None else self.details,
-            **(
-                {"more": [{"title": s.title, "rows": s.rows} for s in self.more]}
-                if self.more
-                else {}
-            ),
-            "warnings": [w.as_dict() for w in warnings],
-        }
+        rows = self.rows if self.details is None else self.details
+        more = [{"title": s.title, "rows": s.rows} for s in self.more]
+        told = {"title": self.title, "out": out, "rows": rows} | ({"more": more} if more else {})
+        return told | {"warnings": [w.as_dict() for w in warnings]}
 
 
 def cell(value: Any, form: str = ".3f") -> str:

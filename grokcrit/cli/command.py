@@ -8,16 +8,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import Option, by_group, options_of
+from grokcrit.base.summary import Summary
 from grokcrit.cli.shell import Shell
-
-if TYPE_CHECKING:
-    from grokcrit.base.summary import Summary
 
 NOTHING_RANDOM = "Accepted as everywhere; nothing here is random."
 DRAWING = "Accepted as everywhere; drawing uses one."

@@ -9,13 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from grokcrit.base.errors import TableError
 from grokcrit.base.parallel import Progress
-
-if TYPE_CHECKING:
-    from grokcrit.base.summary import Summary
+from grokcrit.base.summary import Summary, cell
 
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000
@@ -83,11 +81,8 @@ class Shell:
         warnings = [w for w in summary.warnings if w.id not in self.silence]
         try:
             if self.as_json:
-                print(
-                    json.dumps(
-                        summary.as_dict(str(out) if out else None, warnings), allow_nan=False
-                    )
-                )
+                told = summary.as_dict(str(out) if out else None, warnings)
+                print(json.dumps(told, allow_nan=False))
             elif not self.quiet:
                 for each in (summary, *summary.more):
                     self._table(each)
@@ -107,8 +102,6 @@ class Shell:
         from rich import box
         from rich.console import Console
         from rich.table import Table
-
-        from grokcrit.base.summary import cell
 
         seen = on_terminal(sys.stdout)
         console = Console(

@@ -116,7 +116,7 @@ def course(
     ensemble = members[0]
     bins = scaling.windows(ensemble, window)
     by_run = over_replicates(members, observable, bins, statistic)
-    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     whole = ~np.isnan(by_size).any(axis=1)
     times = np.array(bins.times, np.int64)[whole]
     found = resampling.exponents(ensemble, by_run[:, whole], statistic, draws)

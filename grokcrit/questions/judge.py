@@ -49,14 +49,11 @@ def exceeds(gamma: float | None, largest: float | None) -> bool:
     return gamma is not None and largest is not None and gamma > largest + EXCESS
 
 
-def thin(fit: Row) -> bool:
-    """Return whether a window has no fit: fewer than three sizes have a statistic above 0."""
-    return fit["exponent"] is None
-
-
 def thin_windows(fits: Sequence[Row]) -> list[str]:
-    """Return the phases without a fit."""
-    return sorted({fit["window"] for fit in fits if thin(fit) and fit["window"] in PHASES})
+    """Return the phases without a fit: fewer than three sizes have a statistic above 0."""
+    return sorted(
+        {fit["window"] for fit in fits if fit["exponent"] is None and fit["window"] in PHASES}
+    )
 
 
 def named(fit: Row) -> str:

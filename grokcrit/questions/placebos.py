@@ -170,7 +170,7 @@ def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
     picks = permutations(data.donors, ensemble.runs, options.permutations, key)
 
     def exponents(values: Reals) -> Reals:
-        by_size = scaling.over_runs(values, ensemble.size_of, len(ensemble.sizes), statistic)
+        by_size = scaling.over_runs(ensemble, values, statistic)
         return scaling.fit(ensemble.sizes, by_size).exponent
 
     def contrast(of: Shuffled) -> Reals:
@@ -178,7 +178,7 @@ def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
 
     def course(of: Shuffled) -> Reals:
         flat = picked(of.aligned, picks).reshape(ensemble.runs, -1)
-        by_size = scaling.over_runs(flat, ensemble.size_of, len(ensemble.sizes), statistic)
+        by_size = scaling.over_runs(ensemble, flat, statistic)
         whole = ~np.isnan(by_size).any(axis=1)
         found = np.where(whole, scaling.fit(ensemble.sizes, by_size).exponent, np.nan)
         return found.reshape(-1, len(of.times))

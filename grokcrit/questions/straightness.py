@@ -63,7 +63,7 @@ def of_curves(asked: Asked) -> list[Row]:
     for window in PHASES:
         bins = scaling.windows(data, window)
         by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
-        by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), asked.statistic)
+        by_size = scaling.over_runs(data, by_run, asked.statistic)
         drawn = resampling.resample(data, by_run, asked.draws)
         found = curvature(data, by_run, by_size, drawn, confidence)
         found += local(data, by_run, by_size[0], drawn[:, 0], confidence)

@@ -66,10 +66,7 @@ class Collapse:
     quality: float | None  # S at the exponent
     at: tuple[float | None, ...]  # S at each exponent that was given
     n_points: int  # scored
-    n_sizes: int  # with data
-    n_runs: int
     n_draws: int  # resamples that gave an exponent
-    edge: bool  # whether S is least at an end of the search range
     reason: str | None  # why there is no exponent
 
 
@@ -140,10 +137,7 @@ def collapse(
     """
     s = grid(values)
     counts, total = exceedances(ensemble, values, bins, s)
-    n_runs = int((total > 0).sum())
-    n_sizes = len(np.unique(ensemble.size_of[total > 0]))
-    nothing = (None,) * len(direct)
-    none = Collapse(None, None, None, None, nothing, 0, n_sizes, n_runs, 0, False, None)
+    none = Collapse(None, None, None, None, (None,) * len(direct), 0, 0, None)
     runs = runs_of(ensemble, s, counts, total)
     if isinstance(runs, str):
         return replace(none, reason=runs)
@@ -157,7 +151,7 @@ def collapse(
     around = valley(runs.points, whole)
     if around is None:
         why = f"S has no minimum well inside the search range, {SEARCH[0]:g} to {SEARCH[1]:g}"
-        return replace(none, edge=True, reason=why)
+        return replace(none, reason=why)
     exponent = float(vertices(runs.points, whole, *around)[0])
     drawn = [draws[k] for k in runs.used]
     valid = runs.held(drawn)

@@ -264,16 +264,16 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
     return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
+def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
     """Reduce (R, bins) to the mean of the runs of each size, for ``max`` the maximum, (bins, K)."""
+    largest, size_of = statistic == "max", ensemble.size_of
     there = ~np.isnan(values)
-    reduced = np.full((values.shape[1], n_sizes), np.nan)
-    for k in range(n_sizes):
-        mine, count = values[size_of == k], there[size_of == k].sum(axis=0)
-        filled = np.where(np.isnan(mine), -np.inf if statistic == "max" else 0.0, mine)
-        joint = filled.max(axis=0) if statistic == "max" else filled.sum(axis=0)
-        divisor = np.maximum(count, 1) if statistic != "max" else 1
-        reduced[:, k] = np.where(count > 0, joint / divisor, np.nan)
+    filled = np.where(there, values, -np.inf if largest else 0.0)
+    reduced = np.full((values.shape[1], len(ensemble.sizes)), np.nan)
+    for k in range(len(ensemble.sizes)):
+        mine, count = filled[size_of == k], there[size_of == k].sum(axis=0)
+        joint = mine.max(axis=0) if largest else mine.sum(axis=0) / np.maximum(count, 1)
+        reduced[:, k] = np.where(count > 0, joint, np.nan)
     return reduced
 
 
@@ -336,5 +336,5 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
 def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> float:
     """Fit the exponent of a statistic in a window of one bin; NaN where there is no fit."""
     by_run = over_snapshots(ensemble, values, bins, statistic)
-    by_size = over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = over_runs(ensemble, by_run, statistic)
     return float(fit(ensemble.sizes, by_size).exponent[0])

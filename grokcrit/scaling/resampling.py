@@ -39,18 +39,14 @@ class Estimate:
             self.value[bins], self.draws[:, bins], self.influences[:, bins], self.size_of
         )
 
-    def joined(self, other: Estimate) -> Estimate:
-        """Put the bins of another behind these."""
-        return Estimate(
-            np.concatenate([self.value, other.value]),
-            np.concatenate([self.draws, other.draws], axis=1),
-            np.concatenate([self.influences, other.influences], axis=1),
-            self.size_of,
-        )
-
     def with_difference(self) -> Estimate:
         """Append post - pre to the bins aggregate, pre, post."""
-        return self.joined(self[2:3] - self[1:2])
+        return Estimate(
+            with_difference(self.value),
+            with_difference(self.draws),
+            with_difference(self.influences),
+            self.size_of,
+        )
 
     def interval(self, confidence: float) -> tuple[Reals, Reals]:
         """Expanded percentile interval of each bin; NaN without draws. See :func:`interval`."""
@@ -61,9 +57,14 @@ class Estimate:
         return two_sided_p(self.draws, widening(self.influences, self.size_of))
 
 
+def with_difference(phases: Reals) -> Reals:
+    """Append post - pre to an array whose last axis is aggregate, pre, post."""
+    return np.concatenate([phases, phases[..., 2:] - phases[..., 1:2]], axis=-1)
+
+
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
     """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
-    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     drawn = np.empty((0, by_run.shape[1]))
     if statistic != "max":
         drawn = scaling.fit(ensemble.sizes, resample(ensemble, by_run, draws)).exponent

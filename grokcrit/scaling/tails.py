@@ -47,7 +47,6 @@ class TailFit:
     lower: int
     upper: int | None  # None: no upper cutoff
     n: int  # samples in the range
-    n_total: int
     decades: float  # log10(largest value in the range / lower)
     distance: float  # Kolmogorov-Smirnov
     p: float | None  # goodness of fit: how often data drawn from the fit are as far from theirs
@@ -147,7 +146,6 @@ def fit(
         lower=int(found.lower),
         upper=None if found.upper == math.inf else int(found.upper),
         n=found.n,
-        n_total=int(pairs.above[0]),
         decades=math.log10(found.values[-1] / found.lower),
         distance=found.distance,
         p=p,

@@ -212,14 +212,23 @@ def block_avalanches(
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
             probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
-            tensors = tensors_of(run, widths)
+            known = widths.get(str(run["width"][0]), [])
+            tensors = [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
                 raise RecordError(
                     f"{block.where}: its record does not know the tensors of width "
                     f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
                     "again with 'grokcrit train'"
                 )
-            found += run_avalanches(run, probes, tensors, chosen.seed, cache, stop)
+            gradients = gradients_of(run)
+            if any(probe.surrogate != "none" for probe in probes):
+                check_finite(gradients, run)
+            starts = [each.offset for each in tensors] or [0]
+            for probe in probes:
+                stop.check()
+                snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
+                network = graph_of(probe.cascade, gradients.shape[1], cache=cache).network
+                found.append(count(snapshots, run, probe, network, tensors))
     return found
 
 
@@ -235,12 +244,6 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
     gradients = pa.ListArray.from_arrays(np.append(offsets[:-1][kept], offsets[-1]), column.values)
     rows = piece.select(COPIED).combine_chunks().filter(valid)
     return rows.append_column("gradient", gradients)
-
-
-def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
-    """Return the tensors of a run's gradient, from the tables' records; none if unknown."""
-    known = widths.get(str(run["width"][0]), [])
-    return [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
 
 
 def options_of(
@@ -285,29 +288,6 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
         raise worthless(run, row, "a null")
     values: npt.NDArray[np.floating] = flat.to_numpy().reshape(-1, n)
     return values
-
-
-def run_avalanches(
-    run: pa.Table,
-    probes: list[Probe],
-    tensors: list[Tensor],
-    seed: int,
-    cache: bool,
-    stop: Stop,
-) -> list[Counted]:
-    """Run every probe over some snapshots of one run."""
-    gradients = gradients_of(run)
-    if any(probe.surrogate != "none" for probe in probes):
-        check_finite(gradients, run)
-    n = gradients.shape[1]
-    starts = [each.offset for each in tensors] or [0]
-    found = []
-    for probe in probes:
-        stop.check()
-        snapshots = surrogates_of(gradients, run, probe, starts, seed)
-        network = graph_of(probe.cascade, n, cache=cache).network
-        found.append(count(snapshots, run, probe, network, tensors))
-    return found
 
 
 def avalanche_summary(table: pa.Table) -> Summary:

@@ -184,9 +184,7 @@ def sample(
         fits = [
             scaling.fit(
                 sizes,
-                scaling.over_runs(
-                    np.where(exchange, other, own), ensemble.size_of, len(sizes), statistic
-                ),
+                scaling.over_runs(ensemble, np.where(exchange, other, own), statistic),
             ).exponent
             for own, other in ((pre, post), (post, pre))
         ]
@@ -205,8 +203,8 @@ def leave_one_out(
     sizes = ensemble.sizes
 
     def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(runs, ensemble.size_of, len(sizes), statistic)
-        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
+        by_size = scaling.over_runs(ensemble, runs, statistic)
+        return resampling.with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
 
     found = {
         ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
@@ -219,11 +217,6 @@ def leave_one_out(
             inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
             found["epoch", int(epochs[0])] = refit(phases(inside))
     return found
-
-
-def with_difference(phases: Reals) -> Reals:
-    """Append post - pre to an array whose last axis is aggregate, pre, post."""
-    return np.concatenate([phases, phases[..., 2:] - phases[..., 1:2]], axis=-1)
 
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:

@@ -98,7 +98,7 @@ def statistic_fits(
         [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=1
     )
     sizes, n_sizes = ensemble.sizes, len(ensemble.sizes)
-    by_size = scaling.over_runs(by_run, ensemble.size_of, n_sizes, statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     straight = scaling.fit(sizes, by_size)
     names = np.repeat([bins.name for bins in kinds], [len(bins.times) for bins in kinds])
     # An aligned bin that lacks a size cannot be compared with its neighbours: no fit.
@@ -186,7 +186,7 @@ def against_nulls(fits: Sequence[Row], nulls: Mapping[tuple[Any, ...], Row]) -> 
 
 def of_windows(fits: Sequence[Row]) -> list[Notice]:
     """Warn of windows without a fit, of sizes left out, of runs that never grokked."""
-    lost = sum(f["n_sizes_excluded"] for f in fits if not judge.thin(f))
+    lost = sum(f["n_sizes_excluded"] for f in fits if f["exponent"] is not None)
     never = max((f["n_runs"] for f in fits if f["window"] == "ungrokked"), default=0)
     return (
         warn("thin-window", judge.thin_windows(fits))

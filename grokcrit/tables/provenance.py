@@ -111,15 +111,11 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
     for each in maps:
         for name, options in each.items():
             if joint.setdefault(name, options) != options:
-                different = (
-                    sorted(k for k in options if joint[name].get(k) != options[k])
-                    if (isinstance(options, dict))
-                    else []
-                )
+                keys = options if isinstance(options, dict) else ()
+                different = ", ".join(sorted(k for k in keys if joint[name].get(k) != options[k]))
                 raise RecordError(
                     f"{what} {name!r} stands for two different configurations among the inputs"
-                    f"{' (' + ', '.join(different) + ')' if different else ''}: "
-                    "give them different labels"
+                    f"{different and f' ({different})'}: give them different labels"
                 )
     return joint
 

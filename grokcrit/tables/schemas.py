@@ -209,6 +209,9 @@ AVALANCHE = Schema(
 OBSERVABLE = Column("observable", pa.string(), f"one of {', '.join(OBSERVABLES)}")
 STATISTIC = Column("statistic", pa.string(), f"one of {', '.join(STATISTICS)}")
 EXPONENT = Column("exponent", pa.float64(), "slope of ln(statistic) on ln(N); null: no fit", True)
+WINDOW = Column(
+    "window", pa.string(), "`aggregate`, `pre`, `post`, or the paired difference `post - pre`"
+)
 INTERVAL = (
     Column("ci_low", pa.float64(), "lower end of the interval", True),
     Column("ci_high", pa.float64(), "upper end of the interval", True),
@@ -255,11 +258,7 @@ BOOTSTRAP = Schema(
         *PROBE,
         OBSERVABLE,
         STATISTIC,
-        Column(
-            "window",
-            pa.string(),
-            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
-        ),
+        WINDOW,
         Column(
             "kind",
             pa.string(),
