@@ -85,10 +85,7 @@ def in_processes(
     size: Callable[[T], int] = lambda _: 0,
     progress: Progress | None = None,
 ) -> Iterator[R]:
-    """Yield ``function(task)`` for each task in order, each computed in a process of its own pool.
-
-    As :func:`in_order`; the function is one of a module. The processes end with the consumer.
-    """
+    """Yield ``function(task)`` in order, computed in processes of an own pool; see ``in_order``."""
     count = thread_count(workers)
 
     def wait_for(task: T, stop: Stop) -> R:

@@ -130,10 +130,7 @@ def count(
 
 
 def table_of(found: Sequence[Counted]) -> pa.Table:
-    """Turn what was counted into one table, unsorted.
-
-    One table of all: to join one of each run took four times as long as the cascades.
-    """
+    """Turn what was counted into one unsorted table; joining tables took longer than cascades."""
     which = np.repeat(np.arange(len(found)), [each.rows.num_rows for each in found])
     counts = np.concatenate([each.counts for each in found])
     durations = counts[:, 2]

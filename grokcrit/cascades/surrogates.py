@@ -40,10 +40,7 @@ def surrogate(
 
 
 def gaussianized(gradient: Values) -> Values:
-    """Map magnitudes to half-normal quantiles by rank: Phi^-1(1/2 + u/2), u = (rank - 1/2) / n.
-
-    Equal magnitudes share their mean rank; 0 stays 0.
-    """
+    """Map magnitudes to half-normal quantiles: Phi^-1(1/2 + u/2), u = (mean rank - 1/2) / n."""
     _, place, count = np.unique(np.abs(gradient), return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     u = (last - (count - 1) / 2 - 0.5) / len(gradient)

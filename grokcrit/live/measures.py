@@ -17,10 +17,7 @@ ROUNDING = 1e-4
 
 
 def numbers_of(measured: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return what was measured as numbers, and a warning for each accuracy that is no share.
-
-    What is not finite, and what is warned of, is None; rounding outside 0 to 1 is undone.
-    """
+    """Return what was measured as numbers, None for no finite number or share; and warnings."""
     for name in measured:
         check_choice("measure", name, MEASURED)
     found: dict[str, float | None] = {}

@@ -52,10 +52,7 @@ def is_running(frame: FrameType, caller: FrameType | None) -> bool:
 def before_each_step(
     optimizer: Any, made: int, call: Callable[[Any, int, bool], None]
 ) -> list[Any]:
-    """Call a function before each step of an optimizer; return the handles of the hooks.
-
-    ``call`` takes the optimizer, the updates made, and whether the step has a closure.
-    """
+    """Call ``call(optimizer, updates made, has closure)`` before each step; return the hooks."""
     outer: FrameType | None = None
 
     def before(stepping: Any, args: Any, kwargs: dict[str, Any]) -> None:

@@ -33,10 +33,7 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def named(model: torch.nn.Module) -> Named:
-    """Return all parameters of a model, frozen ones included, by their names without wrappers.
-
-    Raise RecorderError for DeepSpeed or FSDP, where no process has the gradient.
-    """
+    """Return all parameters by their names without wrappers; raise RecorderError if sharded."""
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
     inner = unwrapped(model)
@@ -63,10 +60,7 @@ def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence
 
 
 def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match shell patterns, in their order.
-
-    Raise RecorderError where none is left, or one is complex.
-    """
+    """Return the trainable parameters whose names match; raise RecorderError if there is none."""
     wanted = matching(parameters, include, exclude)
     found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
     if not found:
@@ -88,10 +82,7 @@ def precision(parameters: Named) -> npt.DTypeLike:
 def flat_gradient(
     parameters: Named, missing: str, divisors: Sequence[float]
 ) -> npt.NDArray[np.floating]:
-    """Return the gradients one after the other, a copy in main memory, each over its divisor.
-
-    A parameter without one counts as zeros unless ``missing`` is ``refuse``.
-    """
+    """Return a copy of all gradients, each over its divisor; ``missing``: refuse or zeros."""
     without = [name for name, parameter in parameters if parameter.grad is None]
     if without and (missing == "refuse" or len(without) == len(parameters)):
         raise RecorderError(missing_words(without, len(parameters)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -101,21 +100,11 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     return Summary(title, out, formats=formats)
 
 
-@dataclass(frozen=True)
-class Rescaling:
-    """An exponent D to rescale with: where it is from, its interval, the quality S it reaches."""
-
-    label: str
-    exponent: float
-    low: float | None
-    high: float | None
-    quality: float | None
-
-    def text(self) -> str:
-        """Write all that is known, a line each."""
-        interval = "" if self.low is None else rf"\ [{self.low:.3f}, {self.high:.3f}]"
-        quality = "" if self.quality is None else f"\n$S = {self.quality:.3g}$"
-        return f"{self.label}\n$D = {self.exponent:.3f}{interval}${quality}"
+def told(label: str, exponent: float, row: Row, quality: float | None) -> str:
+    """Write an exponent to rescale with: its interval, if its row has one, and the S it reaches."""
+    interval = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    reached = "" if quality is None else f"\n$S = {quality:.3g}$"
+    return f"{label}\n$D = {exponent:.3f}{interval}${reached}"
 
 
 def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -134,13 +123,11 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
         direct = scaling.exponent(data, data.observe(request.observable), bins, "max")
         if None in (best["value"], least["value"]) or np.isnan(direct):
             continue
-        quality = found["collapse-quality", "D of max", window]["value"]
-        interval = best["ci_low"], best["ci_high"]
-        rescalings = (
-            Rescaling(f"{window}: largest", direct, None, None, quality),
-            Rescaling(f"{window}: least $S$", best["value"], *interval, least["value"]),
-        )
-        lines.append((window, rescalings))
+        # Where the exponent is not that of least S, a row of its quality S has no interval.
+        of_max = found["collapse-quality", "D of max", window]
+        first = told(f"{window}: largest", direct, of_max, of_max["value"])
+        second = told(f"{window}: least $S$", best["value"], best, least["value"])
+        lines.append((window, {first: direct, second: best["value"]}))
     if not lines:
         tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent", value=None)})
         raise EmptyPanelError(
@@ -167,7 +154,7 @@ def draw(
     data: Ensemble,
     observable: str,
     window: str,
-    rescalings: Sequence[Rescaling],
+    rescalings: Mapping[str, float],
 ) -> None:
     """Draw P(S > s) of every size against s / N^D on one axes per exponent, with equal limits."""
     from grokcrit.plot import sizes, style
@@ -179,18 +166,18 @@ def draw(
     symbol, _ = style.OBSERVABLES[observable]
     names: list[int] = data.sizes.tolist()
     colours = style.size_colours(len(names))
-    for ax, rescaling in zip(axes, rescalings, strict=True):
+    for ax, (text, exponent) in zip(axes, rescalings.items(), strict=True):
         for k, (n, colour) in enumerate(zip(names, colours, strict=True)):
             mine = data.size_of[data.run] == k
             s, p, error = exceedance(observed[mine], data.run[mine])
-            x = s / n**rescaling.exponent
+            x = s / n**exponent
             # P(S > s) holds from s up to the next value; 0 has no logarithm.
             drawn = np.where(p > 0, p, np.nan)
             label = style.size_label(k, names)
             ax.plot(x, drawn, color=colour, drawstyle="steps-post", label=label)
             low = np.maximum(drawn - error, np.nanmin(drawn, initial=1) / 2)
             ax.fill_between(x, low, drawn + error, step="post", color=colour, **style.BAND)
-        style.note(ax, 0.04, 0.05, rescaling.text(), va="bottom")
+        style.note(ax, 0.04, 0.05, text, va="bottom")
         ax.set(xscale="log", yscale="log", xlabel=rf"${symbol} / N^D$")
     limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
     for ax in axes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +25,7 @@ NEAR = 10
 MEDIAN = "median run"
 
 
-@dataclass(frozen=True)
-class Transient:
+class Transient(NamedTuple):
     """The transient of one run."""
 
     peak: int  # epoch of the largest Gini coefficient
@@ -37,10 +36,7 @@ class Transient:
 
 
 def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
-    """Measure the transient of a run from its curve, by epoch; ``grok`` is NaN for never.
-
-    All NaN where the weights, all zero, have no Gini coefficient.
-    """
+    """Measure the transient of a run from its curve by epoch; NaN where all weights are 0."""
     if np.isnan(gini[0]) or gini[0] <= 0:
         return Transient(int(epoch[0]), np.nan, 0, np.nan, False)
     peak = int(np.nanargmax(gini))
@@ -64,15 +60,9 @@ def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
     """Measure every run of a train table sorted by its key."""
     for run in split(table, ("task", "case", "field", "width", "seed")):
         grok = run["grok_epoch"][0].as_py()
+        epoch, gini = run["epoch"].to_numpy().astype(np.float64), run["weight_gini"].to_numpy()
         labels = {name: run[name][0].as_py() for name in RUN}
-        yield (
-            labels,
-            transient(
-                run["epoch"].to_numpy().astype(np.float64),
-                run["weight_gini"].to_numpy(),
-                np.nan if grok is None else float(grok),
-            ),
-        )
+        yield labels, transient(epoch, gini, np.nan if grok is None else float(grok))
 
 
 def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[Row]:
@@ -80,7 +70,7 @@ def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[R
     rows = [
         {**labels, **finding(name, float(number), method="of the run")}
         for labels, found in runs
-        for name, number in zip(QUANTITIES, numbers(found), strict=True)
+        for name, number in zip(QUANTITIES, found[:-1], strict=True)
     ]
     cases = {(r["task"], r["case"], r["field"]): r for r, _ in runs}
     for labels in cases.values():
@@ -92,15 +82,10 @@ def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[R
     return rows
 
 
-def numbers(found: Transient) -> tuple[float, ...]:
-    """Return what is measured, in the order of the quantities."""
-    return found.peak, found.height, found.length, found.distance
-
-
 def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
     """Summarise the runs of a size, or of all."""
     rows = []
-    for name, values in zip(QUANTITIES, np.array([numbers(t) for t in chosen]).T, strict=True):
+    for name, values in zip(QUANTITIES, np.array([t[:-1] for t in chosen]).T, strict=True):
         known = np.sort(values[~np.isnan(values)])
         low, high = median_interval(known, confidence)
         middle = float(np.median(known)) if len(known) else None

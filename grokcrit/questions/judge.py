@@ -30,10 +30,7 @@ def apart(p: float | None) -> bool:
 
 
 def bent(bend: float | None, p: float | None) -> bool:
-    """Return whether a line is bent: by ``BEND`` at least, and with a p that tells it from 0.
-
-    ``bend`` is the change of slope of ln(statistic) on ln(N) over the sizes, ``p`` that of none.
-    """
+    """Return whether the slope changes by ``BEND`` at least, with a p that tells that from none."""
     return apart(p) and abs(bend or 0.0) >= BEND
 
 
@@ -83,10 +80,7 @@ def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
 
 
 def counted_alike(fit: Row, null: Row) -> bool:
-    """Return whether two rows of an fss table are of the same runs and snapshots, by their counts.
-
-    What a fit leaves out counts too: an observable can be undefined in the data or in the null.
-    """
+    """Return whether two rows of fss are of the same snapshots, fitted or left out."""
     return fit["n_avalanches"] == null["n_avalanches"] and all(
         fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]
         for name in ("n_sizes", "n_runs")
@@ -101,8 +95,7 @@ def shared(row: Row) -> tuple[Any, ...]:
 def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
     """Return the Gaussian null of each estimate, by what it shares with that of the data.
 
-    The baseline is the mean over all replicates, here of their exponents; it then has no interval
-    of its own. Where runs are at hand, each run's statistic is averaged (`family.over_replicates`).
+    It is the mean over replicates, here of their exponents, which then has no interval.
     """
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:

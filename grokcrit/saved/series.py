@@ -199,10 +199,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 
 
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
-    """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
-
-    ``counted``: the size of a network is its number of parameters, which is then another.
-    """
+    """Leave out what no run of a family changes; ``counted``: its size is its number of entries."""
     for family in dict.fromkeys(name for name, _ in found.layouts):
         layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
         still = unchanging(found, layouts, options)

@@ -119,10 +119,7 @@ def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[st
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
-    """Map names without the prefixes of wrappers, and ``prefixes``, to names as they are.
-
-    All names stay as they are where two would become one.
-    """
+    """Map names without wrappers and ``prefixes`` to names; as they are, where two would be one."""
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
     # A count may lie beside what is wrapped, as that of an averaged model does.
     while any(n.startswith(PARALLEL) for n in plain.values()) and all(

@@ -20,25 +20,18 @@ Reals: TypeAlias = npt.NDArray[np.float64]
 class Ratio(NamedTuple):
     """Power law against an alternative on the same range: above zero favours the power law.
 
-    ``log`` is the log-likelihood of the power law less that of the alternative, ``normalised`` the
-    same over sqrt(n) and the standard deviation of its terms (Vuong's statistic). ``p`` is the
-    two-sided p of zero: normal for the normalised ratio; for the truncated power law, which holds
-    the power law as a special case, chi-square with one degree of freedom for twice the ratio (CSN,
-    appendix C). It is too large by up to 2 where the power law is the end of what the alternative
-    can be (rate 0).
+    The two-sided p of zero is normal for the normalised ratio; for the truncated power law, which
+    holds the power law as a special case, chi-square with one degree of freedom for twice the ratio
+    (CSN, appendix C), and too large by up to 2 at rate 0.
     """
 
-    log: float
-    normalised: float
+    log: float  # log-likelihood of the power law less that of the alternative
+    normalised: float  # over sqrt(n) and the standard deviation of its terms: Vuong's statistic
     p: float
 
 
 class Truncated(NamedTuple):
-    """Truncated power law p(s) ~ s^-exponent exp(-rate s), rate >= 0, on the same range.
-
-    The exponent is from -20 to 1000.
-    Standard errors from the observed information; NaN at the end of a range.
-    """
+    """Truncated power law ~ s^-exponent exp(-rate s), rate >= 0; errors are NaN at a range end."""
 
     exponent: float
     stderr: float

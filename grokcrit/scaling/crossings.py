@@ -25,10 +25,9 @@ def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
 
 
 def lasting_rise(times: Reals, gaps: Reals) -> Reals:
-    """Return the time of the upward crossing after which a curve stays above zero, interpolated.
+    """Return when curves (..., T) rise above zero to stay there to their end, interpolated.
 
-    From ascending ``times`` (T,) and curves (..., T). There is at most one: METHOD's first upward
-    crossing that lasts. NaN where a curve was never at or below zero, or ends there.
+    At most one crossing does, METHOD's first upward crossing that lasts; NaN where there is none.
     """
     below = ~(gaps > 0)
     last = gaps.shape[-1] - 1 - np.argmax(below[..., ::-1], axis=-1)

@@ -96,10 +96,7 @@ def over_cases(
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
-    """Compute ``function(ensemble, stop)`` for each case of avalanche tables, over threads.
-
-    Return the cases, what was computed of each, and the record of the table that is made of it.
-    """
+    """Compute a function of each case; return cases, results, the record of the table of them."""
     inputs = Inputs(tables, AVALANCHE)
     cases = ensembles_of(inputs, options.keep_zero_threshold)
     record = provenance.record(

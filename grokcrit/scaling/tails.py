@@ -111,20 +111,14 @@ def fit(
         Lower cutoff. None: the value with the smallest Kolmogorov-Smirnov distance (CSN, section
         3.3) among those from which at least 50 samples and 10 distinct values remain.
     upper
-        Upper cutoff of the law; larger samples are left out. None: it has none. Give the largest
-        value that the system allows where there is one (N for an area, steps less one for the
-        duration of avalanches that ended): it is known beforehand, and takes nothing from the
-        data. A gradual cutoff is then for the truncated power law to show. ``"free"``: both
-        cutoffs are chosen, as the widest range in upper / lower whose distance the
-        Kolmogorov-Smirnov test does not reject. The smallest distance would choose ranges of a few
-        values, in which everything is a power law (A. Deluca, A. Corral, Acta Geophysica 61, 1351,
-        2013, whose rule this is, with a tabulated 15 % point in place of simulations for every
-        range, and 20 candidates a decade).
+        Upper cutoff of the law; larger samples are left out. None: it has none. ``"free"``: both
+        cutoffs are chosen, as the widest range in upper / lower whose distance the test does not
+        reject (A. Deluca, A. Corral, Acta Geophysica 61, 1351, 2013, here with a tabulated 15 %
+        point): the smallest distance would choose ranges of a few values.
     gof, rng
         Data sets drawn for the goodness of fit p, 0 for none, and what draws them: below the lower
         cutoff from the data, above it from the fit, lower cutoff sought again in each (CSN, section
-        4.1). With ``upper="free"`` the range is kept: what was chosen for not being rejected cannot
-        be tested by choosing again.
+        4.1). With ``upper="free"`` the range is kept: it was chosen for not being rejected.
     """
     if lower is not None:
         check_integer("lower", lower, 1)
@@ -267,15 +261,12 @@ def crackling(
     size: npt.NDArray[np.integer],
     duration: npt.NDArray[np.integer],
 ) -> tuple[Side | None, Side | None]:
-    """Both sides of the crackling-noise relation (tau_T - 1) / (tau_S - 1) = gamma.
+    """Return both sides of the crackling-noise relation (tau_T - 1) / (tau_S - 1) = gamma.
 
     J. P. Sethna, K. A. Dahmen, C. R. Myers, Nature 410, 242 (2001); <S>(T) ~ T^gamma is the mean
     size of avalanches of duration T. gamma is the least-squares slope of ln <S> on ln T over the
-    range of the duration's fit, each T with the number of its avalanches as weight.
-
-    The left side has its error by propagation from two exponents taken to be independent; it is
-    None where a fit is None or an exponent not above 1. The right side is None without a duration's
-    fit or with fewer than three durations in its range.
+    range of the duration's fit, each T with the number of its avalanches as weight. The error of
+    the left side takes both exponents to be independent. A side is None where it has no fit.
     """
     left = right = None
     if duration_fit is None:

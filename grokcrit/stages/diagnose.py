@@ -75,8 +75,7 @@ def diagnose(
         known = families(scaling.ensembles_of(inputs, chosen.keep_zero_threshold))
         for family in known:
             tasks += family_tasks(family, asked, chosen)
-        for each in asked:
-            tasks += each.of_families(known, chosen) if each.of_families else []
+        tasks += [t for each in asked if each.of_families for t in each.of_families(known, chosen)]
     if "train" in parts:
         for each in asked:
             if each.of_training:

@@ -78,10 +78,7 @@ class Block:
 
 
 class Inputs:
-    """The tables a stage reads, as one: in memory, in files, or in folders of parts.
-
-    Opening them checks schemas and collects ``records``; nothing of the ``blocks`` is read yet.
-    """
+    """The tables a stage reads, as one. Opening them checks their schemas; no block is read yet."""
 
     def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
         """Open every part and check its schema."""
@@ -93,9 +90,10 @@ class Inputs:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
                 self._admit(each.schema, where, each.num_rows)
+                rows = min(BLOCK_ROWS, rows_that_fit(each, BLOCK_BYTES))
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
-                    for part in slices(each, schema.arrow.names, block_rows(each))
+                    for part in slices(each, schema.arrow.names, rows)
                 ]
                 continue
             for path in parts_of(Path(each)):
@@ -245,11 +243,6 @@ def verified(path: Path) -> provenance.Record | None:
     for group in range(footer.num_row_groups):
         seals.check_chunks(path, footer, group, None, sums)
     return provenance.decode(arrow.metadata, str(path))
-
-
-def block_rows(table: pa.Table) -> int:
-    """Return how many rows of a table in memory make a block."""
-    return min(BLOCK_ROWS, rows_that_fit(table, BLOCK_BYTES))
 
 
 def rows_that_fit(table: pa.Table, size: int) -> int:
