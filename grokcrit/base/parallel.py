@@ -47,8 +47,8 @@ def in_order(
     function: Callable[[T, Stop], R],
     tasks: Sequence[T],
     *,
-    cost: Callable[[T], float],
     threads: int | None,
+    cost: Callable[[T], float] = lambda _: 1.0,
     size: Callable[[T], int] = lambda _: 0,
     progress: Progress | None = None,
 ) -> Iterator[R]:

@@ -32,8 +32,7 @@ def surrogate(
     if name == "permute-layers":
         return np.concatenate([rng.permutation(part) for part in np.split(gradient, tensors[1:])])
     if name == "sign-flip":
-        flipped: Values = np.where(rng.random(len(gradient)) < 0.5, -gradient, gradient)
-        return flipped
+        return np.where(rng.random(len(gradient)) < 0.5, -gradient, gradient)
     if name == "gaussianize":
         return gaussianized(gradient)
     return rng.standard_normal(len(gradient)).astype(gradient.dtype)
@@ -44,5 +43,4 @@ def gaussianized(gradient: Values) -> Values:
     _, place, count = np.unique(np.abs(gradient), return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     u = (last - (count - 1) / 2 - 0.5) / len(gradient)
-    mapped: Values = (np.sign(gradient) * special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)
-    return mapped
+    return (np.sign(gradient) * special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)

@@ -160,6 +160,12 @@ def inputs(metavar: str, help: str) -> Any:
     return typer.Argument(metavar=metavar, readable=False, help=help)
 
 
+# The argument of the stages that fit.
+Avalanches = Annotated[
+    list[Path], inputs("AVALANCHE...", "Avalanche tables, or folders of their parts.")
+]
+
+
 def common(
     out: str | None, writes: str, seed: str, threads: str, cache: bool
 ) -> list[inspect.Parameter]:

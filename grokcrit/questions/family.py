@@ -83,11 +83,7 @@ class Curves:
 def curves(
     members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
 ) -> Curves:
-    """Estimate the exponents in the phases and in time.
-
-    ``members`` are the data alone, or the replicates of a null model: a run's statistic is its mean
-    over them. ``draws`` are the same for all that is to be compared.
-    """
+    """Estimate the exponents in phases and time; a run's statistic is its mean over the members."""
     what = (members, observable, statistic)
     return Curves(
         phases(*what, draws), course(*what, "epoch", draws), course(*what, "aligned", draws)

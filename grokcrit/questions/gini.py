@@ -98,13 +98,10 @@ def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
     distance = np.array([t.distance for t in chosen])
     known = distance[~np.isnan(distance)]
     near = float((np.abs(known) <= NEAR).mean()) if len(known) else None
-    rows.append(
-        finding("gini-share-near", near, n=len(known), method=f"within {NEAR} epochs of grokking")
-    )
-    passed = float(np.mean([t.passed for t in chosen]))
-    rows.append(
-        finding("gini-share-passed", passed, n=len(chosen), method="back below half at the end")
-    )
+    method = f"within {NEAR} epochs of grokking"
+    rows.append(finding("gini-share-near", near, n=len(known), method=method))
+    passed, method = float(np.mean([t.passed for t in chosen])), "back below half at the end"
+    rows.append(finding("gini-share-passed", passed, n=len(chosen), method=method))
     return rows
 
 

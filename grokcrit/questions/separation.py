@@ -120,8 +120,7 @@ def since_when(times: Reals, apart: Reals) -> Reals:
     sums = sum(apart[..., k : k + count] for k in range(LASTING))
     lasting = np.abs(np.asarray(sums)) == LASTING
     first = np.argmax(lasting, axis=-1)
-    when: Reals = np.where(lasting.any(axis=-1), times[first], np.nan)
-    return when
+    return np.where(lasting.any(axis=-1), times[first], np.nan)
 
 
 def separation(gap: Course, confidence: float) -> Row:

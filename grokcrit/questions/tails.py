@@ -58,12 +58,10 @@ def distributions(
             found: list[Row] = []
             for part, upper in CUTOFFS.items():
                 rng = stream("tails", options.seed, observable, window, int(n), part)
-                distinct, counts = np.unique(values[chosen], return_counts=True)
-                fit = (
-                    tails.fit(distinct, counts, upper=upper, gof=options.gof, rng=rng)
-                    if len(distinct)
-                    else None
-                )
+                known = np.unique(values[chosen], return_counts=True)
+                fit = None
+                if chosen.any():
+                    fit = tails.fit(*known, upper=upper, gof=options.gof, rng=rng)
                 drawn = draws[k][:REFITS]
                 tau = run_interval(ensemble, values, chosen, k, drawn, upper, options.confidence)
                 found += labelled(rows_of(fit, tau, len(values[chosen])), part=part)
@@ -168,24 +166,15 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up the power-law fit of each size, all snapshots; none where there is no range to fit."""
     out = []
-    fits = [
-        r
-        for r in rows
-        if r["window"] == "aggregate" and r["quantity"].startswith(("tau", "ratio-"))
-    ]
+    all_snapshots = [r for r in rows if r["window"] == "aggregate"]
+    fits = [r for r in all_snapshots if r["quantity"].startswith(("tau", "ratio-"))]
     keys = (*shown, "observable", "part", "n_params")
     for key, mine in groups(fits, *keys).items():
         tau = index(mine, "quantity")["tau",]
         if tau["value"] is None:
             continue
-        better = [
-            r["quantity"].removeprefix("ratio-")
-            for r in mine
-            if r["quantity"].startswith("ratio-")
-            and r["value"] is not None
-            and r["value"] < 0
-            and judge.apart(r["p"])
-        ]
+        ratios = {r["quantity"].removeprefix("ratio-"): r for r in mine if "ratio" in r["quantity"]}
+        better = [k for k, r in ratios.items() if (r["value"] or 0) < 0 and judge.apart(r["p"])]
         out.append(
             dict(zip((*shown, "observable", "free", "N"), key, strict=True))
             | {

@@ -182,8 +182,7 @@ class Alternatives:
         close = curve + np.log(width) + np.log1p((middle**2 - 1) * width**2 / 24 * narrow)
         cells = np.where(narrow, close, log_normal(z, z + width))
         ends = (np.log(np.array([self.lower - 0.5, self.upper + 0.5])) - mu) / sigma
-        whole: Reals = cells - log_normal(ends[:1], ends[1:])
-        return whole
+        return cells - log_normal(ends[:1], ends[1:])
 
 
 def log_normal(low: Reals, high: Reals) -> Reals:

@@ -173,10 +173,7 @@ def with_usable(table: pa.Table) -> pa.Table:
 
 
 def ensemble(rows: pa.Table) -> Ensemble:
-    """Return the ensemble of one case, from its rows sorted by width, seed, epoch.
-
-    Rows that are not ``usable`` are left out of it; their sizes and runs remain, without data.
-    """
+    """Return the ensemble of one case; rows not ``usable`` are left out, their runs remain."""
     case = {name: rows[name][0].as_py() for name in CASE_COLUMNS}
     runs = split(rows, ("width", "seed"))
     lengths = [run.num_rows for run in runs]

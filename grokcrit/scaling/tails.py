@@ -78,14 +78,12 @@ class Found(NamedTuple):
     @property
     def values(self) -> Reals:
         """Distinct values in the range."""
-        chosen: Reals = self.pairs.values[self.first : self.last + 1]
-        return chosen
+        return self.pairs.values[self.first : self.last + 1]
 
     @property
     def counts(self) -> Reals:
         """Samples of each."""
-        chosen: Reals = -np.diff(self.pairs.above[self.first : self.last + 2])
-        return chosen
+        return -np.diff(self.pairs.above[self.first : self.last + 2])
 
 
 def fit(

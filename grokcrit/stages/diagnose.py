@@ -91,13 +91,7 @@ def diagnose(
     record = provenance.record(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
     )
-    found = in_order(
-        lambda task, stop: task(stop),
-        tasks,
-        cost=lambda _: 1.0,
-        threads=threads,
-        progress=progress,
-    )
+    found = in_order(lambda task, stop: task(stop), tasks, threads=threads, progress=progress)
     rows = [row for part in found for row in part]
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
 

@@ -159,19 +159,15 @@ def is_record(found: object) -> bool:
         isinstance(found.get(name), kind) for name, kind in FORM.items()
     ):
         return False
-    tensors = [tensor for each in found["widths"].values() for tensor in listed(each)]
+    widths = found["widths"].values()
     return (
-        all(isinstance(each, dict) for each in found["cases"].values())
+        all(isinstance(each, list) for each in widths)
+        and all(isinstance(t, dict) and whole(t.get("offset")) for each in widths for t in each)
+        and all(isinstance(each, dict) for each in found["cases"].values())
         and all(isinstance(each, str) for each in found["versions"].values())
         and whole(found["root_seed"])
-        and all(isinstance(t, dict) and whole(t.get("offset")) for t in tensors)
         and all(is_record(each) for each in found["inputs"])
     )
-
-
-def listed(value: object) -> list[Any]:
-    """Return a list as it is, and anything else as a list of what is no tensor."""
-    return value if isinstance(value, list) else [None]
 
 
 def whole(value: object) -> bool:

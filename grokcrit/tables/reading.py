@@ -266,10 +266,7 @@ def read_group(
     names: list[str],
     rows: int | None,
 ) -> Iterator[pa.Table]:
-    """Read one row group, that many rows at once, or all; checksums verified.
-
-    Opens the file anew: threads share no reader. Holds no more than ``rows`` and a page.
-    """
+    """Read a row group, that many rows at once, or all; threads share no reader: each opens one."""
     try:
         if sums is not None:
             seals.check_chunks(path, footer, group, names, sums)
