@@ -59,20 +59,15 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     made: list[Row] = []
     for window in PHASES:
         bins = scaling.windows(ensemble, window)
-        direct = {}
-        for statistic in STATISTICS:
-            exponent = scaling.exponent(ensemble, values, bins, statistic)
-            if not np.isnan(exponent):
-                direct[statistic] = exponent
+        tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
+        direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
         found = collapse(ensemble, values, bins, draws, options.confidence, list(direct.values()))
         interval = {"ci_low": found.ci_low, "ci_high": found.ci_high}
-        method = found.reason or "least S"
         each = [
-            finding(
-                "collapse-exponent", found.exponent, **interval, n=found.n_draws, method=method
-            ),
-            finding("collapse-quality", found.quality, n=found.n_points, method=method),
+            finding("collapse-exponent", found.exponent, **interval, n=found.n_draws),
+            finding("collapse-quality", found.quality, n=found.n_points),
         ]
+        each = labelled(each, method=found.reason or "least S")
         each += [
             finding("collapse-quality", s, part=f"D of {name}", n=found.n_points, method="S")
             for name, s in zip(direct, found.at, strict=True)
@@ -123,7 +118,6 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
         direct = scaling.exponent(data, data.observe(request.observable), bins, "max")
         if None in (best["value"], least["value"]) or np.isnan(direct):
             continue
-        # Where the exponent is not that of least S, a row of its quality S has no interval.
         of_max = found["collapse-quality", "D of max", window]
         first = told(f"{window}: largest", direct, of_max, of_max["value"])
         second = told(f"{window}: least $S$", best["value"], best, least["value"])

@@ -110,10 +110,7 @@ def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:
-    """Return the time of the first of LASTING times in a row with curves apart with one sign.
-
-    ``times`` (T,) ascend; ``apart`` (..., T) is 1 or -1 where they are apart, else 0. NaN: never.
-    """
+    """Return the first of LASTING times in a row where ``apart`` (..., T) has one sign, or NaN."""
     count = apart.shape[-1] - LASTING + 1
     if count < 1:
         return np.full(apart.shape[:-1], np.nan)
@@ -156,19 +153,12 @@ def separation(gap: Course, confidence: float) -> Row:
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up since when cases that grok and controls that do not differ."""
     names = {"epoch": "epoch", "aligned": "t - t_grok", "relative": "% of t_grok"}
-    out = [
-        {name: row[name] for name in shown}
-        | {
-            "control": row["part"],
-            "observable": row["observable"],
-            "statistic": row["statistic"],
-            "time in": names[row["window"]],
-            "separate at": row["value"],
-            "interval": ends(row),
-            "draws": row["n"],
-        }
-        for row in of(rows, "separation")
-    ]
+    out = []
+    for row in of(rows, "separation"):
+        line = {name: row[name] for name in shown} | {"control": row["part"]}
+        line |= {name: row[name] for name in ("observable", "statistic")}
+        line |= {"time in": names[row["window"]], "separate at": row["value"]}
+        out.append(line | {"interval": ends(row), "draws": row["n"]})
     formats = {"separate at": ".0f", "interval": ".0f", "draws": ".0f"}
     return Summary("since when D(t) of grokking runs and controls differ", out, formats=formats)
 

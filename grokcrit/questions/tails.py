@@ -104,32 +104,21 @@ def rows_of(fit: TailFit | None, tau: tuple[float, float], n: int) -> list[Row]:
         return [finding("tau", None, n=n, method="no range can be fitted")]
     largest = fit.lower * 10**fit.decades
     words = f"{fit.lower} to {largest:.0f}, {fit.decades:.1f} decades"
+    method = f"{words}: {SHORT}" if fit.short else words
     rows = [
-        finding(
-            "tau",
-            fit.exponent,
-            ci_low=tau[0],
-            ci_high=tau[1],
-            p=fit.p,
-            n=fit.n,
-            method=f"{words}: {SHORT}" if fit.short else words,
-        ),
-        finding("tau-stderr", fit.stderr, n=fit.n, method="observed information"),
-        finding("tau-lower", float(fit.lower), n=fit.n),
-        finding("tau-upper", None if fit.upper is None else float(fit.upper), n=fit.n),
-        finding("tau-decades", fit.decades, n=fit.n),
-        finding("tau-distance", fit.distance, n=fit.n, method="Kolmogorov-Smirnov"),
+        finding("tau", fit.exponent, ci_low=tau[0], ci_high=tau[1], p=fit.p, method=method),
+        finding("tau-stderr", fit.stderr, method="observed information"),
+        finding("tau-lower", float(fit.lower)),
+        finding("tau-upper", None if fit.upper is None else float(fit.upper)),
+        finding("tau-decades", fit.decades),
+        finding("tau-distance", fit.distance, method="Kolmogorov-Smirnov"),
     ]
-    rows += [
-        finding(
-            f"ratio-{name.replace(' ', '-')}", r.normalised, p=r.p, n=fit.n, method="normalised"
-        )
-        for name, r in fit.ratios.items()
-    ]
-    if fit.truncated is not None:
-        rows.append(finding("truncated-tau", fit.truncated.exponent, n=fit.n))
-        rows.append(finding("truncated-cutoff", fit.truncated.cutoff, n=fit.n))
-    return rows
+    for name, r in fit.ratios.items():
+        quantity = f"ratio-{name.replace(' ', '-')}"
+        rows.append(finding(quantity, r.normalised, p=r.p, method="normalised"))
+    rows.append(finding("truncated-tau", fit.truncated.exponent))
+    rows.append(finding("truncated-cutoff", fit.truncated.cutoff))
+    return labelled(rows, n=fit.n)
 
 
 def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:

@@ -54,9 +54,9 @@ def values(tensor: Any) -> npt.NDArray[Any]:
     import torch
 
     flat = tensor.detach().reshape(-1)
-    found: npt.NDArray[Any] = (
-        flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat
-    ).numpy()
+    if flat.dtype == torch.bfloat16:
+        flat = flat.view(torch.uint16)
+    found: npt.NDArray[Any] = flat.numpy()
     return found
 
 

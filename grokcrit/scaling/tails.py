@@ -201,10 +201,7 @@ def widest(pairs: Pairs, lower: int | None) -> Found | None:
 def goodness(
     found: Found, lower: int | None, upper: Upper, draws: int, rng: np.random.Generator
 ) -> float:
-    """Share of data sets drawn from a fit that are as far from theirs as the data from it.
-
-    (1 + those) / (1 + draws): the data are one of the sets.
-    """
+    """Return the share of drawn data sets that are as far from their fit as the data from it."""
     if upper == "free":
         lower, upper = int(found.lower), int(found.upper)
     pairs, inside = found.pairs, found.n

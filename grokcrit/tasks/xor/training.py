@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,19 +89,11 @@ def initial_weights(run: Run) -> npt.NDArray[np.float64]:
 
 def empty_record(epochs: int, snapshots: int, n: int) -> kt.Record:
     """Allocate the record of a run."""
-    return kt.Record(
-        loss=np.empty(epochs),
-        accuracy=np.empty(epochs),
-        gini=np.empty(epochs),
-        threshold=np.empty(epochs),
-        deviation=np.empty(epochs),
-        size=np.empty(epochs, np.int64),
-        area=np.empty(epochs, np.int64),
-        duration=np.empty(epochs, np.int32),
-        peak=np.empty(epochs, np.int64),
-        truncated=np.empty(epochs, np.bool_),
-        gradients=np.empty((snapshots, n)),
-    )
+    kinds: dict[str, type] = dict.fromkeys(("size", "area", "peak"), np.int64)
+    kinds |= {"duration": np.int32, "truncated": np.bool_}
+    fields = kt.Record._fields
+    columns: dict[str, Any] = {k: np.empty(epochs, kinds.get(k, float)) for k in fields}
+    return kt.Record(**columns | {"gradients": np.empty((snapshots, n))})
 
 
 def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
