@@ -51,7 +51,7 @@ class GradientFile:
 
 
 def is_gradient_file(path: object) -> bool:
-    """Whether a name is that of a .npy file."""
+    """Return whether a name is that of a .npy file."""
     return isinstance(path, str | os.PathLike) and str(os.fspath(path)).lower().endswith(".npy")
 
 

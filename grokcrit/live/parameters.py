@@ -104,7 +104,7 @@ def flat_gradient(
 
 
 def is_finite(vector: npt.NDArray[np.floating]) -> bool:
-    """Whether no entry is NaN or infinite."""
+    """Return whether no entry is NaN or infinite."""
     # A sum of squares is fast and almost always settles it; it may overflow by itself.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())

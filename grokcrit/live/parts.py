@@ -73,7 +73,7 @@ class Parts:
         self.last_step = self._resume()
 
     def _resume(self) -> int | None:
-        """Hold what is in the folder against this recording; return its last step."""
+        """Check what is in the folder against this recording; return its last step."""
         mine = []
         for path in sorted(self.folder.glob("*.parquet")):
             self._check(path)

@@ -153,7 +153,7 @@ class GradientRecorder:
         return self._parts.last_step
 
     def due(self, step: int) -> bool:
-        """Whether ``record`` would take that step: measure accuracies only then."""
+        """Return whether ``record`` would take that step: measure accuracies only then."""
         last = self._parts.last_step
         return step % self.every == 0 and (last is None or step > last)
 

@@ -128,7 +128,7 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
 
 
 def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> int:
-    """Return the number of parameters: the size where none is named; of checkpoints the first."""
+    """Return the size where none is named: the number of parameters, of checkpoints the first's."""
     size = layout.entries
     known = [other for name, other in found.layouts if name == family]
     if checkpoints and known:

@@ -63,12 +63,12 @@ class Tensor:
 
     @property
     def floating(self) -> bool:
-        """Whether it holds numbers that a vector can take."""
+        """Return whether it holds numbers that a vector can take."""
         return self.kind in FLOATS
 
     @property
     def whole(self) -> bool:
-        """Whether it holds integers or booleans: counters, masks, tokens."""
+        """Return whether it holds integers or booleans: counters, masks, tokens."""
         return WHOLE.fullmatch(self.kind) is not None
 
 

@@ -97,7 +97,7 @@ class Runs:
         return Curves(height, weight, start, stop)
 
     def held(self, draws: Sequence[Ints]) -> BoolArray:
-        """Whether each resample holds avalanches above 0 of every size with data."""
+        """Return whether each resample holds avalanches above 0 of every size with data."""
         there = [
             (counts * (shares[:, 0] > 0))[drawn].any(axis=1)
             for shares, counts, drawn in zip(self.shares, self.counts, draws, strict=True)

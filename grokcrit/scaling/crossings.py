@@ -54,7 +54,7 @@ class Rise:
 
     @property
     def clear(self) -> bool:
-        """Whether D(t) rises from clearly below its null to clearly above."""
+        """Return whether D(t) rises from clearly below its null to clearly above."""
         return not np.isnan(self.time) and self.started_below and self.ends_above
 
 

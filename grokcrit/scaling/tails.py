@@ -55,7 +55,7 @@ class TailFit:
 
     @property
     def short(self) -> bool:
-        """Whether the range is too short for a reliable exponent: under 2 decades."""
+        """Return whether the range is too short for a reliable exponent: under 2 decades."""
         return self.decades < DECADES
 
 

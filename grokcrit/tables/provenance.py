@@ -171,7 +171,7 @@ def is_record(found: object) -> bool:
 
 
 def whole(value: object) -> bool:
-    """Whether a value is a whole number from 0 up."""
+    """Return whether a value is a whole number from 0 up."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
