@@ -180,7 +180,7 @@ _known: dict[type, dict[str, Option]] = {}
 
 
 def options_of(options: type) -> dict[str, Option]:
-    """Return the options of a class by name; where it gives but a default, as its parent does."""
+    """Return the options of a class by name; where only a default is given, as its parent does."""
     if options in _known:
         return _known[options]
     parent = options.__base__

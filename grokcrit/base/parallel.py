@@ -25,10 +25,10 @@ class StoppedError(Exception):
 
 
 class Stop(threading.Event):
-    """Set where tasks are asked to stop."""
+    """An event that asks tasks to stop."""
 
     def check(self) -> None:
-        """Raise StoppedError if it is set."""
+        """Raise StoppedError if tasks were asked to stop."""
         if self.is_set():
             raise StoppedError
 

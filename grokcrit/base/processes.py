@@ -85,7 +85,7 @@ def in_processes(
     size: Callable[[T], int] = lambda _: 0,
     progress: Progress | None = None,
 ) -> Iterator[R]:
-    """Yield ``function(task)`` in order, computed in processes of an own pool; see ``in_order``."""
+    """Yield ``function(task)`` in order, as ``in_order`` does, each computed in a process."""
     count = thread_count(workers)
 
     def wait_for(task: T, stop: Stop) -> R:

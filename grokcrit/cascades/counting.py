@@ -103,7 +103,7 @@ def count(
     tensors: list[Tensor],
     scratch: npt.NDArray[np.floating] | None = None,
 ) -> Counted:
-    """Cascade every row, in ``scratch`` if given; raise TableError at one that is not finite."""
+    """Cascade every row; raise TableError for one not finite. ``scratch`` (n,) is overwritten."""
     (m, n), settings = snapshots.shape, probe.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
@@ -130,7 +130,7 @@ def count(
 
 
 def table_of(found: Sequence[Counted]) -> pa.Table:
-    """Turn what was counted into one unsorted table; joining tables took longer than cascades."""
+    """Return what was counted as one unsorted table: joining many took longer than the cascades."""
     which = np.repeat(np.arange(len(found)), [each.rows.num_rows for each in found])
     counts = np.concatenate([each.counts for each in found])
     durations = counts[:, 2]

@@ -109,7 +109,7 @@ def computed(kind: int, settings: list[int], most: int, isolated: bool) -> Graph
 
 
 def from_edges(pairs: npt.NDArray[np.integer], n: int) -> Graph:
-    """Build a graph over ``n`` nodes of edges (edges, 2), each there once and no loops."""
+    """Build a graph over ``n`` nodes from its edges (edges, 2), each listed once, without loops."""
     indptr, indices = empty_rows(n, 2 * len(pairs))
     source, target = (np.ascontiguousarray(pairs[:, k], indices.dtype) for k in (0, 1))
     edges.starts(source, target, indptr)

@@ -17,7 +17,7 @@ ROUNDING = 1e-4
 
 
 def numbers_of(measured: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return what was measured as numbers, None for no finite number or share; and warnings."""
+    """Return the measures as numbers, None where not finite or no share, and warnings by name."""
     for name in measured:
         check_choice("measure", name, MEASURED)
     found: dict[str, float | None] = {}

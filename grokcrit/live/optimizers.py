@@ -26,7 +26,7 @@ def stepping_optimizer(optimizer: Any) -> Any:
 
 
 def runs_hooks(optimizer: Any) -> bool:
-    """Return whether an optimizer runs hooks when it steps; a wrapper without __init__ does not."""
+    """Return whether an optimizer runs its hooks when it steps; some wrappers do not."""
     return (
         isinstance(optimizer, torch.optim.Optimizer)
         and "_optimizer_step_pre_hooks" in vars(optimizer)

@@ -136,7 +136,7 @@ def kept(
     exclude: Sequence[str],
     step: int,
 ) -> tuple[Named | None, dict[str, str]]:
-    """Return the parameters of recorded tensors, None if one is gone or frozen; and warnings."""
+    """Return the parameters of recorded tensors (None if one is gone or frozen), and warnings."""
     gone = missing_from(parameters, tensors)
     if gone:
         return None, {

@@ -229,7 +229,7 @@ def divisors(
 
 
 def histories_now(acting: Any, since: int) -> list[History]:
-    """Return the histories that matter for this step, not those of an interrupted training."""
+    """Return the histories that matter for this step; those of interrupted trainings do not."""
     mine = histories.get(acting) if acting is not None else None
     oldest = mine.last_update if mine else since
     return [each for each in list(histories.values()) if each is mine or each.last_call > oldest]
@@ -272,7 +272,7 @@ def check_complete(scaler: Any) -> None:
 def is_unscaled(
     name: str, parameter: torch.nn.Parameter, relevant: list[History], owners: Owners
 ) -> bool:
-    """Return whether a gradient was divided by the scale once; raise RecorderError if in doubt."""
+    """Return whether a gradient was divided by the scale, once; raise RecorderError if in doubt."""
     found = owners.get(id(parameter), [])
     if any(touched.stepped for touched, _ in found):
         raise RecorderError(

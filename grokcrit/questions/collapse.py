@@ -96,7 +96,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
 
 
 def told(label: str, exponent: float, row: Row, quality: float | None) -> str:
-    """Write an exponent to rescale with: its interval, if its row has one, and the S it reaches."""
+    """Return the label of a panel: the exponent, its interval if there is one, and S."""
     interval = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
     reached = "" if quality is None else f"\n$S = {quality:.3g}$"
     return f"{label}\n$D = {exponent:.3f}{interval}${reached}"

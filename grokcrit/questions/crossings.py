@@ -116,7 +116,7 @@ def leads(
     groks: Reals,
     ensemble: Ensemble,
 ) -> list[Row]:
-    """Make the rows of the lead: grokking epoch minus the time of a moment of D(t), over runs."""
+    """Make the rows of the lead over runs: grokking epoch minus the time of a moment of D(t)."""
     lead = ensemble.grok[~np.isnan(ensemble.grok)] - value
     if not len(lead) or np.isnan(value):
         return [finding(f"{of}-lead", None, n=0, method=MEDIAN)]

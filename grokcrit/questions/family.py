@@ -83,7 +83,7 @@ class Curves:
 def curves(
     members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
 ) -> Curves:
-    """Estimate the exponents in phases and time; a run's statistic is its mean over the members."""
+    """Estimate exponents in phases and in time; replicates of a null model are averaged by run."""
     what = (members, observable, statistic)
     return Curves(
         phases(*what, draws), course(*what, "epoch", draws), course(*what, "aligned", draws)

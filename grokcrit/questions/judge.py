@@ -30,7 +30,7 @@ def apart(p: float | None) -> bool:
 
 
 def bent(bend: float | None, p: float | None) -> bool:
-    """Return whether the slope changes by ``BEND`` at least, with a p that tells that from none."""
+    """Return whether a slope changes by ``BEND`` or more, with a p that tells it from no change."""
     return apart(p) and abs(bend or 0.0) >= BEND
 
 
@@ -80,7 +80,7 @@ def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
 
 
 def counted_alike(fit: Row, null: Row) -> bool:
-    """Return whether two rows of fss are of the same snapshots, fitted or left out."""
+    """Return whether two rows of fss count the same runs and snapshots, fitted or left out."""
     return fit["n_avalanches"] == null["n_avalanches"] and all(
         fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]
         for name in ("n_sizes", "n_runs")

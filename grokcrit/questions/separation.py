@@ -110,7 +110,7 @@ def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:
-    """Return the first of LASTING times in a row where ``apart`` (..., T) has one sign, or NaN."""
+    """Return the first of LASTING times in a row with one sign of ``apart`` (..., T); else NaN."""
     count = apart.shape[-1] - LASTING + 1
     if count < 1:
         return np.full(apart.shape[:-1], np.nan)

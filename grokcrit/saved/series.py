@@ -199,7 +199,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 
 
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
-    """Leave out what no run of a family changes; ``counted``: its size is its number of entries."""
+    """Leave out tensors that no run of a family changes; ``counted``: sizes count entries."""
     for family in dict.fromkeys(name for name, _ in found.layouts):
         layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
         still = unchanging(found, layouts, options)

@@ -119,7 +119,7 @@ def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[st
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
-    """Map names without wrappers and ``prefixes`` to names; as they are, where two would be one."""
+    """Map names without prefixes to the full names; all stay full where two would be equal."""
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
     # A count may lie beside what is wrapped, as that of an averaged model does.
     while any(n.startswith(PARALLEL) for n in plain.values()) and all(

@@ -136,7 +136,7 @@ def flattened(network: Tree) -> Tree:
 
 
 def certain(network: Tree, place: str, path: str) -> Tree:
-    """Return a dict of tensors as it is; raise TableError if dicts of tensors lie in it."""
+    """Return a dict of tensors; raise TableError if it holds further dicts to choose among."""
     # An optimizer's state is the last that anyone means.
     nests = sorted(nests_of(network), key=is_collection)
     if not nests:

@@ -172,7 +172,7 @@ def collapse(
 
 
 def grid(values: Reals) -> Reals:
-    """Return the s at which P(S > s) is taken: a log grid over all that is positive, mid-gap."""
+    """Return the s at which P(S > s) is taken: a log grid, each point in the middle of its gap."""
     known = np.unique(values[np.isfinite(values) & (values > 0)])
     if not len(known):
         return np.empty(0)
@@ -287,7 +287,7 @@ def vertices(points: Points, curves: Curves, middle: float, half: float) -> Real
 
 
 def lowest(s: Reals) -> Reals:
-    """Return the vertices of the parabolas of rows of S, in steps; without one, the least S."""
+    """Return the vertices of the parabolas through rows of S, in steps; or where S is least."""
     offset = np.arange(s.shape[1]) - s.shape[1] // 2
     # On evenly spaced points slope and bend are orthogonal.
     square = offset**2 - (offset**2).mean()

@@ -14,7 +14,7 @@ SIDE = 3
 
 
 def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
-    """Return every crossing of zero, interpolated, and whether it is upward; touching is none."""
+    """Return every crossing of zero, interpolated, and whether it is upward; a touch is none."""
     there = np.isfinite(gap) & (gap != 0)
     t, g = times[there], gap[there]
     return [

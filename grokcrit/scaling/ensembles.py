@@ -96,7 +96,7 @@ def over_cases(
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
-    """Compute a function of each case; return cases, results, the record of the table of them."""
+    """Compute a function of each case; return cases, results and the record of the new table."""
     inputs = Inputs(tables, AVALANCHE)
     cases = ensembles_of(inputs, options.keep_zero_threshold)
     record = provenance.record(
@@ -259,7 +259,7 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
 
 
 def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
-    """Reduce (R, bins) to the mean of the runs of each size, for ``max`` the maximum, (bins, K)."""
+    """Reduce (R, bins) to the mean over the runs of each size, or their maximum: (bins, K)."""
     largest, size_of = statistic == "max", ensemble.size_of
     there = ~np.isnan(values)
     filled = np.where(there, values, -np.inf if largest else 0.0)

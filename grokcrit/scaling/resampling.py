@@ -176,7 +176,10 @@ def percentiles(
 
 
 def two_sided_p(draws: Reals, few: Widening) -> Reals:
-    """Return the two-sided p of zero, at least that of one draw; NaN for no draws or one run."""
+    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
+
+    At least that of one draw beyond zero; NaN without draws or with a single run.
+    """
     below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
     valid = (~np.isnan(draws)).sum(axis=0)
     tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))

@@ -173,7 +173,7 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Return ``epoch_min`` of each run that gets there: first of test accuracy above a value."""
+    """Return the first epoch of each run whose test accuracy exceeds a value; None without one."""
     if accuracy is None:
         return None
     found, known = [], 0
@@ -249,7 +249,7 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
 def options_of(
     run: pa.Table, cases: dict[str, Any], where: str, chosen: AvalancheOptions
 ) -> dict[str, Any]:
-    """Return the training options of a run's case; a lost record is no loss if all are given."""
+    """Return the training options of a run's case; without a record, none if all are given."""
     case = run["case"][0].as_py()
     fields = [f.name for f in dataclasses.fields(CascadeOptions)]
     if case not in cases:

@@ -102,7 +102,7 @@ def bootstrap(
 def baselines(
     cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
 ) -> Iterator[Sequence[Sample | None]]:
-    """Yield the Gaussian null of each case that is of its snapshots, replicates averaged by run."""
+    """Yield each case's Gaussian null of the same snapshots, its replicates averaged run by run."""
     for case, mine in zip(cases, samples, strict=True):
         replicates = [
             k

@@ -96,7 +96,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def code_version() -> str:
-    """Return the version, and a digest of the source code that computes numbers and of no other."""
+    """Return the version and a digest of the source code that computes numbers."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(path for folder in COMPUTING for path in (package / folder).rglob("*.py")):

@@ -63,7 +63,7 @@ class Block:
         return whole
 
     def pieces(self, width: str, entries: int) -> Iterator[pa.Table]:
-        """Read and check it a few rows at once: ``entries`` of lists as long as ``width`` says."""
+        """Read and check it in pieces of ``entries``; ``width`` says how many a row has at most."""
         narrow = dataclasses.replace(self, schema=self.schema.only([width])).load()
         most = pc.max(narrow[width]).as_py() or 1
         yield from self._checked(max(1, entries // most))
@@ -266,7 +266,7 @@ def read_group(
     names: list[str],
     rows: int | None,
 ) -> Iterator[pa.Table]:
-    """Read a row group, that many rows at once, or all; threads share no reader: each opens one."""
+    """Read a row group, ``rows`` at once or all; opens the file anew: threads share no reader."""
     try:
         if sums is not None:
             seals.check_chunks(path, footer, group, names, sums)

@@ -114,7 +114,7 @@ def sum_of(file: BinaryIO, start: int, length: int) -> int:
 
 
 def read_footer(file: BinaryIO) -> tuple[bytes, int, int]:
-    """Return the footer of a Parquet file, empty if damaged, its start, the length of the file."""
+    """Return a Parquet file's footer (empty if damaged), where it starts, and the file's length."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - 8))
     start = length - 8 - int.from_bytes(file.read(4), "little")

@@ -43,7 +43,7 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def check_columns(arrow: pa.Schema, schema: Schema, where: str, empty: bool) -> None:
-    """Raise TableError for columns missing or there twice, or of wrong types unless ``empty``."""
+    """Raise ColumnError for missing, repeated or, where there are rows, wrongly typed columns."""
     missing = [
         f"'{column.name}' ({column.type})"
         for column in schema.columns
@@ -127,7 +127,11 @@ def narrowest(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
 
 
 def without_loss(values: pa.ChunkedArray, wanted: pa.DataType, names: bool) -> pa.ChunkedArray:
-    """Cast a column, NaN to null; raise where a value would be lost. ``names``: of a case."""
+    """Cast a column; NaN becomes null where the type has none. Raise where a value would be lost.
+
+    ``names``: whether its values name a case. 0.3 in single precision then is 0.3, not the double
+    that is nearest to its bits.
+    """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_float16(values.type):

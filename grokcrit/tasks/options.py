@@ -85,7 +85,7 @@ class RunOptions(CascadeOptions):
 
     @property
     def case_options(self) -> dict[str, Any]:
-        """Everything a run depends on but its width and seed, and which gradients are kept."""
+        """Everything a run depends on except width, seed, and which gradients are kept."""
         apart = ("hidden", "seeds", "label", "gradients")
         return {k: v for k, v in recorded(self).items() if k not in apart}
 

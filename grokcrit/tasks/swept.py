@@ -28,7 +28,7 @@ TRAINED = "train_"
 
 
 def column_of(option: Option, name: str, of: str = "") -> Column:
-    """Return the column of an option, which ``of`` names; it takes whatever failed, too."""
+    """Return the column of an option; it takes any value, as failed points are recorded, too."""
     large = option.most is not None and option.most > 2**31
     kinds = {int: pa.int64() if large else pa.int32(), float: pa.float64(), str: pa.string()}
     kind, number = kinds[option.kind], option.kind is not str and not option.many

@@ -43,7 +43,7 @@ def record_of(
     cascade: CascadeOptions | None = None,
     seed: int = 0,
 ) -> provenance.Record:
-    """Make the record of a recorder or of saved files, given all that the vectors depend on."""
+    """Make the record of a table of saved vectors, given all that the vectors depend on."""
     options = {**configuration, **recorded(cascade or CascadeOptions())}
     return provenance.record(
         TRAIN.name, options, root_seed=seed, cases={case: options}, widths=widths
