@@ -38,24 +38,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is degenerate among some ``gradients``.
-
-    ``zero_threshold`` counts those that have a threshold of 0 without being all zeros; ``equal``
-    holds the epoch of each whose entries have one magnitude; ``zeros`` maps a tensor to (entries
-    that are exactly 0, entries), over the gradients with a threshold of 0.
-    """
+    """What is degenerate among some gradients."""
 
     gradients: int
-    zero_threshold: int
-    equal: tuple[int, ...]
-    zeros: dict[str, tuple[int, int]]
+    zero_threshold: int  # how many have a threshold of 0 without being all zeros
+    equal: tuple[int, ...]  # epoch of each whose entries have one magnitude
+    zeros: dict[str, tuple[int, int]]  # zeros and entries of a tensor, where the threshold is 0
 
 
 def zero_threshold(theta: npt.ArrayLike, size: npt.ArrayLike) -> Mask:
-    """Return which avalanches ran at a threshold of 0.
-
-    A gradient of zeros alone has that threshold, too, but is quiet: it does not count.
-    """
+    """Return which avalanches ran at a threshold of 0; a gradient of zeros alone does not count."""
     found: Mask = (np.asarray(theta) == 0) & (np.asarray(size) > 0)
     return found
 
@@ -67,11 +59,7 @@ def findings(
     epochs: npt.ArrayLike,
     tensors: list[Tensor],
 ) -> Findings:
-    """Return what is degenerate among gradients (m, n), finite, that have been cascaded.
-
-    ``theta``, ``size`` and ``epochs`` have shape (m,); ``tensors`` are those of the flat gradient,
-    by offset, none if they are unknown.
-    """
+    """Return what is degenerate among m finite gradients (m, n) that have been cascaded."""
     flagged = zero_threshold(theta, size)
     starts = [each.offset for each in tensors] or [0]
     names = [each.name for each in tensors] or ["gradient"]

@@ -19,11 +19,7 @@ class GrokcritError(Exception):
 
 
 class OptionError(GrokcritError):
-    """An option is at fault: out of its range, unknown, or against another.
-
-    ``name`` is its Python name, which the command line shows as ``--name``; ``problem`` is the rest
-    of the sentence.
-    """
+    """An option ``name``, shown as ``--name``, is at fault; ``problem`` ends the sentence."""
 
     exit_code = 2
 

@@ -1,8 +1,4 @@
-"""Options of the stages. A field of their classes declares all there is to know of an option.
-
-From it come its check, its place on the command line, its key in a sweep file and its column in
-the sweep table.
-"""
+"""Options of the stages. A field of their classes declares all there is to know of an option."""
 
 from __future__ import annotations
 
@@ -67,58 +63,23 @@ def settle(options: Any, **values: Any) -> None:
         object.__setattr__(options, name, value)
 
 
-def check_distinct(name: str, values: Sequence[Any]) -> None:
-    """Raise OptionError where a list is empty or names a value twice."""
-    if not values:
-        raise OptionError(name, "needs at least one value")
-    for value in values:
-        if list(values).count(value) > 1:
-            raise OptionError(name, f"names {value} twice")
-
-
 @dataclass(frozen=True)
 class Option:
-    """One option of a stage.
+    """One option of a stage; ``name`` to ``default`` are as the field and its type say."""
 
-    Attributes
-    ----------
-    help
-        What it means, without the choices and the default, which are added.
-    choices
-        The values of a text.
-    least, above, most, below
-        Limits of a number: from, above, to, below.
-    unset
-        What holds where it is not given and has no default.
-    parse
-        Check and read a value instead of all this; for values that are written in several ways.
-    raw
-        Texts of a list are taken as they are: with their commas, and twice where given twice.
-    group
-        Its place in the help: one of GROUPS.
-    swept
-        Whether it can be an axis of a sweep.
-    names
-        Names on the command line, where it has others than its own.
-    metavar
-        What stands for its value in the help.
-    name, kind, many, optional, default
-        As the field and its type say.
-    """
-
-    help: str
-    choices: tuple[str, ...] = ()
+    help: str  # what it means, without the choices and the default, which are added
+    choices: tuple[str, ...] = ()  # the values of a text
     least: float | None = None
     above: float | None = None
     most: float | None = None
     below: float | None = None
-    unset: str = ""
-    parse: Callable[[Any], Any] | None = None
-    raw: bool = False
-    group: str = "common"
-    swept: bool = True
-    names: tuple[str, ...] = ()
-    metavar: str | None = None
+    unset: str = ""  # what holds where it is not given and has no default
+    parse: Callable[[Any], Any] | None = None  # checks and reads a value instead of all this
+    raw: bool = False  # texts of a list keep their commas, and may be given twice
+    group: str = "common"  # its place in the help: one of GROUPS
+    swept: bool = True  # whether it can be an axis of a sweep
+    names: tuple[str, ...] = ()  # on the command line, where it has others than its own
+    metavar: str | None = None  # what stands for its value in the help
     name: str = ""
     kind: type = str
     many: bool = False
@@ -132,8 +93,11 @@ class Option:
         if not self.many:
             return self._one(value)
         values = listed(value)
-        if not self.raw:
-            check_distinct(self.name, values)
+        if not values and not self.raw:
+            raise OptionError(self.name, "needs at least one value")
+        for each in values:
+            if not self.raw and values.count(each) > 1:
+                raise OptionError(self.name, f"names {each} twice")
         return tuple(map(self._one, values))
 
     def _one(self, value: Any) -> Any:
@@ -216,14 +180,9 @@ _known: dict[type, dict[str, Option]] = {}
 
 
 def options_of(options: type) -> dict[str, Option]:
-    """Return the options of a class by name, in the order of its fields."""
-    if options not in _known:
-        _known[options] = _read_from(options)
-    return _known[options]
-
-
-def _read_from(options: type) -> dict[str, Option]:
-    """Read the declarations of a class: its own, and where it gives but a default its parent's."""
+    """Return the options of a class by name; where only a default is given, as its parent does."""
+    if options in _known:
+        return _known[options]
     parent = options.__base__
     found = dict(options_of(parent)) if dataclasses.is_dataclass(parent) else {}
     hints = inspect.get_annotations(options, eval_str=True)
@@ -243,7 +202,7 @@ def _read_from(options: type) -> dict[str, Option]:
             optional=NONE in parts,
             default=field.default,
         )
-    return found
+    return _known.setdefault(options, found)
 
 
 def by_group(options: Iterable[Option]) -> list[Option]:
@@ -304,9 +263,8 @@ ADDED = {"threshold_of": "all"}
 
 
 def recorded(options: Any) -> dict[str, Any]:
-    """Return options as a case's record holds them.
+    """Return options as a case's record holds them; an added option only if not at its default.
 
-    An added option is there only where it is not at its default. So a case keeps its name, and
-    tables of earlier versions can be joined with new ones.
+    So tables of earlier versions can be joined with new ones.
     """
     return {k: v for k, v in dataclasses.asdict(options).items() if ADDED.get(k) != v}

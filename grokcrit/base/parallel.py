@@ -18,11 +18,19 @@ WINDOW_BYTES = 2**28
 T = TypeVar("T")
 R = TypeVar("R")
 Progress: TypeAlias = Callable[[int, int], None]
-Stop: TypeAlias = threading.Event
 
 
 class StoppedError(Exception):
     """Raised inside a task that was asked to stop."""
+
+
+class Stop(threading.Event):
+    """An event that asks tasks to stop."""
+
+    def check(self) -> None:
+        """Raise StoppedError if tasks were asked to stop."""
+        if self.is_set():
+            raise StoppedError
 
 
 def thread_count(threads: int | None) -> int:
@@ -39,21 +47,17 @@ def in_order(
     function: Callable[[T, Stop], R],
     tasks: Sequence[T],
     *,
-    cost: Callable[[T], float],
     threads: int | None,
+    cost: Callable[[T], float] = lambda _: 1.0,
     size: Callable[[T], int] = lambda _: 0,
     progress: Progress | None = None,
 ) -> Iterator[R]:
     """Yield ``function(task, stop)`` for each task, in the order of the tasks.
 
-    A window moves over the tasks: those in it are begun, the most expensive of what enters it at
-    once first, so that the threads finish together, and no more results than it has tasks are ever
-    held. When the consumer stops (Ctrl-C included) or a task fails, tasks not yet begun are dropped
-    and ``stop`` is set for the others, which should then raise StoppedError soon.
-
-    ``size`` is the bytes of a task's result: the window takes WINDOW_BYTES of them, WINDOW tasks at
-    most, and a task more than there are threads in any case. ``progress`` is called with (done,
-    total) in the consumer's thread as tasks end.
+    A window moves over the tasks: those in it are begun, the most expensive first, and no more
+    results than it has tasks are ever held; it takes WINDOW_BYTES, as ``size`` says of a result.
+    When the consumer stops (Ctrl-C included) or a task fails, ``stop`` is set for those that run.
+    ``progress`` is called with (done, total) in the consumer's thread.
     """
     stop, workers = Stop(), thread_count(threads)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="grokcrit")

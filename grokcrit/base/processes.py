@@ -85,11 +85,7 @@ def in_processes(
     size: Callable[[T], int] = lambda _: 0,
     progress: Progress | None = None,
 ) -> Iterator[R]:
-    """Yield ``function(task)`` for each task in order, each computed in a process of its own pool.
-
-    As :func:`grokcrit.base.parallel.in_order`, with processes; the function is one of a module.
-    When the consumer stops, a task fails or the parent dies, the processes end at once.
-    """
+    """Yield ``function(task)`` in order, as ``in_order`` does, each computed in a process."""
     count = thread_count(workers)
 
     def wait_for(task: T, stop: Stop) -> R:

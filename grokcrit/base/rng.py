@@ -10,9 +10,7 @@ import numpy as np
 def stream(purpose: str, *key: int | str) -> np.random.Generator:
     """Return the generator that belongs to a purpose and a key, and to nothing else.
 
-    The stream depends on its arguments alone, never on which others were asked for, so a run is the
-    same alone or among others and whatever the threads. The key is what tells one use from another:
-    root seed (first, where there is one), width, seed, epoch, ...
+    The key is what tells one use from another: root seed (first), width, seed, epoch, ...
     """
     plain = [part if isinstance(part, str) else int(part) for part in key]
     digest = hashlib.sha256(repr((purpose, *plain)).encode()).digest()

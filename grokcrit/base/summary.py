@@ -11,37 +11,29 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning: ``id`` names its kind, for scripts and for ``--silence``.
+    """A warning."""
 
-    ``names`` are all that it is about, where the text lists the first few.
-    """
-
-    id: str
+    id: str  # names its kind, for scripts and for ``--silence``
     text: str
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # all that it is about, where the text lists the first few
 
     def as_dict(self) -> Row:
         """Return the warning as JSON holds it."""
-        return {"id": self.id, "text": self.text} | (
-            {"names": list(self.names)} if self.names else {}
-        )
+        names = {"names": list(self.names)} if self.names else {}
+        return {"id": self.id, "text": self.text} | names
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a command did: a table of plain values, and warnings.
-
-    ``formats`` overrides how a column is shown; ``details``, where given, are the rows for scripts;
-    ``more`` are further tables shown below; ``about`` explains the table in a report.
-    """
+    """What a command did: a table of plain values, and warnings."""
 
     title: str
     rows: list[Row]
     warnings: list[Notice] = field(default_factory=list)
-    formats: dict[str, str] = field(default_factory=dict)
-    details: list[Row] | None = None
-    more: list[Summary] = field(default_factory=list)
-    about: str = ""
+    formats: dict[str, str] = field(default_factory=dict)  # how columns are shown
+    details: list[Row] | None = None  # the rows for scripts, where they are others
+    more: list[Summary] = field(default_factory=list)  # tables shown below
+    about: str = ""  # explains the table in a report
 
     @property
     def columns(self) -> list[tuple[str, bool]]:
@@ -53,17 +45,10 @@ class Summary:
 
     def as_dict(self, out: str | None, warnings: Sequence[Notice]) -> Row:
         """The summary as one JSON object."""
-        return {
-            "title": self.title,
-            "out": out,
-            "rows": self.rows if self.details is None else self.details,
-            **(
-                {"more": [{"title": s.title, "rows": s.rows} for s in self.more]}
-                if self.more
-                else {}
-            ),
-            "warnings": [w.as_dict() for w in warnings],
-        }
+        rows = self.rows if self.details is None else self.details
+        more = [{"title": s.title, "rows": s.rows} for s in self.more]
+        told = {"title": self.title, "out": out, "rows": rows} | ({"more": more} if more else {})
+        return told | {"warnings": [w.as_dict() for w in warnings]}
 
 
 def cell(value: Any, form: str = ".3f") -> str:

@@ -103,10 +103,7 @@ def count(
     tensors: list[Tensor],
     scratch: npt.NDArray[np.floating] | None = None,
 ) -> Counted:
-    """Cascade every row; raise TableError that names the first snapshot that is not finite.
-
-    ``scratch`` (n,) is overwritten; the only snapshot may be its own.
-    """
+    """Cascade every row; raise TableError for one not finite. ``scratch`` (n,) is overwritten."""
     (m, n), settings = snapshots.shape, probe.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
@@ -133,11 +130,7 @@ def count(
 
 
 def table_of(found: Sequence[Counted]) -> pa.Table:
-    """Turn what was counted into one table, unsorted.
-
-    One table of all, not one of each run and probe joined: Arrow's calls hold Python's lock, and
-    took four times as long as the cascades of 24,048 snapshots of XOR networks.
-    """
+    """Return what was counted as one unsorted table: joining many took longer than the cascades."""
     which = np.repeat(np.arange(len(found)), [each.rows.num_rows for each in found])
     counts = np.concatenate([each.counts for each in found])
     durations = counts[:, 2]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from grokcrit.base.errors import OptionError, ShapeError, TableError
 from grokcrit.base.options import INT32_MAX
-from grokcrit.base.parallel import Stop, StoppedError
+from grokcrit.base.parallel import Stop
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
@@ -51,7 +51,7 @@ class GradientFile:
 
 
 def is_gradient_file(path: object) -> bool:
-    """Whether a name is that of a .npy file."""
+    """Return whether a name is that of a .npy file."""
     return isinstance(path, str | os.PathLike) and str(os.fspath(path)).lower().endswith(".npy")
 
 
@@ -78,8 +78,7 @@ def file_avalanches(
     """Run every probe over the gradient of one file, which is read once for each."""
     row, found = file.row, []
     for probe in probes:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         if probe.surrogate == "permute-layers":
             raise OptionError("surrogate", "permute-layers needs tensors, which .npy does not name")
         try:

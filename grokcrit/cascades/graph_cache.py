@@ -90,11 +90,7 @@ def read(path: Path, name: str) -> Rows | None:
 
 
 def save(name: str, rows: Rows) -> None:
-    """Keep rows under a name; where that cannot be done, go on without.
-
-    Written beside its place and renamed: whoever reads meanwhile finds a whole file or none, and
-    of two processes that make the same graph the second replaces a file by its equal.
-    """
+    """Keep rows under a name, whole or not at all; where that cannot be done, go on without."""
     with suppress(TableError, OSError, RuntimeError):
         kept = folder()
         if sum(part.nbytes for part in rows) > DISK_LIMIT // 2:

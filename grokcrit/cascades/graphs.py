@@ -81,11 +81,7 @@ class Graph:
 
 
 def empty_rows(n: int, entries: int) -> Rows:
-    """Allocate rows over ``n`` nodes with room for ``entries`` neighbours.
-
-    32-bit integers where they suffice: beside the memory they save a twelfth of a cascade's time
-    at N = 1e6 and 1e7.
-    """
+    """Allocate rows over ``n`` nodes with room for that many neighbours; in 32 bits if they fit."""
     kind = np.int32 if max(n, entries) < 2**31 else np.int64
     return np.zeros(n + 1, kind), np.zeros(entries + BLOCK, kind)
 
@@ -113,10 +109,7 @@ def computed(kind: int, settings: list[int], most: int, isolated: bool) -> Graph
 
 
 def from_edges(pairs: npt.NDArray[np.integer], n: int) -> Graph:
-    """Build a graph over ``n`` nodes, in linear time.
-
-    ``pairs``, shape (edges, 2), holds every edge once, in either direction, and no loops.
-    """
+    """Build a graph over ``n`` nodes from its edges (edges, 2), each listed once, without loops."""
     indptr, indices = empty_rows(n, 2 * len(pairs))
     source, target = (np.ascontiguousarray(pairs[:, k], indices.dtype) for k in (0, 1))
     edges.starts(source, target, indptr)
@@ -124,20 +117,10 @@ def from_edges(pairs: npt.NDArray[np.integer], n: int) -> Graph:
     return stored(indptr, indices)
 
 
-def _ring(n: int, degree: int) -> Graph:
-    return computed(RING, [n, degree // 2], degree // 2 * 2, isolated=degree < 2)
-
-
-def _lattice(n: int) -> Graph:
-    side = math.isqrt(n - 1) + 1
-    return computed(LATTICE, [n, side], 4, isolated=n == 1)
-
-
 def _affine(n: int, degree: int, seed: int) -> Graph:
     """Draw maps i -> (a i + b) mod n, a prime to n, degree / 2 of them, and add their inverses.
 
-    Maps that meet at many nodes, or leave many where they are, are drawn again while there is hope
-    of others: on a prime n every two meet at one node.
+    Maps that meet at many nodes are drawn again a while: on a prime n every two meet at one node.
     """
     rng = stream("graph", TOPOLOGIES.index("affine"), degree, seed, n)
     maps = [(1, 0)]  # where every node is
@@ -189,8 +172,7 @@ def _barabasi_albert(n: int, m: int, rng: np.random.Generator) -> Graph:
 def import_igraph() -> Any:
     """Import igraph; on the command line without its drawing.
 
-    Where igraph finds matplotlib it loads it at once, in case somebody draws: 0.6 of the 1.6
-    seconds of a small training. A command draws nothing with igraph; a Python program may.
+    Where igraph finds matplotlib it loads it at once: 0.6 of the 1.6 seconds of a small training.
     """
     if provenance.command_line is None or {"igraph", "matplotlib"} & set(sys.modules):
         return importlib.import_module("igraph")
@@ -276,12 +258,11 @@ def graph(
     check_graph(topology, n, degree, seed)
     n, degree, seed = int(n), int(degree), int(seed)
     if topology == "lattice":
-        return _lattice(n)
+        return computed(LATTICE, [n, math.isqrt(n - 1) + 1], 4, isolated=n == 1)
     if topology == "ring":
-        return _ring(n, degree)
+        return computed(RING, [n, degree // 2], degree // 2 * 2, isolated=degree < 2)
     if topology == "affine":
         return _affine(n, degree, seed)
-
     draw = _kept if cache else _random
     named = topology, n, degree, seed
     return _recent.get(named, lambda: _sized(draw(*named)))

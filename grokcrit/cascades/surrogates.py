@@ -1,7 +1,4 @@
-"""Null models of a gradient: each takes a snapshot and returns one of the same length.
-
-What each keeps and destroys: METHOD, section 6, and docs/method.md.
-"""
+"""Null models of a gradient (METHOD, section 6): each returns one of the same length."""
 
 from __future__ import annotations
 
@@ -23,18 +20,10 @@ def surrogate(
 ) -> Values:
     """Return a surrogate of one snapshot, shape (n,), which is not changed.
 
-    Parameters
-    ----------
-    name
-        ``none``: the snapshot itself. ``permute``: its values in random places.
-        ``permute-layers``: the values of each tensor in random places of that tensor.
-        ``sign-flip``: every sign drawn anew, magnitudes in place. ``gaussianize``: magnitudes
-        mapped to those of a normal sample, ranks, places and signs kept. ``gaussian``: i.i.d.
-        standard normal, keeps the length alone.
-    gradient, rng
-        The snapshot, and the source of randomness.
-    tensors
-        Where each tensor starts in the snapshot, ascending from 0; for ``permute-layers``.
+    ``none``: the snapshot itself. ``permute``: its values in random places. ``permute-layers``: in
+    random places of their tensor, each of which starts at one of ``tensors``. ``sign-flip``: every
+    sign drawn anew. ``gaussianize``: magnitudes mapped to those of a normal sample, ranks, places
+    and signs kept. ``gaussian``: i.i.d. standard normal.
     """
     if name == "none":
         return gradient
@@ -43,20 +32,15 @@ def surrogate(
     if name == "permute-layers":
         return np.concatenate([rng.permutation(part) for part in np.split(gradient, tensors[1:])])
     if name == "sign-flip":
-        flipped: Values = np.where(rng.random(len(gradient)) < 0.5, -gradient, gradient)
-        return flipped
+        return np.where(rng.random(len(gradient)) < 0.5, -gradient, gradient)
     if name == "gaussianize":
         return gaussianized(gradient)
     return rng.standard_normal(len(gradient)).astype(gradient.dtype)
 
 
 def gaussianized(gradient: Values) -> Values:
-    """Map magnitudes to half-normal quantiles by rank: Phi^-1(1/2 + u/2), u = (rank - 1/2) / n.
-
-    Equal magnitudes share their mean rank, so ties stay ties; 0 has no sign and stays 0.
-    """
+    """Map magnitudes to half-normal quantiles: Phi^-1(1/2 + u/2), u = (mean rank - 1/2) / n."""
     _, place, count = np.unique(np.abs(gradient), return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     u = (last - (count - 1) / 2 - 0.5) / len(gradient)
-    mapped: Values = (np.sign(gradient) * special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)
-    return mapped
+    return (np.sign(gradient) * special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)

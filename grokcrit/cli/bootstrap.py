@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 from grokcrit.base.stage_options import EstimateOptions
-from grokcrit.cli.command import Call, command, inputs
+from grokcrit.cli.command import Avalanches, Call, command
 
 
 @command(EstimateOptions, out="bootstrap.parquet")
-def bootstrap(
-    call: Call,
-    avalanche: Annotated[
-        list[Path],
-        inputs("AVALANCHE...", "Avalanche tables, or folders of their parts."),
-    ],
-) -> None:
+def bootstrap(call: Call, avalanche: Avalanches) -> None:
     """Resample the runs: intervals, differences, leave-one-out. Makes bootstrap.parquet.
 
     \b

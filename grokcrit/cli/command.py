@@ -8,16 +8,14 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import Option, by_group, options_of
+from grokcrit.base.summary import Summary
 from grokcrit.cli.shell import Shell
-
-if TYPE_CHECKING:
-    from grokcrit.base.summary import Summary
 
 NOTHING_RANDOM = "Accepted as everywhere; nothing here is random."
 DRAWING = "Accepted as everywhere; drawing uses one."
@@ -62,16 +60,9 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function into a command: it is called with a Call and its own parameters.
 
-    Parameters
-    ----------
-    kinds
-        Options class of the stage; of the stage ``train`` one for each task.
-    out
-        Where the output goes by default; None: the function says.
-    writes, seed, threads
-        Help of these options.
-    cache
-        Whether the command makes graphs.
+    ``kinds`` are the options classes of the stage, of ``train`` one per task; ``out`` is the
+    default output, None where the function declares it; ``writes``, ``seed`` and ``threads`` are
+    the help of these options; ``cache``: whether the command makes graphs.
     """
     known = by_name(kinds)
     random = any("seed" in options_of(kind) for kind in kinds)
@@ -167,6 +158,12 @@ def output(help: str) -> Any:
 def inputs(metavar: str, help: str) -> Any:
     """Return the argument of files that are read."""
     return typer.Argument(metavar=metavar, readable=False, help=help)
+
+
+# The argument of the stages that fit.
+Avalanches = Annotated[
+    list[Path], inputs("AVALANCHE...", "Avalanche tables, or folders of their parts.")
+]
 
 
 def common(

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 from grokcrit.base.stage_options import FssOptions
-from grokcrit.cli.command import Call, command, inputs
+from grokcrit.cli.command import Avalanches, Call, command
 
 
 @command(FssOptions, out="fss.parquet")
-def fss(
-    call: Call,
-    avalanche: Annotated[
-        list[Path],
-        inputs("AVALANCHE...", "Avalanche tables, or folders of their parts."),
-    ],
-) -> None:
+def fss(call: Call, avalanche: Avalanches) -> None:
     """Fit exponents in every window, each beside its null. Makes fss.parquet.
 
     \b

@@ -9,13 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from grokcrit.base.errors import UnwritableError
 from grokcrit.base.parallel import Progress
-
-if TYPE_CHECKING:
-    from grokcrit.base.summary import Summary
+from grokcrit.base.summary import Summary, cell
 
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000
@@ -33,10 +31,7 @@ def aside(line: str) -> None:
 
 
 def on_terminal(stream: IO[str]) -> bool:
-    """Whether a person watches a stream: CI and dumb terminals are not a person.
-
-    Decided here and not by Rich, which draws into pipes under FORCE_COLOR, even FORCE_COLOR=0.
-    """
+    """Return whether a person watches a stream; unlike Rich, whatever FORCE_COLOR says."""
     return stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
@@ -86,11 +81,8 @@ class Shell:
         warnings = [w for w in summary.warnings if w.id not in self.silence]
         try:
             if self.as_json:
-                print(
-                    json.dumps(
-                        summary.as_dict(str(out) if out else None, warnings), allow_nan=False
-                    )
-                )
+                told = summary.as_dict(str(out) if out else None, warnings)
+                print(json.dumps(told, allow_nan=False))
             elif not self.quiet:
                 for each in (summary, *summary.more):
                     self._table(each)
@@ -112,8 +104,6 @@ class Shell:
         from rich import box
         from rich.console import Console
         from rich.table import Table
-
-        from grokcrit.base.summary import cell
 
         seen = on_terminal(sys.stdout)
         console = Console(
@@ -148,10 +138,7 @@ def table_width(widths: Sequence[int]) -> int:
 
 
 def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Fit the columns of a table into a terminal.
-
-    On a narrow one cells fold at blanks, the widest first; then lines run over. No word is cut.
-    """
+    """Fit the columns of a table into a terminal: cells fold at blanks, the widest first."""
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, cells)) for cells in columns]
     least = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grokcrit.base.summary import Row
 from grokcrit.cli.command import Call, command
 from grokcrit.tasks import TASKS, run_options
 
@@ -21,8 +22,9 @@ def train(call: Call) -> None:
     from grokcrit.stages import train as stage
     from grokcrit.tables import writing
 
-    log, means = stage.RunLog(), call.means | {"threads": thread_count(call.means["threads"])}
+    log: list[Row] = []
+    means = call.means | {"threads": thread_count(call.means["threads"])}
     with call.shell.progress("training", "runs") as progress:
         runs = stage.runs(options, progress=progress, **means)
-        writing.write(call.out, log.tap(runs), stage.schema_of(options))
-    call.shell.show(stage.train_summary(log.runs), call.out)
+        writing.write(call.out, stage.noted(runs, log), stage.schema_of(options))
+    call.shell.show(stage.train_summary(log), call.out)

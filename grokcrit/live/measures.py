@@ -17,11 +17,7 @@ ROUNDING = 1e-4
 
 
 def numbers_of(measured: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Return what was measured as numbers, and a warning for each accuracy that is no share.
-
-    What is not finite, and what is warned of, is None. Accuracies that rounding has put just
-    outside 0 to 1 are put back.
-    """
+    """Return the measures as numbers, None where not finite or no share, and warnings by name."""
     for name in measured:
         check_choice("measure", name, MEASURED)
     found: dict[str, float | None] = {}

@@ -26,11 +26,7 @@ def stepping_optimizer(optimizer: Any) -> Any:
 
 
 def runs_hooks(optimizer: Any) -> bool:
-    """Return whether hooks can be registered with an optimizer and run when it steps.
-
-    A wrapper may derive from ``Optimizer`` without its ``__init__``: it has no hooks, or those
-    it has copied, and its ``step`` runs none.
-    """
+    """Return whether an optimizer runs its hooks when it steps; some wrappers do not."""
     return (
         isinstance(optimizer, torch.optim.Optimizer)
         and "_optimizer_step_pre_hooks" in vars(optimizer)
@@ -56,11 +52,7 @@ def is_running(frame: FrameType, caller: FrameType | None) -> bool:
 def before_each_step(
     optimizer: Any, made: int, call: Callable[[Any, int, bool], None]
 ) -> list[Any]:
-    """Call a function before each step of an optimizer; return the handles of the hooks.
-
-    The optimizer comes from ``stepping_optimizer``; ``made`` is the number of updates made so far.
-    ``call`` takes the optimizer, the updates made, and whether the step has a closure.
-    """
+    """Call ``call(optimizer, updates made, has closure)`` before each step; return the hooks."""
     outer: FrameType | None = None
 
     def before(stepping: Any, args: Any, kwargs: dict[str, Any]) -> None:

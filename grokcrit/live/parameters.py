@@ -33,11 +33,7 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def named(model: torch.nn.Module) -> Named:
-    """Return all parameters of a model, frozen ones included, by their plain names.
-
-    Plain names are without the prefixes that wrappers of submodules add. Raise RecorderError for
-    DeepSpeed or FSDP, where no process has the gradient.
-    """
+    """Return all parameters by their names without wrappers; raise RecorderError if sharded."""
     if type(model).__name__ == "DeepSpeedEngine":
         raise RecorderError(f"DeepSpeed {SHARDED}")
     inner = unwrapped(model)
@@ -64,11 +60,7 @@ def matching(parameters: Named, include: Sequence[str] | None, exclude: Sequence
 
 
 def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[str]) -> Named:
-    """Return the trainable parameters whose names match shell patterns, in their order.
-
-    One that is used twice is there once; ``include`` None includes all. Raise RecorderError where
-    none is left, or one is complex.
-    """
+    """Return the trainable parameters whose names match; raise RecorderError if there is none."""
     wanted = matching(parameters, include, exclude)
     found = [(name, p) for name, p in parameters if p.requires_grad and name in wanted]
     if not found:
@@ -90,11 +82,7 @@ def precision(parameters: Named) -> npt.DTypeLike:
 def flat_gradient(
     parameters: Named, missing: str, divisors: Sequence[float]
 ) -> npt.NDArray[np.floating]:
-    """Return the gradients one after the other, a copy in main memory, each over its divisor.
-
-    ``missing``: a parameter without a gradient counts as ``zeros``, or ``refuse`` raises
-    RecorderError.
-    """
+    """Return a copy of all gradients, each over its divisor; ``missing``: refuse or zeros."""
     without = [name for name, parameter in parameters if parameter.grad is None]
     if without and (missing == "refuse" or len(without) == len(parameters)):
         raise RecorderError(missing_words(without, len(parameters)))
@@ -116,7 +104,7 @@ def flat_gradient(
 
 
 def is_finite(vector: npt.NDArray[np.floating]) -> bool:
-    """Whether no entry is NaN or infinite."""
+    """Return whether no entry is NaN or infinite."""
     # A sum of squares is fast and almost always settles it; it may overflow by itself.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())
@@ -148,11 +136,7 @@ def kept(
     exclude: Sequence[str],
     step: int,
 ) -> tuple[Named | None, dict[str, str]]:
-    """Return the parameters of the recorded tensors, and warnings by kind of what has changed.
-
-    ``tensors`` are those of the first row, in the order of the vector. The parameters are None if
-    one of them is gone or frozen: the step has no gradient of all tensors.
-    """
+    """Return the parameters of recorded tensors (None if one is gone or frozen), and warnings."""
     gone = missing_from(parameters, tensors)
     if gone:
         return None, {

@@ -45,12 +45,7 @@ class Recording:
 
 
 class Parts:
-    """The rows of one run: those on the disk, and those that wait for the next part.
-
-    The folder is made where it is missing; parts of other runs may lie there. A part is written as
-    soon as its gradients take ``part_bytes``, or it has ``part_snapshots`` rows. ``versions`` of
-    libraries go into the record. ``last_step`` is the last step that is on the disk or waits.
-    """
+    """The rows of one run: those on the disk, and those that wait for the next part."""
 
     def __init__(
         self,
@@ -78,7 +73,7 @@ class Parts:
         self.last_step = self._resume()
 
     def _resume(self) -> int | None:
-        """Hold what is in the folder against this recording; return its last step."""
+        """Check what is in the folder against this recording; return its last step."""
         mine = []
         for path in sorted(self.folder.glob("*.parquet")):
             self._check(path)
@@ -96,7 +91,8 @@ class Parts:
         if found is None:
             raise TableError(f"{path} was not made by a recorder; choose another folder")
         check_stage(found, TRAIN, str(path))
-        ours = {**self._case_options, "case": self.recording.case}
+        case = self.recording.case
+        ours = record_of(case, {}, self.recording.options)["cases"][case] | {"case": case}
         for case, options in found["cases"].items():
             theirs = {**options, "case": case}
             different = sorted(k for k in {*ours, *theirs} if theirs.get(k) != ours.get(k))
@@ -106,13 +102,6 @@ class Parts:
                 pairs = ", ".join(f"{k} {theirs.get(k)!r}, not {ours.get(k)!r}" for k in told)
                 raise TableError(f"{path} was recorded with {pairs}; choose another folder")
         self.tensors = found["widths"].get(str(self.recording.width), self.tensors)
-
-    @property
-    def _case_options(self) -> dict[str, Any]:
-        """The options as a record carries them."""
-        made = record_of(self.recording.case, {}, self.recording.options)
-        options: dict[str, Any] = made["cases"][self.recording.case]
-        return options
 
     def fit(self, tensors: list[dict[str, Any]], kind: npt.DTypeLike) -> None:
         """Check that a model is the one of the rows so far, or of the folder."""

@@ -153,7 +153,7 @@ class GradientRecorder:
         return self._parts.last_step
 
     def due(self, step: int) -> bool:
-        """Whether ``record`` would take that step: measure accuracies only then."""
+        """Return whether ``record`` would take that step: measure accuracies only then."""
         last = self._parts.last_step
         return step % self.every == 0 and (last is None or step > last)
 
@@ -252,10 +252,7 @@ class GradientRecorder:
     def _gradient(
         self, parameters: Named, step: int, scaler: Any, stepping: Any
     ) -> tuple[npt.NDArray[np.floating] | None, dict[str, str]]:
-        """Return the gradient of a step, or None with a warning of why the row has none.
-
-        A parameter without a gradient does not end a training that has rows.
-        """
+        """Return the gradient of a step, or None with a warning of why the row has none."""
         factors, scaled = divisors(parameters, scaler, self._since, stepping)
         try:
             gradient = flat_gradient(parameters, self.missing, factors)
@@ -272,8 +269,7 @@ class GradientRecorder:
     def _parameters(self, model: torch.nn.Module, step: int) -> tuple[Named | None, dict[str, str]]:
         """Return the parameters that every row of this run holds, and warnings by kind.
 
-        None stands for parameters of which one has no gradient now. The line between an error and
-        a warning is the first row: a run that has rows, here or in the folder, is not ended.
+        None if one has no gradient now: a run that has rows, here or in the folder, is not ended.
         """
         everything, recorded = named(model), self._parts.tensors
         if self.last_step is not None and recorded is not None:

@@ -229,10 +229,7 @@ def divisors(
 
 
 def histories_now(acting: Any, since: int) -> list[History]:
-    """Return the histories that matter for this step, that of the acting scaler among them.
-
-    An interrupted training may have left a scaler behind that it never updated.
-    """
+    """Return the histories that matter for this step; those of interrupted trainings do not."""
     mine = histories.get(acting) if acting is not None else None
     oldest = mine.last_update if mine else since
     return [each for each in list(histories.values()) if each is mine or each.last_call > oldest]
@@ -275,10 +272,7 @@ def check_complete(scaler: Any) -> None:
 def is_unscaled(
     name: str, parameter: torch.nn.Parameter, relevant: list[History], owners: Owners
 ) -> bool:
-    """Return whether a parameter's gradient has been divided by the scale, and just once.
-
-    Raise RecorderError where it is a sum of scaled and unscaled gradients, or may be.
-    """
+    """Return whether a gradient was divided by the scale, once; raise RecorderError if in doubt."""
     found = owners.get(id(parameter), [])
     if any(touched.stepped for touched, _ in found):
         raise RecorderError(

@@ -179,7 +179,7 @@ def by_size(data: Ensemble, observable: str, statistic: str) -> tuple[Reals, Rea
     """
     bins = fits.windows(data, "aggregate")
     by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
-    reduced: Reals = fits.over_runs(by_run, data.size_of, len(data.sizes), statistic)[0]
+    reduced: Reals = fits.over_runs(data, by_run, statistic)[0]
     error = np.full(len(data.sizes), np.nan)
     for k in range(len(data.sizes)) if statistic == "mean" else ():
         mine = by_run[data.size_of == k, 0]

@@ -1,10 +1,7 @@
 """What is asked of D beyond its value, one file per question.
 
 A question is a name in ``QUESTIONS`` of base/vocabulary.py and the module of that name, whose
-``QUESTION`` holds all there is of it (``question.py``). `diagnose`, `plot`, `report` and the docs
-iterate over them. ``judge`` makes the decisions that several questions need; ``notices`` has the
-text of every warning; ``family`` holds the data of a case with its null models; ``rows`` turns
-numbers into rows and finds them again.
+``QUESTION`` holds all there is of it (``question.py``); everything else iterates over them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,20 +59,15 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     made: list[Row] = []
     for window in PHASES:
         bins = scaling.windows(ensemble, window)
-        direct = {}
-        for statistic in STATISTICS:
-            exponent = scaling.exponent(ensemble, values, bins, statistic)
-            if not np.isnan(exponent):
-                direct[statistic] = exponent
+        tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
+        direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
         found = collapse(ensemble, values, bins, draws, options.confidence, list(direct.values()))
         interval = {"ci_low": found.ci_low, "ci_high": found.ci_high}
-        method = found.reason or "least S"
         each = [
-            finding(
-                "collapse-exponent", found.exponent, **interval, n=found.n_draws, method=method
-            ),
-            finding("collapse-quality", found.quality, n=found.n_points, method=method),
+            finding("collapse-exponent", found.exponent, **interval, n=found.n_draws),
+            finding("collapse-quality", found.quality, n=found.n_points),
         ]
+        each = labelled(each, method=found.reason or "least S")
         each += [
             finding("collapse-quality", s, part=f"D of {name}", n=found.n_points, method="S")
             for name, s in zip(direct, found.at, strict=True)
@@ -101,21 +95,11 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     return Summary(title, out, formats=formats)
 
 
-@dataclass(frozen=True)
-class Rescaling:
-    """An exponent D to rescale with: where it is from, its interval, the quality S it reaches."""
-
-    label: str
-    exponent: float
-    low: float | None
-    high: float | None
-    quality: float | None
-
-    def text(self) -> str:
-        """Write all that is known, a line each."""
-        interval = "" if self.low is None else rf"\ [{self.low:.3f}, {self.high:.3f}]"
-        quality = "" if self.quality is None else f"\n$S = {self.quality:.3g}$"
-        return f"{self.label}\n$D = {self.exponent:.3f}{interval}${quality}"
+def told(label: str, exponent: float, row: Row, quality: float | None) -> str:
+    """Return the label of a panel: the exponent, its interval if there is one, and S."""
+    interval = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+    reached = "" if quality is None else f"\n$S = {quality:.3g}$"
+    return f"{label}\n$D = {exponent:.3f}{interval}${reached}"
 
 
 def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -134,13 +118,10 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
         direct = scaling.exponent(data, data.observe(request.observable), bins, "max")
         if None in (best["value"], least["value"]) or np.isnan(direct):
             continue
-        quality = found["collapse-quality", "D of max", window]["value"]
-        interval = best["ci_low"], best["ci_high"]
-        rescalings = (
-            Rescaling(f"{window}: largest", direct, None, None, quality),
-            Rescaling(f"{window}: least $S$", best["value"], *interval, least["value"]),
-        )
-        lines.append((window, rescalings))
+        of_max = found["collapse-quality", "D of max", window]
+        first = told(f"{window}: largest", direct, of_max, of_max["value"])
+        second = told(f"{window}: least $S$", best["value"], best, least["value"])
+        lines.append((window, {first: direct, second: best["value"]}))
     if not lines:
         tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent", value=None)})
         raise EmptyPanelError(
@@ -167,7 +148,7 @@ def draw(
     data: Ensemble,
     observable: str,
     window: str,
-    rescalings: Sequence[Rescaling],
+    rescalings: Mapping[str, float],
 ) -> None:
     """Draw P(S > s) of every size against s / N^D on one axes per exponent, with equal limits."""
     from grokcrit.plot import sizes, style
@@ -179,18 +160,18 @@ def draw(
     symbol, _ = style.OBSERVABLES[observable]
     names: list[int] = data.sizes.tolist()
     colours = style.size_colours(len(names))
-    for ax, rescaling in zip(axes, rescalings, strict=True):
+    for ax, (text, exponent) in zip(axes, rescalings.items(), strict=True):
         for k, (n, colour) in enumerate(zip(names, colours, strict=True)):
             mine = data.size_of[data.run] == k
             s, p, error = exceedance(observed[mine], data.run[mine])
-            x = s / n**rescaling.exponent
+            x = s / n**exponent
             # P(S > s) holds from s up to the next value; 0 has no logarithm.
             drawn = np.where(p > 0, p, np.nan)
             label = style.size_label(k, names)
             ax.plot(x, drawn, color=colour, drawstyle="steps-post", label=label)
             low = np.maximum(drawn - error, np.nanmin(drawn, initial=1) / 2)
             ax.fill_between(x, low, drawn + error, step="post", color=colour, **style.BAND)
-        style.note(ax, 0.04, 0.05, rescaling.text(), va="bottom")
+        style.note(ax, 0.04, 0.05, text, va="bottom")
         ax.set(xscale="log", yscale="log", xlabel=rf"${symbol} / N^D$")
     limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
     for ax in axes:
@@ -206,7 +187,7 @@ def draw(
 def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
     """Return the positive values s, the mean over runs of P(S > s), and its standard error.
 
-    One value to the left of them is added, as a curve begins level. The error is NaN for one run.
+    One value to the left of them is added, as a curve begins level; one run has no error.
     """
     runs = [observed[(run == r) & np.isfinite(observed)] for r in np.unique(run)]
     runs = [np.sort(mine) for mine in runs if len(mine)]

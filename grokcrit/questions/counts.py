@@ -33,17 +33,11 @@ def counts(family: Family) -> list[Row]:
     rows += zero_threshold(data)
     for window in (*PHASES, "epoch", "aligned"):
         bins = scaling.windows(data, window)
-        inside = np.array(
-            [
-                scaling.tally(data, bins, (data.size_of == k)[data.run]).sum(axis=0)
-                for k in range(len(data.sizes))
-            ]
-        )
+        mine = [(data.size_of == k)[data.run] for k in range(len(data.sizes))]
+        inside = np.array([scaling.tally(data, bins, chosen).sum(axis=0) for chosen in mine])
         lacking = (inside == 0).any(axis=0)
-        method = "bins that lack a size"
-        rows.append(
-            finding("thin", float(lacking.sum()), n=len(lacking), window=window, method=method)
-        )
+        row = finding("thin", float(lacking.sum()), n=len(lacking), window=window)
+        rows.append(row | {"method": "bins that lack a size"})
     single = (np.bincount(data.size_of) == 1).sum()
     rows.append(finding("single-run", float(single), n=len(data.sizes), method="sizes"))
     rows += [

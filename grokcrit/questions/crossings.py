@@ -47,7 +47,7 @@ def crossings(gap: Course, confidence: float, groks: Reals, ensemble: Ensemble) 
     ]
     headline = float(lasting_rise(times, value))
     drawn = lasting_rise(times, gap.estimate.draws)
-    few = at_time(gap, times, headline)
+    few = at_time(gap, headline)
     rows.append(moment("crossing", headline, drawn, few, confidence, "upward, lasting"))
     share = float(np.isnan(drawn).mean()) if len(drawn) else None
     rows.append(finding("share-without-crossing", share, n=len(drawn), method="of the draws"))
@@ -61,7 +61,7 @@ def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble)
     times = course.middle
     when, jump, share = change_point(times, course.estimate.value)
     drawn = change_point(times, course.estimate.draws)
-    few = at_time(course, times, float(when))
+    few = at_time(course, float(when))
     # The first and the last split allowed are where a change that lies beyond them shows up.
     places = () if np.isnan(when) else (SIDE, len(times) - SIDE)
     edge = any(when == times[k - 1 : k + 1].mean() for k in places)
@@ -76,11 +76,11 @@ def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble)
     return rows
 
 
-def at_time(course: Course, times: Reals, when: float) -> Widening | None:
+def at_time(course: Course, when: float) -> Widening | None:
     """How few runs there are for the exponent nearest to a time."""
     if np.isnan(when):
         return None
-    nearest = int(np.argmin(np.abs(times - when)))
+    nearest = int(np.argmin(np.abs(course.middle - when)))
     influences = course.estimate.influences[:, nearest : nearest + 1]
     return resampling.widening(influences, course.estimate.size_of)
 
@@ -116,11 +116,7 @@ def leads(
     groks: Reals,
     ensemble: Ensemble,
 ) -> list[Row]:
-    """Make the rows of the lead: grokking epoch of a run minus the time of a moment of D(t).
-
-    The median run with its interval, quantiles over runs, the median run of each size, and the
-    share of the runs that grok after the moment.
-    """
+    """Make the rows of the lead over runs: grokking epoch minus the time of a moment of D(t)."""
     lead = ensemble.grok[~np.isnan(ensemble.grok)] - value
     if not len(lead) or np.isnan(value):
         return [finding(f"{of}-lead", None, n=0, method=MEDIAN)]
@@ -135,10 +131,8 @@ def leads(
     for k, n in enumerate(ensemble.sizes):
         own = ensemble.grok[(ensemble.size_of == k) & ~np.isnan(ensemble.grok)] - value
         if len(own):
-            median = float(np.median(own))
-            rows.append(
-                finding(f"{of}-lead", median, n=len(own), n_params=n, method="median run of a size")
-            )
+            row = finding(f"{of}-lead", float(np.median(own)), n=len(own), n_params=n)
+            rows.append(row | {"method": "median run of a size"})
     return rows
 
 
@@ -146,14 +140,10 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up when D(t) rises for good above its null and 1, and when it changes most."""
     out = []
     # At one snapshot a bin the mean and the maximum of a run are the same number.
-    chosen = [
-        r
-        for r in rows
-        if r["quantity"].startswith(("crossing", "share-", "every-", "chang"))
-        and r["statistic"] == "mean"
-    ]
+    starts = ("crossing", "share-", "every-", "chang")
+    means = [r for r in rows if r["quantity"].startswith(starts) and r["statistic"] == "mean"]
     keys = (*shown, "observable", "window")
-    for key, mine in groups(chosen, *keys).items():
+    for key, mine in groups(means, *keys).items():
         for what, part in (("crossing", "gaussian"), ("crossing", "1"), ("change-point", None)):
             found = of(mine, what, part=part)
             if found:

@@ -21,20 +21,11 @@ from grokcrit.scaling.resampling import Estimate
 
 @dataclass(frozen=True)
 class Family:
-    """The data of a case and the null models made of the same snapshots.
-
-    Attributes
-    ----------
-    data : Ensemble
-    nulls : dict
-        Name of a surrogate to its replicates.
-    strangers : tuple of str
-        Surrogates left out because they are of other runs or snapshots than the data.
-    """
+    """The data of a case and the null models made of the same snapshots."""
 
     data: Ensemble
-    nulls: dict[str, list[Ensemble]]
-    strangers: tuple[str, ...] = ()
+    nulls: dict[str, list[Ensemble]]  # replicates by the name of the surrogate
+    strangers: tuple[str, ...] = ()  # surrogates left out: of other runs or snapshots
 
 
 def families(found: Sequence[Ensemble]) -> list[Family]:
@@ -58,21 +49,11 @@ def families(found: Sequence[Ensemble]) -> list[Family]:
 
 @dataclass(frozen=True)
 class Course:
-    """Exponents in time.
+    """Exponents in time."""
 
-    Attributes
-    ----------
-    window : str
-        ``epoch`` or ``aligned``.
-    times : ndarray of int64, shape (T,)
-        Those at which every size has data.
-    estimate : Estimate
-        T bins.
-    """
-
-    window: str
-    times: Ints
-    estimate: Estimate
+    window: str  # ``epoch`` or ``aligned``
+    times: Ints  # (T,): those at which every size has data
+    estimate: Estimate  # of T bins
 
     @property
     def middle(self) -> Reals:
@@ -102,17 +83,7 @@ class Curves:
 def curves(
     members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
 ) -> Curves:
-    """Estimate the exponents of the data, or of a null model, in the phases and in time.
-
-    Parameters
-    ----------
-    members
-        The data alone, or the replicates of a null model: a run's statistic is its mean over them.
-    observable, statistic
-        ``mean`` or ``run-max``.
-    draws
-        From :func:`grokcrit.scaling.resampling.draw_runs`; the same for all that is to be compared.
-    """
+    """Estimate exponents in phases and in time; replicates of a null model are averaged by run."""
     what = (members, observable, statistic)
     return Curves(
         phases(*what, draws), course(*what, "epoch", draws), course(*what, "aligned", draws)
@@ -141,7 +112,7 @@ def course(
     ensemble = members[0]
     bins = scaling.windows(ensemble, window)
     by_run = over_replicates(members, observable, bins, statistic)
-    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     whole = ~np.isnan(by_size).any(axis=1)
     times = np.array(bins.times, np.int64)[whole]
     found = resampling.exponents(ensemble, by_run[:, whole], statistic, draws)

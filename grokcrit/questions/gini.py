@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,41 +25,18 @@ NEAR = 10
 MEDIAN = "median run"
 
 
-@dataclass(frozen=True)
-class Transient:
-    """The transient of one run.
+class Transient(NamedTuple):
+    """The transient of one run."""
 
-    Attributes
-    ----------
-    peak : int
-        Epoch of the largest Gini coefficient.
-    height : float
-        The largest over that at the start, minus 1.
-    length : int
-        Epochs above half of the height.
-    distance : float
-        Peak minus grokking epoch: negative before it; NaN for a run that never groks.
-    passed : bool
-        Whether the curve is back below half of its height at the end: else it is no transient.
-    """
-
-    peak: int
-    height: float
-    length: int
-    distance: float
-    passed: bool
+    peak: int  # epoch of the largest Gini coefficient
+    height: float  # the largest over that at the start, minus 1
+    length: int  # epochs above half of the height
+    distance: float  # peak minus grokking epoch; NaN for a run that never groks
+    passed: bool  # whether the curve ends below half of its height: else it is no transient
 
 
 def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
-    """Measure the transient of a run; NaN where the weights, all zero, have no Gini coefficient.
-
-    Parameters
-    ----------
-    epoch, gini
-        Shape (T,), by epoch.
-    grok
-        Grokking epoch; NaN for never.
-    """
+    """Measure the transient of a run from its curve by epoch; NaN where all weights are 0."""
     if np.isnan(gini[0]) or gini[0] <= 0:
         return Transient(int(epoch[0]), np.nan, 0, np.nan, False)
     peak = int(np.nanargmax(gini))
@@ -83,15 +60,9 @@ def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
     """Measure every run of a train table sorted by its key."""
     for run in split(table, ("task", "case", "field", "width", "seed")):
         grok = run["grok_epoch"][0].as_py()
+        epoch, gini = run["epoch"].to_numpy().astype(np.float64), run["weight_gini"].to_numpy()
         labels = {name: run[name][0].as_py() for name in RUN}
-        yield (
-            labels,
-            transient(
-                run["epoch"].to_numpy().astype(np.float64),
-                run["weight_gini"].to_numpy(),
-                np.nan if grok is None else float(grok),
-            ),
-        )
+        yield labels, transient(epoch, gini, np.nan if grok is None else float(grok))
 
 
 def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[Row]:
@@ -99,7 +70,7 @@ def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[R
     rows = [
         {**labels, **finding(name, float(number), method="of the run")}
         for labels, found in runs
-        for name, number in zip(QUANTITIES, numbers(found), strict=True)
+        for name, number in zip(QUANTITIES, found[:-1], strict=True)
     ]
     cases = {(r["task"], r["case"], r["field"]): r for r, _ in runs}
     for labels in cases.values():
@@ -111,15 +82,10 @@ def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[R
     return rows
 
 
-def numbers(found: Transient) -> tuple[float, ...]:
-    """Return what is measured, in the order of the quantities."""
-    return found.peak, found.height, found.length, found.distance
-
-
 def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
     """Summarise the runs of a size, or of all."""
     rows = []
-    for name, values in zip(QUANTITIES, np.array([numbers(t) for t in chosen]).T, strict=True):
+    for name, values in zip(QUANTITIES, np.array([t[:-1] for t in chosen]).T, strict=True):
         known = np.sort(values[~np.isnan(values)])
         low, high = median_interval(known, confidence)
         middle = float(np.median(known)) if len(known) else None
@@ -132,20 +98,17 @@ def summary(chosen: Sequence[Transient], confidence: float) -> list[Row]:
     distance = np.array([t.distance for t in chosen])
     known = distance[~np.isnan(distance)]
     near = float((np.abs(known) <= NEAR).mean()) if len(known) else None
-    rows.append(
-        finding("gini-share-near", near, n=len(known), method=f"within {NEAR} epochs of grokking")
-    )
-    passed = float(np.mean([t.passed for t in chosen]))
-    rows.append(
-        finding("gini-share-passed", passed, n=len(chosen), method="back below half at the end")
-    )
+    method = f"within {NEAR} epochs of grokking"
+    rows.append(finding("gini-share-near", near, n=len(known), method=method))
+    passed, method = float(np.mean([t.passed for t in chosen])), "back below half at the end"
+    rows.append(finding("gini-share-passed", passed, n=len(chosen), method=method))
     return rows
 
 
 def median_interval(values: Reals, confidence: float) -> tuple[float | None, float | None]:
-    """Interval of a median from order statistics, no shape assumed; None for too few values.
+    """Return the interval of a median from order statistics; None for too few values.
 
-    The k-th smallest and largest bound the median with probability 1 - 2 P(Binomial(n, 1/2) < k).
+    The k-th smallest and largest bound it with probability 1 - 2 P(Binomial(n, 1/2) < k).
     """
     n = len(values)
     k = np.arange(1, n // 2 + 1)

@@ -1,7 +1,4 @@
-"""The decisions that turn numbers into words, each made once and with its reason.
-
-The accounts that commands print, the diagnostics, the sweep, the report and the claims ask here.
-"""
+"""The decisions that turn numbers into words, each made once and with its reason."""
 
 from __future__ import annotations
 
@@ -35,15 +32,7 @@ def apart(p: float | None) -> bool:
 
 
 def bent(bend: float | None, p: float | None) -> bool:
-    """Return whether a line is bent: by ``BEND`` at least, and with a p that tells it from 0.
-
-    Parameters
-    ----------
-    bend
-        Change of the slope of ln(statistic) on ln(N) from the smallest size to the largest.
-    p
-        Of a curvature of 0.
-    """
+    """Return whether a slope changes by ``BEND`` or more, with a p that tells it from no change."""
     return apart(p) and abs(bend or 0.0) >= BEND
 
 
@@ -59,14 +48,11 @@ def exceeds(gamma: float | None, largest: float | None) -> bool:
     return gamma is not None and largest is not None and gamma > largest + EXCESS
 
 
-def thin(fit: Row) -> bool:
-    """Return whether a window has no fit: fewer than three sizes have a statistic above 0."""
-    return fit["exponent"] is None
-
-
 def thin_windows(fits: Sequence[Row]) -> list[str]:
-    """Return the phases without a fit."""
-    return sorted({fit["window"] for fit in fits if thin(fit) and fit["window"] in PHASES})
+    """Return the phases without a fit: fewer than three sizes have a statistic above 0."""
+    return sorted(
+        {fit["window"] for fit in fits if fit["exponent"] is None and fit["window"] in PHASES}
+    )
 
 
 def named(fit: Row) -> str:
@@ -88,10 +74,7 @@ def same_runs(one: Ensemble, other: Ensemble) -> bool:
 
 
 def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
-    """Return whether two ensembles are of the same runs, epochs and grokking epochs.
-
-    Only then does their difference hold nothing but what the null model destroys.
-    """
+    """Return whether ensembles are of the same runs, epochs and grokking epochs."""
     return same_runs(one, other) and all(
         np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "grok")
         for name in ("grok", "run", "epoch")
@@ -99,11 +82,7 @@ def same_snapshots(one: Ensemble, other: Ensemble) -> bool:
 
 
 def counted_alike(fit: Row, null: Row) -> bool:
-    """Return whether two rows of an fss table are of the same runs and snapshots.
-
-    A table holds counts, no runs. What a fit leaves out counts too: an observable can be 0 or
-    undefined in the data or in the null alone.
-    """
+    """Return whether two rows of fss count the same runs and snapshots, fitted or left out."""
     return fit["n_avalanches"] == null["n_avalanches"] and all(
         fit[name] + fit[f"{name}_excluded"] == null[name] + null[f"{name}_excluded"]
         for name in ("n_sizes", "n_runs")
@@ -118,8 +97,7 @@ def shared(row: Row) -> tuple[Any, ...]:
 def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
     """Return the Gaussian null of each estimate, by what it shares with that of the data.
 
-    The baseline is the mean over all replicates, here of their exponents; it then has no interval
-    of its own. Where runs are at hand, each run's statistic is averaged (`family.over_replicates`).
+    It is the mean over replicates, here of their exponents, which then has no interval.
     """
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:

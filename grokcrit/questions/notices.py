@@ -84,7 +84,7 @@ TEXTS = {
 def warn(name: str, *values: Any, names: tuple[str, ...] = ()) -> list[Notice]:
     """Return the warning of a name, filled in; nothing where its first value is 0 or empty.
 
-    A list is written with commas, what is repeated in it once. ``names`` are all that it is about.
+    A list is written with commas, each item once; ``names`` are all that the warning is about.
     """
     if values and not values[0]:
         return []
@@ -118,10 +118,7 @@ def record_of(table: pa.Table) -> dict[str, Any]:
 
 
 def cascaded(table: pa.Table, count: int, total: int) -> list[Notice]:
-    """Warn of the degenerate gradients of an avalanche table.
-
-    ``count`` of ``total`` avalanches of the data have a threshold of 0.
-    """
+    """Warn of degenerate gradients; ``count`` of ``total`` avalanches have a threshold of 0."""
     known, where = recorded(record_of(table)), ""
     if known.get("zeros"):
         share, tensors = most_zeros(known["zeros"])

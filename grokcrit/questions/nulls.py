@@ -55,13 +55,11 @@ def of_curves(asked: Asked) -> list[Row]:
     rows = exponents(data.phases, confidence)
     for name, null in asked.nulls.items():
         base = asked.gaussian if name != "gaussian" else None
-        found = compared(
-            data.phases, null.phases, base.phases if base else None, confidence, in_phases()
-        )
-        for mine, other, zero in zip(
-            data.courses, null.courses, base.courses if base else (None, None), strict=True
-        ):
-            found += at_times(mine, other, zero, confidence)
+        zero = base.phases if base else None
+        found = compared(data.phases, null.phases, zero, confidence, in_phases())
+        zeros = base.courses if base else (None, None)
+        for courses in zip(data.courses, null.courses, zeros, strict=True):
+            found += at_times(*courses, confidence)
         found += exponents(null.phases, confidence)
         rows += labelled(found, surrogate=name)
     return rows
@@ -73,13 +71,12 @@ def at_times(data: Course, null: Course, base: Course | None, confidence: float)
     if base is not None:
         times = np.intersect1d(times, base.times)
     places = [{"window": data.window, "time": int(time)} for time in times]
-    mine, other, zero = (
-        None if course is None else course.estimate[np.isin(course.times, times)]
-        for course in (data, null, base)
-    )
-    assert mine is not None
-    assert other is not None
-    return compared(mine, other, zero, confidence, places)
+
+    def there(course: Course) -> Estimate:
+        return course.estimate[np.isin(course.times, times)]
+
+    zero = there(base) if base is not None else None
+    return compared(there(data), there(null), zero, confidence, places)
 
 
 def compared(
@@ -90,31 +87,20 @@ def compared(
     if base is None:
         return rows
     value, low, high = fieller(null - base, data - base, confidence)
-    return rows + [
-        finding(
-            "fraction-kept",
-            v,
-            **place,
-            ci_low=a,
-            ci_high=b,
-            p=row["p"],
-            method=UNDEFINED if np.isnan(v) else FIELLER,
-        )
-        for place, v, a, b, row in zip(places, value, low, high, rows, strict=True)
-    ]
+    tests = [row["p"] for row in rows]
+    for place, v, a, b, p in zip(places, value, low, high, tests, strict=True):
+        method = UNDEFINED if np.isnan(v) else FIELLER
+        rows.append(finding("fraction-kept", v, **place, ci_low=a, ci_high=b, p=p, method=method))
+    return rows
 
 
 def fieller(top: Estimate, bottom: Estimate, confidence: float) -> tuple[Reals, Reals, Reals]:
-    """Return the ratio of two estimates and its interval.
+    """Return the ratio of two estimates, and the low and the high end of its interval.
 
     The interval holds every f for which top - f bottom is indistinguishable from zero; it is
-    bounded only where the bottom itself differs from zero (E. C. Fieller, J. R. Stat. Soc. B 16,
-    175, 1954). Variances are those of the paired draws, widened for few runs as every interval is.
-
-    Returns
-    -------
-    tuple of ndarray, shape (bins,)
-        Ratio, low, high; all NaN where the bottom is indistinguishable from zero.
+    bounded only where the bottom itself differs from zero, and all three are NaN elsewhere (E. C.
+    Fieller, J. R. Stat. Soc. B 16, 175, 1954). Variances are those of the paired draws, widened for
+    few runs as every interval is.
     """
     ratio = top.value / np.where(bottom.value == 0, np.nan, bottom.value)
     rest = top.influences - ratio * bottom.influences

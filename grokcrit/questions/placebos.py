@@ -10,7 +10,7 @@ import numpy as np
 
 from grokcrit.base.rng import stream
 from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import judge
@@ -18,6 +18,7 @@ from grokcrit.questions.family import Course, gap_of, over_replicates, phases
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Asked, Question, Shown
 from grokcrit.questions.rows import (
+    WINDOWS,
     ends,
     finding,
     groups,
@@ -53,19 +54,15 @@ def of_curves(asked: Asked) -> list[Row]:
             found = split_crossings(gap, options.splits, options.confidence)
             rows += labelled(found, window="epoch", part=level)
     base = family.nulls.get("gaussian")
-    data, null = (
-        shuffled(members, asked.observable, asked.statistic) if members else None
-        for members in ([family.data], base)
-    )
-    assert data is not None
+    data = shuffled([family.data], asked.observable, asked.statistic)
+    null = shuffled(base, asked.observable, asked.statistic) if base else None
     return rows + permuted(asked, data, null)
 
 
 def splits(asked: Asked) -> list[Row]:
-    """Split every run at one common epoch instead of its own grokking epoch.
+    """Split every run that groks at one common epoch instead of its own grokking epoch.
 
-    Runs that never grok have no phases, and have none here either. ``own-minus-split`` is how
-    much more the own epoch separates the phases, with the p of no more.
+    ``own-minus-split``: how much more the own epoch separates the phases, with the p of no more.
     """
     data, own, confidence = asked.family.data, asked.own.phases, asked.options.confidence
     rows: list[Row] = []
@@ -73,13 +70,10 @@ def splits(asked: Asked) -> list[Row]:
         grok = np.where(np.isnan(data.grok), np.nan, float(epoch))
         common = dataclasses.replace(data, grok=grok)
         found = phases([common], asked.observable, asked.statistic, asked.draws)
-        places = [{"window": w, "time": epoch} for w in (*PHASES, DIFFERENCE)][1:]
-        tested = [False, False, True]
-        method = "one epoch for all runs"
-        rows += of_bins("placebo-split", found[1:], confidence, places, tested, method=method)
-        rows += of_bins(
-            "own-minus-split", own[3:] - found[3:], confidence, places[-1:], method=method
-        )
+        places = [{"window": w, "time": epoch} for w in WINDOWS[1:]]
+        made = of_bins("placebo-split", found[1:], confidence, places, [False, False, True])
+        made += of_bins("own-minus-split", own[3:] - found[3:], confidence, places[-1:])
+        rows += labelled(made, method="one epoch for all runs")
     return rows
 
 
@@ -105,24 +99,13 @@ def split_crossings(gap: Course, epochs: Sequence[int], confidence: float) -> li
 
 @dataclasses.dataclass(frozen=True)
 class Shuffled:
-    """Statistics of every run under the grokking epoch of every run of its size.
+    """Statistics of every run under the grokking epoch of every run of its size."""
 
-    Attributes
-    ----------
-    pre, post : ndarray, shape (R, J)
-        Under the j-th grokked run's epoch, J the most grokked runs of a size.
-    aligned : ndarray, shape (R, J, bins)
-    times : ndarray, shape (bins,)
-        Middle of each aligned bin.
-    donors : list of ndarray
-        Of each size, its grokked runs.
-    """
-
-    pre: Reals
-    post: Reals
-    aligned: Reals
-    times: Reals
-    donors: list[Ints]
+    pre: Reals  # (R, J): under the j-th grokked run's epoch, J the most grokked runs of a size
+    post: Reals  # (R, J)
+    aligned: Reals  # (R, J, bins)
+    times: Reals  # (bins,): middle of each aligned bin
+    donors: list[Ints]  # of each size, its grokked runs
 
 
 def shuffled(members: Sequence[Ensemble], observable: str, statistic: str) -> Shuffled:
@@ -168,22 +151,20 @@ def permutations(donors: Iterable[Ints], runs: int, count: int, key: tuple[int, 
 def picked(values: Reals, picks: Ints) -> Reals:
     """Take each run's statistic under the donor it got: (R, J, ...) to (R, count, ...)."""
     index = picks.reshape(*picks.shape, *([1] * (values.ndim - 2)))
-    taken: Reals = np.take_along_axis(values, index, axis=1)
-    return taken
+    return np.take_along_axis(values, index, axis=1)
 
 
 def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
     """Give every run the grokking epoch of a run of its size, drawn without replacement.
 
-    The value is that of the true epochs, the interval the central range of the permuted ones, p
-    the two-sided share of the permuted ones at least as far out.
+    The interval is the central range of the permuted values, p the two-sided share as far out.
     """
     ensemble, statistic, options = asked.family.data, asked.statistic, asked.options
     key = options.seed, *map(int, ensemble.sizes)
     picks = permutations(data.donors, ensemble.runs, options.permutations, key)
 
     def exponents(values: Reals) -> Reals:
-        by_size = scaling.over_runs(values, ensemble.size_of, len(ensemble.sizes), statistic)
+        by_size = scaling.over_runs(ensemble, values, statistic)
         return scaling.fit(ensemble.sizes, by_size).exponent
 
     def contrast(of: Shuffled) -> Reals:
@@ -191,7 +172,7 @@ def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
 
     def course(of: Shuffled) -> Reals:
         flat = picked(of.aligned, picks).reshape(ensemble.runs, -1)
-        by_size = scaling.over_runs(flat, ensemble.size_of, len(ensemble.sizes), statistic)
+        by_size = scaling.over_runs(ensemble, flat, statistic)
         whole = ~np.isnan(by_size).any(axis=1)
         found = np.where(whole, scaling.fit(ensemble.sizes, by_size).exponent, np.nan)
         return found.reshape(-1, len(of.times))
@@ -231,15 +212,8 @@ def against(quantity: str, values: Reals, confidence: float) -> Row:
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up D before and after: true split, common splits, permuted grokking epochs."""
     out = []
-    chosen = of(
-        rows,
-        "exponent",
-        "placebo-split",
-        "own-minus-split",
-        "placebo-permuted",
-        statistic="mean",
-        surrogate="none",
-    )
+    quantities = ("exponent", "placebo-split", "own-minus-split", "placebo-permuted")
+    chosen = of(rows, *quantities, statistic="mean", surrogate="none")
     for key, mine in groups(chosen, *shown, "observable").items():
         times = sorted({r["time"] for r in of(mine, "placebo-split")} - {None})
         if not times:
@@ -251,19 +225,9 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
         for name, quantity, time in names:
             before, after, change = (place[quantity, w, time] for w in ("pre", "post", DIFFERENCE))
             own = place["own-minus-split", DIFFERENCE, time]
-            out.append(
-                labels
-                | {
-                    "split": name,
-                    "before": before["value"],
-                    "after": after["value"],
-                    "change": change["value"],
-                    "interval": ends(change),
-                    "p": change["p"],
-                    "own - this": own["value"],
-                    "p own - this": own["p"],
-                }
-            )
+            row = labels | {"split": name, "before": before["value"], "after": after["value"]}
+            row |= {"change": change["value"], "interval": ends(change), "p": change["p"]}
+            out.append(row | {"own - this": own["value"], "p own - this": own["p"]})
         permuted = place["placebo-permuted", DIFFERENCE, None]
         told = {"interval": ends(permuted), "p own - this": permuted["p"]}
         out.append(dict.fromkeys(out[-1]) | labels | {"split": "epochs permuted in a size", **told})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import pyarrow as pa
 
 from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
@@ -12,9 +14,6 @@ from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.plot.panel import Layout, Panel
 from grokcrit.questions.family import Curves, Family
 from grokcrit.scaling.ensembles import Ints
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are compared with their null.

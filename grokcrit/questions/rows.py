@@ -42,15 +42,7 @@ def of_bins(
     tested: Sequence[bool] | bool = True,
     **more: Any,
 ) -> list[Row]:
-    """Make a row of each bin of an estimate: value, interval, and where tested the p of zero.
-
-    Parameters
-    ----------
-    places
-        What names each bin: window, time, ...
-    tested
-        Which bins are differences, whose distance from zero has a p.
-    """
+    """Make a row of each bin, named by its place; only those ``tested`` have the p of zero."""
     low, high = estimate.interval(confidence)
     p = np.where(np.isnan(low) | ~np.broadcast_to(tested, low.shape), np.nan, estimate.p())
     return [

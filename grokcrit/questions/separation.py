@@ -39,10 +39,7 @@ Pair: TypeAlias = tuple[Family, Family]
 
 
 def controlled(found: Sequence[Family]) -> list[Pair]:
-    """Pair every case that groks with each control of the same runs that never does.
-
-    The same runs: equal columns but for the case, equal sizes and seeds.
-    """
+    """Pair every case that groks with each control of the same runs that never does."""
     shared = [name for name in judge.FAMILY if name != "case"]
     return [
         (first, second)
@@ -113,37 +110,21 @@ def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:
-    """Time of the first of LASTING times in a row at which curves are apart with one sign.
-
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    apart
-        Shape (..., T): 1 or -1 where they are apart, 0 where they are not.
-
-    Returns
-    -------
-    ndarray, shape (...,)
-        NaN where they never are.
-    """
+    """Return the first of LASTING times in a row with one sign of ``apart`` (..., T); else NaN."""
     count = apart.shape[-1] - LASTING + 1
     if count < 1:
         return np.full(apart.shape[:-1], np.nan)
     sums = sum(apart[..., k : k + count] for k in range(LASTING))
     lasting = np.abs(np.asarray(sums)) == LASTING
     first = np.argmax(lasting, axis=-1)
-    when: Reals = np.where(lasting.any(axis=-1), times[first], np.nan)
-    return when
+    return np.where(lasting.any(axis=-1), times[first], np.nan)
 
 
 def separation(gap: Course, confidence: float) -> Row:
     """Make the row of the separation: the first of three times whose intervals exclude zero.
 
-    Only the sign that the difference ends with counts: curves that are apart one way and cross
-    before they part the other way separate at the latter. The interval: each draw of the
-    difference is compared with the same half-widths, and the central range of the times that this
-    gives is taken over the draws that have one, counted in ``n``; it is not widened for few runs.
+    Only the sign that the difference ends with counts. The interval: each draw is compared with the
+    same half-widths, and the central range is over the draws that separate, counted in ``n``.
     """
     low, high = gap.estimate.interval(confidence)
     times, known = gap.times.astype(np.float64), ~np.isnan(low)
@@ -172,19 +153,12 @@ def separation(gap: Course, confidence: float) -> Row:
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up since when cases that grok and controls that do not differ."""
     names = {"epoch": "epoch", "aligned": "t - t_grok", "relative": "% of t_grok"}
-    out = [
-        {name: row[name] for name in shown}
-        | {
-            "control": row["part"],
-            "observable": row["observable"],
-            "statistic": row["statistic"],
-            "time in": names[row["window"]],
-            "separate at": row["value"],
-            "interval": ends(row),
-            "draws": row["n"],
-        }
-        for row in of(rows, "separation")
-    ]
+    out = []
+    for row in of(rows, "separation"):
+        line = {name: row[name] for name in shown} | {"control": row["part"]}
+        line |= {name: row[name] for name in ("observable", "statistic")}
+        line |= {"time in": names[row["window"]], "separate at": row["value"]}
+        out.append(line | {"interval": ends(row), "draws": row["n"]})
     formats = {"separate at": ".0f", "interval": ".0f", "draws": ".0f"}
     return Summary("since when D(t) of grokking runs and controls differ", out, formats=formats)
 

@@ -15,6 +15,7 @@ from grokcrit.questions.family import Family
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Asked, Question, Task
 from grokcrit.questions.rows import (
+    COLUMNS,
     PHASE_NAMES,
     finding,
     groups,
@@ -63,7 +64,7 @@ def of_curves(asked: Asked) -> list[Row]:
     for window in PHASES:
         bins = scaling.windows(data, window)
         by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
-        by_size = scaling.over_runs(by_run, data.size_of, len(data.sizes), asked.statistic)
+        by_size = scaling.over_runs(data, by_run, asked.statistic)
         drawn = resampling.resample(data, by_run, asked.draws)
         found = curvature(data, by_run, by_size, drawn, confidence)
         found += local(data, by_run, by_size[0], drawn[:, 0], confidence)
@@ -123,20 +124,15 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     chosen = of(rows, "curvature", "bend", "local-exponent")
     for key, mine in groups(chosen, *shown, "observable", "statistic", "window").items():
         place = index(mine, "quantity")
-        local = sorted(known(mine, "local-exponent"), key=lambda row: row["value"])
+        found = sorted(known(mine, "local-exponent"), key=lambda row: row["value"])
+        local = found or [dict.fromkeys(COLUMNS)]
         curved = place["curvature",]
-        out.append(
-            dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
-            | {
-                "curvature": curved["value"],
-                "p": curved["p"],
-                "change of slope": place["bend",]["value"],
-                "least local": local[0]["value"] if local else None,
-                "at N": local[0]["part"] if local else None,
-                "greatest local": local[-1]["value"] if local else None,
-                "at N ": local[-1]["part"] if local else None,
-            }
-        )
+        row = dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
+        row |= {"curvature": curved["value"], "p": curved["p"]}
+        row["change of slope"] = place["bend",]["value"]
+        row |= {"least local": local[0]["value"], "at N": local[0]["part"]}
+        row |= {"greatest local": local[-1]["value"], "at N ": local[-1]["part"]}
+        out.append(row)
     title = "straightness: is ln(statistic) against ln(N) a line?"
     return Summary(title, out, formats={"p": ".2g"})
 

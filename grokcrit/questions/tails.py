@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from scipy import special
 
-from grokcrit.base.parallel import Stop, StoppedError
+from grokcrit.base.parallel import Stop
 from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
@@ -51,20 +51,17 @@ def distributions(
     values = ensemble.observe(observable).astype(np.int64)
     rows: list[Row] = []
     for window in PHASES:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         inside = scaling.windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (values > 0)
             found: list[Row] = []
             for part, upper in CUTOFFS.items():
                 rng = stream("tails", options.seed, observable, window, int(n), part)
-                distinct, counts = np.unique(values[chosen], return_counts=True)
-                fit = (
-                    tails.fit(distinct, counts, upper=upper, gof=options.gof, rng=rng)
-                    if len(distinct)
-                    else None
-                )
+                known = np.unique(values[chosen], return_counts=True)
+                fit = None
+                if chosen.any():
+                    fit = tails.fit(*known, upper=upper, gof=options.gof, rng=rng)
                 drawn = draws[k][:REFITS]
                 tau = run_interval(ensemble, values, chosen, k, drawn, upper, options.confidence)
                 found += labelled(rows_of(fit, tau, len(values[chosen])), part=part)
@@ -107,32 +104,21 @@ def rows_of(fit: TailFit | None, tau: tuple[float, float], n: int) -> list[Row]:
         return [finding("tau", None, n=n, method="no range can be fitted")]
     largest = fit.lower * 10**fit.decades
     words = f"{fit.lower} to {largest:.0f}, {fit.decades:.1f} decades"
+    method = f"{words}: {SHORT}" if fit.short else words
     rows = [
-        finding(
-            "tau",
-            fit.exponent,
-            ci_low=tau[0],
-            ci_high=tau[1],
-            p=fit.p,
-            n=fit.n,
-            method=f"{words}: {SHORT}" if fit.short else words,
-        ),
-        finding("tau-stderr", fit.stderr, n=fit.n, method="observed information"),
-        finding("tau-lower", float(fit.lower), n=fit.n),
-        finding("tau-upper", None if fit.upper is None else float(fit.upper), n=fit.n),
-        finding("tau-decades", fit.decades, n=fit.n),
-        finding("tau-distance", fit.distance, n=fit.n, method="Kolmogorov-Smirnov"),
+        finding("tau", fit.exponent, ci_low=tau[0], ci_high=tau[1], p=fit.p, method=method),
+        finding("tau-stderr", fit.stderr, method="observed information"),
+        finding("tau-lower", float(fit.lower)),
+        finding("tau-upper", None if fit.upper is None else float(fit.upper)),
+        finding("tau-decades", fit.decades),
+        finding("tau-distance", fit.distance, method="Kolmogorov-Smirnov"),
     ]
-    rows += [
-        finding(
-            f"ratio-{name.replace(' ', '-')}", r.normalised, p=r.p, n=fit.n, method="normalised"
-        )
-        for name, r in fit.ratios.items()
-    ]
-    if fit.truncated is not None:
-        rows.append(finding("truncated-tau", fit.truncated.exponent, n=fit.n))
-        rows.append(finding("truncated-cutoff", fit.truncated.cutoff, n=fit.n))
-    return rows
+    for name, r in fit.ratios.items():
+        quantity = f"ratio-{name.replace(' ', '-')}"
+        rows.append(finding(quantity, r.normalised, p=r.p, method="normalised"))
+    rows.append(finding("truncated-tau", fit.truncated.exponent))
+    rows.append(finding("truncated-cutoff", fit.truncated.cutoff))
+    return labelled(rows, n=fit.n)
 
 
 def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
@@ -169,24 +155,15 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up the power-law fit of each size, all snapshots; none where there is no range to fit."""
     out = []
-    fits = [
-        r
-        for r in rows
-        if r["window"] == "aggregate" and r["quantity"].startswith(("tau", "ratio-"))
-    ]
+    all_snapshots = [r for r in rows if r["window"] == "aggregate"]
+    fits = [r for r in all_snapshots if r["quantity"].startswith(("tau", "ratio-"))]
     keys = (*shown, "observable", "part", "n_params")
     for key, mine in groups(fits, *keys).items():
         tau = index(mine, "quantity")["tau",]
         if tau["value"] is None:
             continue
-        better = [
-            r["quantity"].removeprefix("ratio-")
-            for r in mine
-            if r["quantity"].startswith("ratio-")
-            and r["value"] is not None
-            and r["value"] < 0
-            and judge.apart(r["p"])
-        ]
+        ratios = {r["quantity"].removeprefix("ratio-"): r for r in mine if "ratio" in r["quantity"]}
+        better = [k for k, r in ratios.items() if (r["value"] or 0) < 0 and judge.apart(r["p"])]
         out.append(
             dict(zip((*shown, "observable", "free", "N"), key, strict=True))
             | {

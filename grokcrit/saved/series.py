@@ -97,11 +97,7 @@ class Series:
 
 
 def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
-    """Read names and shapes of every file; put the snapshots in order.
-
-    Raise TableError where a file does not match the pattern or has other tensors than the first of
-    its size; where two files are of one snapshot, or a checkpoint is alone.
-    """
+    """Read names and shapes of every file, and check that they fit; put the snapshots in order."""
     if not paths:
         raise OptionError("FILES", "needs at least one file")
     check_once(paths)
@@ -132,11 +128,7 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
 
 
 def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> int:
-    """Return the size where none is named: the number of parameters.
-
-    Checkpoints of a family are of one size, that of the first: one that lacks a tensor is no
-    smaller network.
-    """
+    """Return the size where none is named: the number of parameters, of checkpoints the first's."""
     size = layout.entries
     known = [other for name, other in found.layouts if name == family]
     if checkpoints and known:
@@ -207,11 +199,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 
 
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
-    """Leave out the tensors that no run of a family changes: buffers, and what is frozen.
-
-    Layouts are replaced, but for one in which nothing changes. ``counted``: the size of a network
-    is its number of parameters, which is then another.
-    """
+    """Leave out tensors that no run of a family changes; ``counted``: sizes count entries."""
     for family in dict.fromkeys(name for name, _ in found.layouts):
         layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
         still = unchanging(found, layouts, options)
@@ -232,8 +220,7 @@ def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -
 def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOptions) -> set[str]:
     """Return the tensors of a family's networks that have the same entries all through each run.
 
-    A vector stays with the rest of its layer: the bias before a BatchNorm has no gradient, and the
-    weight of a LayerNorm, 1 in half precision, hides small changes. Both are parameters.
+    A vector stays with the rest of its layer: the bias before a BatchNorm has no gradient.
     """
     shapes = {name: t.shape for layout in layouts.values() for name, t in layout.tensors.items()}
     still, runs = set(shapes), dict[tuple[str, int, int], list[str]]()

@@ -124,11 +124,7 @@ def parsed(path: str, _modified: int) -> dict[str, str]:
 
 @contextmanager
 def network(path: str, key: str | None, strip: Sequence[str]) -> Iterator[Saved]:
-    """Open a network: a file, or all of its shards as one, tensors in the order of the shards.
-
-    ``path`` is its file, its index, or one of its shards; ``key`` says where in a PyTorch file it
-    lies; ``strip`` are prefixes taken off its tensors' names, besides those of wrappers.
-    """
+    """Open a network, a file or all of its shards, by its file, its index, or one shard."""
     with ExitStack() as stack:
         parts = [stack.enter_context(opened(each, key)) for each in shards_of(path)]
         whole = parts[0] if len(parts) == 1 else joined(path, parts)

@@ -67,19 +67,13 @@ SEPARATORS = re.compile(r"[./\[\]'\"]+")
 
 @functools.lru_cache(maxsize=2**16)
 def parts_of(name: str) -> tuple[str, ...]:
-    """Split a name as torch (a.b), flax (a/b), jax.tree_util.keystr (['a']['b']) and Keras join it.
-
-    Keras ends names with a number: ``kernel:0``.
-    """
+    """Split a name as torch (a.b), flax (a/b), jax (["a"]["b"]) and Keras (a/b:0) join it."""
     parts = SEPARATORS.split(re.sub(r":\d+$", "", name))
     return tuple(part for part in parts if part) or (name,)
 
 
 def buffers_among(entries: Mapping[str, int]) -> set[str]:
-    """Return which tensors are known by their names to be no parameters.
-
-    ``entries`` maps the name of each tensor of a network to how many numbers it holds.
-    """
+    """Return the tensors that are no parameters, by their names and numbers of entries."""
     known = {parts_of(name): count for name, count in entries.items()}
 
     def is_beside(stem: list[str], last: str) -> bool:
@@ -108,8 +102,7 @@ def is_collection(part: str) -> bool:
 def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[str]:
     """Return which of ``names`` are of the layer that a weight, a bias or a scale belongs to.
 
-    ``known`` are all tensors of the network. A scale is part of a layer that has no other weight,
-    as the normalisations of flax and haiku are; beside a weight it may be a buffer.
+    A scale is part of a layer only where the network (``known``) has no other weight in it.
     """
     *stem, last = parts_of(name)
     there = {parts[-1] for parts in map(parts_of, known) if parts[:-1] == tuple(stem)}
@@ -126,11 +119,7 @@ def layer_mates(name: str, names: Iterable[str], known: Iterable[str]) -> set[st
 
 
 def plain_names(names: Sequence[str], prefixes: Sequence[str] = ()) -> dict[str, str]:
-    """Map names to what they are without the prefixes of wrappers: plain name to name.
-
-    ``prefixes`` are taken off too, at the start of a name or after a dot. All names stay as they
-    are where two would become one.
-    """
+    """Map names without prefixes to the full names; all stay full where two would be equal."""
     plain = {name: without(without_wrappers(name), prefixes) for name in names}
     # A count may lie beside what is wrapped, as that of an averaged model does.
     while any(n.startswith(PARALLEL) for n in plain.values()) and all(
@@ -158,11 +147,10 @@ def without(name: str, prefixes: Sequence[str]) -> str:
 def chosen(
     names: Mapping[str, str], include: Sequence[str] | None, exclude: Sequence[str]
 ) -> list[str]:
-    """Return the names that shell patterns choose, in their order.
+    """Return the names that shell patterns choose, in their order; ``include`` None includes all.
 
-    ``names`` maps plain names to those in the file or the model; patterns may mean either. A
-    pattern that is itself a name means that name alone: names of JAX hold brackets, which are
-    classes of characters in a pattern. ``include`` None includes all.
+    ``names`` maps plain names to those in the file; patterns may mean either. A pattern that is
+    itself a name means that name alone: names of JAX hold brackets.
     """
     known = list(dict.fromkeys([*names, *names.values()]))
     included = set(known) if include is None else matching(known, include)

@@ -63,21 +63,18 @@ class Tensor:
 
     @property
     def floating(self) -> bool:
-        """Whether it holds numbers that a vector can take."""
+        """Return whether it holds numbers that a vector can take."""
         return self.kind in FLOATS
 
     @property
     def whole(self) -> bool:
-        """Whether it holds integers or booleans: counters, masks, tokens."""
+        """Return whether it holds integers or booleans: counters, masks, tokens."""
         return WHOLE.fullmatch(self.kind) is not None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """An open network: its tensors by name, in the order of the file, and how to read one.
-
-    ``names`` are the names in the file, where the tensors have others here.
-    """
+    """An open network; ``names`` are those in the file, where the tensors have others here."""
 
     path: str
     tensors: dict[str, Tensor]
@@ -120,11 +117,7 @@ def ending_of(path: str) -> str | None:
 
 @contextmanager
 def opened(path: str, key: str | None = None) -> Iterator[Saved]:
-    """Open a file of tensors, of the kind that its name's ending says.
-
-    ``key`` says where in a PyTorch file the network lies (``saved.torch.state``). Raise TableError
-    for a file that is missing, damaged or empty, of no known kind, or would have to run code.
-    """
+    """Open a file of tensors, read as its ending says; ``key`` is that of ``saved.torch.state``."""
     ending = ending_of(path)
     if ending is None:
         raise TableError(f"{path} ends in none of {', '.join(READERS)}, so it is not read")
@@ -189,10 +182,7 @@ def read_npy(path: str, _stack: ExitStack) -> Saved:
 def stored(
     path: str, dtype: np.dtype[Any], start: int, entries: int, places: Places | None
 ) -> npt.NDArray[Any]:
-    """Read entries of one type that lie in a file from some byte on: all, or those at places.
-
-    Places ascend; only the blocks that have one of them are read.
-    """
+    """Read entries of a file from some byte on: all, or at ascending places."""
     if places is None:
         found = np.fromfile(path, dtype, entries, offset=start)
         if len(found) < entries:

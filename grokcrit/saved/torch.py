@@ -28,11 +28,10 @@ EXTRA = "pip install 'grokcrit[torch]'"
 
 
 def state(path: str, key: str | None) -> dict[str, Any]:
-    """Map a PyTorch file into memory and return the tensors of its network.
+    """Map a PyTorch file into memory and return the tensors of its network; no code is run.
 
-    Whatever in it is not a tensor or plain data is refused, not run. ``key`` says where the network
-    lies: names of nested dicts, joined by dots, at the end ``.`` for the tensors beside other dicts
-    or ``*`` for all. None: on top, or under a usual name.
+    ``key`` says where it lies: names of nested dicts joined by dots, at the end ``.`` for the
+    tensors beside other dicts or ``*`` for all. None: on top, or under a usual name.
     """
     torch = torch_for(path)
     try:
@@ -55,9 +54,9 @@ def values(tensor: Any) -> npt.NDArray[Any]:
     import torch
 
     flat = tensor.detach().reshape(-1)
-    found: npt.NDArray[Any] = (
-        flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat
-    ).numpy()
+    if flat.dtype == torch.bfloat16:
+        flat = flat.view(torch.uint16)
+    found: npt.NDArray[Any] = flat.numpy()
     return found
 
 
@@ -87,10 +86,7 @@ def kind(tensor: Any) -> str:
 
 
 def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, Any]:
-    """Find the network in what a .pt file holds: its tensors by name.
-
-    Raise TableError where there are no tensors, or where it is not certain which are the network.
-    """
+    """Find the network in what a .pt file holds; raise TableError where there is none, or doubt."""
     if isinstance(held, tensor) and key is None:
         if held.dim() == 1:  # type: ignore[attr-defined]
             return {FLAT: held}
@@ -140,11 +136,7 @@ def flattened(network: Tree) -> Tree:
 
 
 def certain(network: Tree, place: str, path: str) -> Tree:
-    """Return the tensors of a dict that holds no other dicts of tensors.
-
-    ``place`` is its key in the file, empty for the whole file. Where there are other dicts, raise
-    TableError that says which, and what to type to choose among them.
-    """
+    """Return a dict of tensors; raise TableError if it holds further dicts to choose among."""
     # An optimizer's state is the last that anyone means.
     nests = sorted(nests_of(network), key=is_collection)
     if not nests:

@@ -20,25 +20,18 @@ Reals: TypeAlias = npt.NDArray[np.float64]
 class Ratio(NamedTuple):
     """Power law against an alternative on the same range: above zero favours the power law.
 
-    ``log`` is the log-likelihood of the power law less that of the alternative, ``normalised`` the
-    same over sqrt(n) and the standard deviation of its terms (Vuong's statistic). ``p`` is the
-    two-sided p of zero: normal for the normalised ratio; for the truncated power law, which holds
-    the power law as a special case, chi-square with one degree of freedom for twice the ratio (CSN,
-    appendix C). It is too large by up to 2 where the power law is the end of what the alternative
-    can be (rate 0).
+    The two-sided p of zero is normal for the normalised ratio; for the truncated power law, which
+    holds the power law as a special case, chi-square with one degree of freedom for twice the ratio
+    (CSN, appendix C), and too large by up to 2 at rate 0.
     """
 
-    log: float
-    normalised: float
+    log: float  # log-likelihood of the power law less that of the alternative
+    normalised: float  # over sqrt(n) and the standard deviation of its terms: Vuong's statistic
     p: float
 
 
 class Truncated(NamedTuple):
-    """Truncated power law p(s) ~ s^-exponent exp(-rate s), rate >= 0, on the same range.
-
-    The exponent is from -20 to 1000.
-    Standard errors from the observed information; NaN at the end of a range.
-    """
+    """Truncated power law ~ s^-exponent exp(-rate s), rate >= 0; errors are NaN at a range end."""
 
     exponent: float
     stderr: float
@@ -98,9 +91,8 @@ class Alternatives:
         """Fit exp(-a u - b v), b >= 0.
 
         The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
-        falls, so that the root is found from its signs. (Newton's method in both gets stuck at the
-        edge b = 0 where the likelihood is flat.) If more rate would not help at the power law,
-        whose sums are ``at_zero``, that is the best.
+        falls, so that the root is found from its signs. (Newton's method in both sticks at b = 0.)
+        If more rate would not help at the power law, whose sums are ``at_zero``, that is the best.
         """
         from scipy.optimize import brentq  # 0.2 s, which fits alone need
 
@@ -152,10 +144,9 @@ class Alternatives:
         return -rate * self.v - math.log(norm)
 
     def lognormal(self) -> Reals:
-        """Log-likelihoods of a lognormal rounded to whole numbers.
+        """Log-likelihoods of a lognormal rounded to whole numbers, ~ s^-a exp(-c ln(s)^2).
 
-        Its density is ~ s^-a exp(-c ln(s)^2), a = 1 - mu / sigma^2, c = 1 / (2 sigma^2) > 0. It
-        is fitted in (a, ln c), c >= 1e-6: towards c = 0 it becomes the power law.
+        a = 1 - mu / sigma^2, c = 1 / (2 sigma^2); it is fitted in (a, ln c), c >= 1e-6.
         """
         from scipy.optimize import minimize
 
@@ -191,8 +182,7 @@ class Alternatives:
         close = curve + np.log(width) + np.log1p((middle**2 - 1) * width**2 / 24 * narrow)
         cells = np.where(narrow, close, log_normal(z, z + width))
         ends = (np.log(np.array([self.lower - 0.5, self.upper + 0.5])) - mu) / sigma
-        whole: Reals = cells - log_normal(ends[:1], ends[1:])
-        return whole
+        return cells - log_normal(ends[:1], ends[1:])
 
 
 def log_normal(low: Reals, high: Reals) -> Reals:

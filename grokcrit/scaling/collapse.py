@@ -56,9 +56,8 @@ REACH = 8
 class Collapse:
     """How well the curves of all sizes fall on one, and for which exponent.
 
-    S is around 1 or less where the curves agree within their errors, more where they do not.
-    Points of one curve are not independent: S is indicative. Its median was 0.56 on synthetic
-    tables that do collapse (twelve runs a size).
+    S is around 1 or less where they agree within their errors; points of one curve are not
+    independent, so S is indicative (median 0.56 where twelve runs per size do collapse).
     """
 
     exponent: float | None  # D of least S
@@ -67,10 +66,7 @@ class Collapse:
     quality: float | None  # S at the exponent
     at: tuple[float | None, ...]  # S at each exponent that was given
     n_points: int  # scored
-    n_sizes: int  # with data
-    n_runs: int
     n_draws: int  # resamples that gave an exponent
-    edge: bool  # whether S is least at an end of the search range
     reason: str | None  # why there is no exponent
 
 
@@ -101,7 +97,7 @@ class Runs:
         return Curves(height, weight, start, stop)
 
     def held(self, draws: Sequence[Ints]) -> BoolArray:
-        """Whether each resample holds avalanches above 0 of every size with data."""
+        """Return whether each resample holds avalanches above 0 of every size with data."""
         there = [
             (counts * (shares[:, 0] > 0))[drawn].any(axis=1)
             for shares, counts, drawn in zip(self.shares, self.counts, draws, strict=True)
@@ -113,9 +109,8 @@ class Runs:
 def independent(p: Reals, counts: Ints) -> Reals:
     """Return the variance of P(S > s) if avalanches were independent, of resamples of a size.
 
-    q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches; ``p`` has shape
-    (resamples, points), ``counts`` (resamples, runs) holds m of each drawn run. Runs without data
-    do not count.
+    q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches. ``p`` (resamples,
+    points); ``counts`` (resamples, runs) holds m of each drawn run, which counts if it has data.
     """
     there = counts > 0
     inverse = np.where(there, 1 / np.maximum(counts, 1), 0.0).sum(axis=1) / there.sum(axis=1) ** 2
@@ -142,10 +137,7 @@ def collapse(
     """
     s = grid(values)
     counts, total = exceedances(ensemble, values, bins, s)
-    n_runs = int((total > 0).sum())
-    n_sizes = len(np.unique(ensemble.size_of[total > 0]))
-    nothing = (None,) * len(direct)
-    none = Collapse(None, None, None, None, nothing, 0, n_sizes, n_runs, 0, False, None)
+    none = Collapse(None, None, None, None, (None,) * len(direct), 0, 0, None)
     runs = runs_of(ensemble, s, counts, total)
     if isinstance(runs, str):
         return replace(none, reason=runs)
@@ -159,7 +151,7 @@ def collapse(
     around = valley(runs.points, whole)
     if around is None:
         why = f"S has no minimum well inside the search range, {SEARCH[0]:g} to {SEARCH[1]:g}"
-        return replace(none, edge=True, reason=why)
+        return replace(none, reason=why)
     exponent = float(vertices(runs.points, whole, *around)[0])
     drawn = [draws[k] for k in runs.used]
     valid = runs.held(drawn)
@@ -180,10 +172,7 @@ def collapse(
 
 
 def grid(values: Reals) -> Reals:
-    """Return the s at which P(S > s) is taken: those of a log grid, each in the middle of its gap.
-
-    The grid runs over all that is positive, whatever the window, and on to either side of it.
-    """
+    """Return the s at which P(S > s) is taken: a log grid, each point in the middle of its gap."""
     known = np.unique(values[np.isfinite(values) & (values > 0)])
     if not len(known):
         return np.empty(0)
@@ -207,11 +196,7 @@ def exceedances(ensemble: Ensemble, values: Reals, bins: Windows, s: Reals) -> t
 
 
 def runs_of(ensemble: Ensemble, s: Reals, counts: Ints, total: Ints) -> Runs | str:
-    """Gather the runs of all sizes with data; say in words why their curves cannot be compared.
-
-    ``s`` has shape (points,); ``counts`` (R, points) and ``total`` (R,) are the avalanches of each
-    run above each s, and all.
-    """
+    """Gather the runs of all sizes with data; say in words why their curves cannot be compared."""
     used = np.unique(ensemble.size_of[total > 0])
     if len(used) < MINIMUM_SIZES:
         return f"a collapse needs at least {MINIMUM_SIZES} sizes with data, there are {len(used)}"
@@ -254,10 +239,7 @@ def quality(points: Points, whole: Curves, exponent: float) -> float:
 
 
 def valley(points: Points, whole: Curves) -> tuple[float, float] | None:
-    """Find where S is below twice its least value: middle and half width, at least two steps.
-
-    None where that reaches an end of the search range.
-    """
+    """Return middle and half width of where S is below twice its least; None at the search ends."""
     steps = round((SEARCH[1] - SEARCH[0]) / STEP)
     tried = SEARCH[0] + STEP * np.arange(steps + 1)
     s = np.empty((1, steps + 1))
@@ -305,10 +287,7 @@ def vertices(points: Points, curves: Curves, middle: float, half: float) -> Real
 
 
 def lowest(s: Reals) -> Reals:
-    """Return the vertices of the least-squares parabolas of rows of S, in steps from the middle.
-
-    Where a parabola has none, or beyond the row, that of the least S itself.
-    """
+    """Return the vertices of the parabolas through rows of S, in steps; or where S is least."""
     offset = np.arange(s.shape[1]) - s.shape[1] // 2
     # On evenly spaced points slope and bend are orthogonal.
     square = offset**2 - (offset**2).mean()

@@ -14,10 +14,7 @@ SIDE = 3
 
 
 def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
-    """Return every crossing of zero, interpolated, and whether it is upward.
-
-    A stretch at zero is crossed where it ends; one that is only touched is not crossed.
-    """
+    """Return every crossing of zero, interpolated, and whether it is upward; a touch is none."""
     there = np.isfinite(gap) & (gap != 0)
     t, g = times[there], gap[there]
     return [
@@ -28,21 +25,9 @@ def sign_changes(times: Reals, gap: Reals) -> list[tuple[float, bool]]:
 
 
 def lasting_rise(times: Reals, gaps: Reals) -> Reals:
-    """Time of the upward crossing after which a curve stays above zero to its end, interpolated.
+    """Return when curves (..., T) rise above zero to stay there to their end, interpolated.
 
-    There is at most one: METHOD's first upward crossing that lasts.
-
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    gaps
-        Curves, shape (..., T).
-
-    Returns
-    -------
-    ndarray, shape (...,)
-        NaN where a curve was never at or below zero, or ends there.
+    At most one crossing does, METHOD's first upward crossing that lasts; NaN where there is none.
     """
     below = ~(gaps > 0)
     last = gaps.shape[-1] - 1 - np.argmax(below[..., ::-1], axis=-1)
@@ -60,28 +45,16 @@ def lasting_rise(times: Reals, gaps: Reals) -> Reals:
 
 @dataclasses.dataclass(frozen=True)
 class Rise:
-    """How D(t) stands to its null.
+    """How D(t) stands to its null; above and below: by more than its own interval."""
 
-    Attributes
-    ----------
-    time : float
-        Epoch of the lasting rise above the null; NaN without one.
-    started_below : bool
-        Whether D(t) was ever below the null by more than its own interval.
-    ends_above : bool
-        Whether it ends above the null by more than its own interval.
-    judged : bool
-        Whether there is an interval to say so.
-    """
-
-    time: float
-    started_below: bool
+    time: float  # epoch of the lasting rise above the null; NaN without one
+    started_below: bool  # whether D(t) was ever below the null
     ends_above: bool
-    judged: bool
+    judged: bool  # whether there is an interval to say so
 
     @property
     def clear(self) -> bool:
-        """Whether D(t) rises from clearly below its null to clearly above."""
+        """Return whether D(t) rises from clearly below its null to clearly above."""
         return not np.isnan(self.time) and self.started_below and self.ends_above
 
 
@@ -99,20 +72,10 @@ def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals)
 
 
 def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
-    """Split curves into two constants by least squares.
+    """Split curves (..., T) at ascending ``times`` (T,) into two constants by least squares.
 
-    Parameters
-    ----------
-    times
-        Ascending, shape (T,).
-    curves
-        Shape (..., T).
-
-    Returns
-    -------
-    tuple of ndarray, shape (...,)
-        Time of the change, halfway between two snapshots; mean after minus mean before; share of
-        the variance that the two means explain. NaN where there are too few times, or a gap.
+    Return the time of the change, halfway between two snapshots; the mean after minus that before;
+    the share of the variance that the two explain. NaN where there are too few times or a gap.
     """
     count = curves.shape[-1]
     if count < 2 * SIDE:

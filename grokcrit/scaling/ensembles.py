@@ -59,9 +59,9 @@ class Ensemble:
     def observe(self, observable: str) -> Reals:
         """Return an observable of every avalanche; NaN where it is not defined.
 
-        ``excess`` is size minus the activity of step 1; ``branching`` the activity of step 2 over
-        that of step 1, not defined for a quiet avalanche. ``transported-per-toppling`` is the
-        transported amount over the size, not defined for a quiet avalanche either.
+        ``excess`` is size minus the activity of step 1, ``branching`` the activity of step 2 over
+        that of step 1, ``transported-per-toppling`` the transported amount over the size; the last
+        two are not defined for a quiet avalanche.
         """
         if observable == "transported-per-toppling":
             size = column(self.table, "size")
@@ -96,13 +96,7 @@ def over_cases(
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
-    """Compute ``function(ensemble, stop)`` for each case of avalanche tables, over threads.
-
-    Returns
-    -------
-    tuple of list, list and dict
-        The cases, what was computed of each, and the record of the table that is made of it.
-    """
+    """Compute a function of each case; return cases, results and the record of the new table."""
     inputs = Inputs(tables, AVALANCHE)
     cases = ensembles_of(inputs, options.keep_zero_threshold)
     record = provenance.record(
@@ -117,9 +111,8 @@ def over_cases(
 def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
     """Read avalanche tables and split them into their cases.
 
-    Raise TableError where they were made with different root seeds, step limits, parameter orders
-    or ``threshold_of``: no column tells these apart, so they would be pooled in silence. Raise
-    FitError where no case has three sizes.
+    Raise TableError where they differ in what no column tells, so that they would be pooled in
+    silence; FitError where no case has three sizes.
     """
     known: dict[tuple[str, str], Any] = {}
     for record in inputs.records:
@@ -163,8 +156,7 @@ def left_out(cases: Sequence[Ensemble]) -> dict[str, Any]:
 def with_usable(table: pa.Table) -> pa.Table:
     """Mark the rows that fits may use in a column ``usable``, if there are others.
 
-    A threshold of 0 makes a whole snapshot unusable, in every null model: what is compared is then
-    still of the same snapshots.
+    A threshold of 0 makes a snapshot unusable in every null model: they stay comparable.
     """
     zero = zero_threshold(column(table, "threshold"), column(table, "size"))
     if "zero_threshold" in table.column_names:  # what the table says, where it says something
@@ -181,11 +173,7 @@ def with_usable(table: pa.Table) -> pa.Table:
 
 
 def ensemble(rows: pa.Table) -> Ensemble:
-    """Return the ensemble of one case, from its rows sorted by width, seed, epoch.
-
-    Rows that a column ``usable`` rules out are left out of it. Their sizes and runs remain, without
-    data.
-    """
+    """Return the ensemble of one case; rows not ``usable`` are left out, their runs remain."""
     case = {name: rows[name][0].as_py() for name in CASE_COLUMNS}
     runs = split(rows, ("width", "seed"))
     lengths = [run.num_rows for run in runs]
@@ -213,15 +201,11 @@ def ensemble(rows: pa.Table) -> Ensemble:
 
 @dataclass(frozen=True)
 class Windows:
-    """One kind of window: which bin each avalanche falls into.
-
-    ``times`` holds the time of each bin, or one None; ``bin_of`` (rows,) the bin of each avalanche,
-    -1 for none.
-    """
+    """One kind of window: which bin each avalanche falls into."""
 
     name: str
-    times: list[int | None]
-    bin_of: Ints
+    times: list[int | None]  # of each bin, or one None
+    bin_of: Ints  # (rows,): bin of each avalanche, -1 for none
 
 
 def windows(ensemble: Ensemble, name: str) -> Windows:
@@ -250,10 +234,7 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
 
 
 def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
-    """Reduce each run's avalanches in each bin: their mean, or their maximum.
-
-    Shape (R, bins), NaN where a run has no data in a bin.
-    """
+    """Return the mean or maximum of each run's avalanches in each bin, (R, bins); NaN for none."""
     shape = (ensemble.runs, len(bins.times))
     inside = (bins.bin_of >= 0) & ~np.isnan(values)
     place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
@@ -277,28 +258,22 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
     return np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def over_runs(values: Reals, size_of: Ints, n_sizes: int, statistic: str) -> Reals:
-    """Reduce the runs of each size: their mean, or for ``max`` their maximum.
-
-    From (R, bins), NaN where a run has no data, to (bins, K), NaN where no run of a size has any.
-    """
+def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
+    """Reduce (R, bins) to the mean over the runs of each size, or their maximum: (bins, K)."""
+    largest, size_of = statistic == "max", ensemble.size_of
     there = ~np.isnan(values)
-    reduced = np.full((values.shape[1], n_sizes), np.nan)
-    for k in range(n_sizes):
-        mine, count = values[size_of == k], there[size_of == k].sum(axis=0)
-        filled = np.where(np.isnan(mine), -np.inf if statistic == "max" else 0.0, mine)
-        joint = filled.max(axis=0) if statistic == "max" else filled.sum(axis=0)
-        divisor = np.maximum(count, 1) if statistic != "max" else 1
-        reduced[:, k] = np.where(count > 0, joint / divisor, np.nan)
+    filled = np.where(there, values, -np.inf if largest else 0.0)
+    reduced = np.full((values.shape[1], len(ensemble.sizes)), np.nan)
+    for k in range(len(ensemble.sizes)):
+        mine, count = filled[size_of == k], there[size_of == k].sum(axis=0)
+        joint = mine.max(axis=0) if largest else mine.sum(axis=0) / np.maximum(count, 1)
+        reduced[:, k] = np.where(count > 0, joint, np.nan)
     return reduced
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Least squares of ln(statistic) on ln(N), over the last axis of what was fitted.
-
-    All NaN where fewer than three sizes have a positive statistic.
-    """
+    """Least squares of ln(statistic) on ln(N); NaN for fewer than three sizes above 0."""
 
     exponent: Reals
     intercept: Reals
@@ -312,8 +287,7 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
     """Fit statistic ~ N^exponent along the last axis: from (..., K) to arrays of shape (...).
 
     Sizes where the statistic is NaN or not positive are left out. ``curvature`` is the coefficient
-    of (ln N)^2 in a quadratic fit, NaN for three sizes where the parabola leaves no freedom to
-    speak of.
+    of (ln N)^2 in a quadratic fit; NaN for three sizes.
     """
     there = np.nan_to_num(statistic, nan=-1.0) > 0
     count = there.sum(axis=-1)
@@ -356,5 +330,5 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
 def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> float:
     """Fit the exponent of a statistic in a window of one bin; NaN where there is no fit."""
     by_run = over_snapshots(ensemble, values, bins, statistic)
-    by_size = over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = over_runs(ensemble, by_run, statistic)
     return float(fit(ensemble.sizes, by_size).exponent[0])

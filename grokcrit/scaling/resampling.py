@@ -17,10 +17,7 @@ from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numbers estimated from runs, one per bin, and what their intervals are made from.
-
-    Estimates from the same runs and draws can be subtracted: draws and influences are paired.
-    """
+    """Numbers estimated from runs, one per bin; those of the same draws can be subtracted."""
 
     value: Reals  # (bins,)
     draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
@@ -42,18 +39,14 @@ class Estimate:
             self.value[bins], self.draws[:, bins], self.influences[:, bins], self.size_of
         )
 
-    def joined(self, other: Estimate) -> Estimate:
-        """Put the bins of another behind these."""
-        return Estimate(
-            np.concatenate([self.value, other.value]),
-            np.concatenate([self.draws, other.draws], axis=1),
-            np.concatenate([self.influences, other.influences], axis=1),
-            self.size_of,
-        )
-
     def with_difference(self) -> Estimate:
         """Append post - pre to the bins aggregate, pre, post."""
-        return self.joined(self[2:3] - self[1:2])
+        return Estimate(
+            with_difference(self.value),
+            with_difference(self.draws),
+            with_difference(self.influences),
+            self.size_of,
+        )
 
     def interval(self, confidence: float) -> tuple[Reals, Reals]:
         """Expanded percentile interval of each bin; NaN without draws. See :func:`interval`."""
@@ -64,9 +57,14 @@ class Estimate:
         return two_sided_p(self.draws, widening(self.influences, self.size_of))
 
 
+def with_difference(phases: Reals) -> Reals:
+    """Append post - pre to an array whose last axis is aggregate, pre, post."""
+    return np.concatenate([phases, phases[..., 2:] - phases[..., 1:2]], axis=-1)
+
+
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
     """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
-    by_size = scaling.over_runs(by_run, ensemble.size_of, len(ensemble.sizes), statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     drawn = np.empty((0, by_run.shape[1]))
     if statistic != "max":
         drawn = scaling.fit(ensemble.sizes, resample(ensemble, by_run, draws)).exponent
@@ -81,9 +79,8 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
     """Draw runs with replacement inside each size; a function of (root seed, N, how many runs).
 
-    For each size, positions among its runs, sorted by seed, shape (resamples, runs). They are the
-    same for every case with those runs, so that data, null models and windows are compared on the
-    same draws.
+    For each size, positions among its runs, sorted by seed, shape (resamples, runs): the same for
+    every case with those runs, so that what is compared is compared on the same draws.
     """
     return [
         stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))

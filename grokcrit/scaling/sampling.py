@@ -10,15 +10,10 @@ from grokcrit.scaling.ensembles import Ensemble
 
 
 def sampling_cv(nulls: Iterable[Ensemble]) -> float:
-    """CV of the synthetic exponent if all graphs were equal: sd over draws only, to first order.
+    """Return the CV of the Gaussian nulls' exponent if all their graphs were equal, to first order.
 
     sd(D)^2 = sum_k w_k^2 cv_k^2 / n_k: cv_k the relative sd of the size over the n_k independent
     draws of one graph at size N_k, w_k the least-squares weights of ln(N_k).
-
-    Parameters
-    ----------
-    nulls
-        Gaussian surrogates, a graph each.
     """
     variances, exponents = [], []
     for ensemble in nulls:

@@ -39,8 +39,7 @@ GRID, CRITICAL = 20, 0.926
 class TailFit:
     """A power law p(s) ~ s^-exponent fitted to the whole numbers lower..upper.
 
-    The standard error is from the observed information. Samples are taken to be independent and
-    the cutoffs to be known: for avalanches of few runs it is too small.
+    The standard error takes samples to be independent: for avalanches of few runs it is too small.
     """
 
     exponent: float
@@ -48,7 +47,6 @@ class TailFit:
     lower: int
     upper: int | None  # None: no upper cutoff
     n: int  # samples in the range
-    n_total: int
     decades: float  # log10(largest value in the range / lower)
     distance: float  # Kolmogorov-Smirnov
     p: float | None  # goodness of fit: how often data drawn from the fit are as far from theirs
@@ -57,7 +55,7 @@ class TailFit:
 
     @property
     def short(self) -> bool:
-        """Whether the range is too short for a reliable exponent: under 2 decades."""
+        """Return whether the range is too short for a reliable exponent: under 2 decades."""
         return self.decades < DECADES
 
 
@@ -80,14 +78,12 @@ class Found(NamedTuple):
     @property
     def values(self) -> Reals:
         """Distinct values in the range."""
-        chosen: Reals = self.pairs.values[self.first : self.last + 1]
-        return chosen
+        return self.pairs.values[self.first : self.last + 1]
 
     @property
     def counts(self) -> Reals:
         """Samples of each."""
-        chosen: Reals = -np.diff(self.pairs.above[self.first : self.last + 2])
-        return chosen
+        return -np.diff(self.pairs.above[self.first : self.last + 2])
 
 
 def fit(
@@ -113,20 +109,14 @@ def fit(
         Lower cutoff. None: the value with the smallest Kolmogorov-Smirnov distance (CSN, section
         3.3) among those from which at least 50 samples and 10 distinct values remain.
     upper
-        Upper cutoff of the law; larger samples are left out. None: it has none. Give the largest
-        value that the system allows where there is one (N for an area, steps less one for the
-        duration of avalanches that ended): it is known beforehand, and takes nothing from the
-        data. A gradual cutoff is then for the truncated power law to show. ``"free"``: both
-        cutoffs are chosen, as the widest range in upper / lower whose distance the
-        Kolmogorov-Smirnov test does not reject. The smallest distance would choose ranges of a few
-        values, in which everything is a power law (A. Deluca, A. Corral, Acta Geophysica 61, 1351,
-        2013, whose rule this is, with a tabulated 15 % point in place of simulations for every
-        range, and 20 candidates a decade).
+        Upper cutoff of the law; larger samples are left out. None: it has none. ``"free"``: both
+        cutoffs are chosen, as the widest range in upper / lower whose distance the test does not
+        reject (A. Deluca, A. Corral, Acta Geophysica 61, 1351, 2013, here with a tabulated 15 %
+        point): the smallest distance would choose ranges of a few values.
     gof, rng
         Data sets drawn for the goodness of fit p, 0 for none, and what draws them: below the lower
         cutoff from the data, above it from the fit, lower cutoff sought again in each (CSN, section
-        4.1). With ``upper="free"`` the range is kept: what was chosen for not being rejected cannot
-        be tested by choosing again.
+        4.1). With ``upper="free"`` the range is kept: it was chosen for not being rejected.
     """
     if lower is not None:
         check_integer("lower", lower, 1)
@@ -148,7 +138,6 @@ def fit(
         lower=int(found.lower),
         upper=None if found.upper == math.inf else int(found.upper),
         n=found.n,
-        n_total=int(pairs.above[0]),
         decades=math.log10(found.values[-1] / found.lower),
         distance=found.distance,
         p=p,
@@ -212,10 +201,7 @@ def widest(pairs: Pairs, lower: int | None) -> Found | None:
 def goodness(
     found: Found, lower: int | None, upper: Upper, draws: int, rng: np.random.Generator
 ) -> float:
-    """Share of data sets drawn from a fit that are as far from theirs as the data from it.
-
-    (1 + those) / (1 + draws): the data are one of the sets.
-    """
+    """Return the share of drawn data sets that are as far from their fit as the data from it."""
     if upper == "free":
         lower, upper = int(found.lower), int(found.upper)
     pairs, inside = found.pairs, found.n
@@ -239,11 +225,7 @@ def goodness(
 def draw(
     exponent: float, lower: float, upper: float, n: int, rng: np.random.Generator
 ) -> tuple[Reals, Ints]:
-    """Draw n samples of a power law, as distinct values and counts.
-
-    Values that more than one sample is expected to have are drawn together as a multinomial, the
-    rest one by one: 1e5 samples of exponent 1.5 take 2 ms (measured).
-    """
+    """Draw n samples of a power law as distinct values and counts; likely ones as a multinomial."""
     out = np.empty(6)
     kernel.sums(exponent, 0.0, lower, upper, out)
     often = lower * (max(n, 1) / out[0]) ** (1 / max(exponent, 0.1))
@@ -274,15 +256,12 @@ def crackling(
     size: npt.NDArray[np.integer],
     duration: npt.NDArray[np.integer],
 ) -> tuple[Side | None, Side | None]:
-    """Both sides of the crackling-noise relation (tau_T - 1) / (tau_S - 1) = gamma.
+    """Return both sides of the crackling-noise relation (tau_T - 1) / (tau_S - 1) = gamma.
 
     J. P. Sethna, K. A. Dahmen, C. R. Myers, Nature 410, 242 (2001); <S>(T) ~ T^gamma is the mean
     size of avalanches of duration T. gamma is the least-squares slope of ln <S> on ln T over the
-    range of the duration's fit, each T with the number of its avalanches as weight.
-
-    The left side has its error by propagation from two exponents taken to be independent; it is
-    None where a fit is None or an exponent not above 1. The right side is None without a duration's
-    fit or with fewer than three durations in its range.
+    range of the duration's fit, each T with the number of its avalanches as weight. The error of
+    the left side takes both exponents to be independent. A side is None where it has no fit.
     """
     left = right = None
     if duration_fit is None:

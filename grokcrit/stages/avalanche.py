@@ -21,7 +21,7 @@ from grokcrit.base.errors import (
     ShapeError,
 )
 from grokcrit.base.options import ADDED, CascadeOptions, recorded
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.base.summary import Summary
 from grokcrit.cascades.counting import (
@@ -173,10 +173,7 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Find the first epoch of each run whose test accuracy is above a value; None without a value.
-
-    A row per run that gets there: the columns that name it, and ``epoch_min``.
-    """
+    """Return the first epoch of each run whose test accuracy exceeds a value; None without one."""
     if accuracy is None:
         return None
     found, known = [], 0
@@ -215,14 +212,23 @@ def block_avalanches(
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
             probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
-            tensors = tensors_of(run, widths)
+            known = widths.get(str(run["width"][0]), [])
+            tensors = [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
             if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
                 raise RecordError(
                     f"{block.where}: its record does not know the tensors of width "
                     f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
                     "again with 'grokcrit train'"
                 )
-            found += run_avalanches(run, probes, tensors, chosen.seed, cache, stop)
+            gradients = gradients_of(run)
+            if any(probe.surrogate != "none" for probe in probes):
+                check_finite(gradients, run)
+            starts = [each.offset for each in tensors] or [0]
+            for probe in probes:
+                stop.check()
+                snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
+                network = graph_of(probe.cascade, gradients.shape[1], cache=cache).network
+                found.append(count(snapshots, run, probe, network, tensors))
     return found
 
 
@@ -240,19 +246,10 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
     return rows.append_column("gradient", gradients)
 
 
-def tensors_of(run: pa.Table, widths: dict[str, Any]) -> list[Tensor]:
-    """Return the tensors of a run's gradient, from the tables' records; none if unknown."""
-    known = widths.get(str(run["width"][0]), [])
-    return [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
-
-
 def options_of(
     run: pa.Table, cases: dict[str, Any], where: str, chosen: AvalancheOptions
 ) -> dict[str, Any]:
-    """Return the training options of a run's case, from the tables' records.
-
-    A table that lost its record, as other programs drop it, needs none where all are given.
-    """
+    """Return the training options of a run's case; without a record, none if all are given."""
     case = run["case"][0].as_py()
     fields = [f.name for f in dataclasses.fields(CascadeOptions)]
     if case not in cases:
@@ -291,30 +288,6 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
         raise worthless(run, row, "a null")
     values: npt.NDArray[np.floating] = flat.to_numpy().reshape(-1, n)
     return values
-
-
-def run_avalanches(
-    run: pa.Table,
-    probes: list[Probe],
-    tensors: list[Tensor],
-    seed: int,
-    cache: bool,
-    stop: Stop,
-) -> list[Counted]:
-    """Run every probe over some snapshots of one run."""
-    gradients = gradients_of(run)
-    if any(probe.surrogate != "none" for probe in probes):
-        check_finite(gradients, run)
-    n = gradients.shape[1]
-    starts = [each.offset for each in tensors] or [0]
-    found = []
-    for probe in probes:
-        if stop.is_set():
-            raise StoppedError
-        snapshots = surrogates_of(gradients, run, probe, starts, seed)
-        network = graph_of(probe.cascade, n, cache=cache).network
-        found.append(count(snapshots, run, probe, network, tensors))
-    return found
 
 
 def avalanche_summary(table: pa.Table) -> Summary:

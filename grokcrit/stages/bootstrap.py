@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.parallel import Progress, Stop
 from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.summary import Row, Summary
@@ -19,14 +19,14 @@ from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASE
 from grokcrit.questions import judge
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, warn
-from grokcrit.questions.rows import ends, varying
+from grokcrit.questions.rows import WINDOWS, ends, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
-from grokcrit.tables.schemas import BOOTSTRAP, CASE_COLUMNS
+from grokcrit.tables.schemas import BOOTSTRAP
 from grokcrit.tables.types import narrowest
 
 PLAIN, BCA = "percentile", "BCa"
@@ -38,29 +38,12 @@ SNAPSHOT_INTERVALS = 10
 
 @dataclass(frozen=True)
 class Sample:
-    """Exponents of one case, observable and statistic in the phases and their difference.
+    """Exponents of one case, observable and statistic in the phases and their difference."""
 
-    Attributes
-    ----------
-    ensemble : Ensemble
-        The runs.
-    labels : dict
-        Case columns, observable, statistic.
-    estimate : Estimate
-        Of ``aggregate``, ``pre``, ``post``, ``post - pre``.
-    swapped : ndarray, shape (resamples,)
-        ``post - pre`` with the labels of the two phases swapped within random runs.
-    left_out : dict
-        (part, value left out) to exponents, shape (windows,).
-    """
-
-    ensemble: Ensemble
-    labels: Row
+    labels: Row  # case columns, observable, statistic
     estimate: Estimate
-    swapped: Reals
-    left_out: dict[tuple[str, int], Reals]
-
-    windows = (*PHASES, DIFFERENCE)
+    swapped: Reals  # (resamples,): ``post - pre``, the phases swapped within random runs
+    left_out: dict[tuple[str, int], Reals]  # (part, value left out) to exponents (windows,)
 
 
 def bootstrap(
@@ -119,10 +102,7 @@ def bootstrap(
 def baselines(
     cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
 ) -> Iterator[Sequence[Sample | None]]:
-    """Yield the baseline of each case's samples: the Gaussian null of the same snapshots.
-
-    Several replicates are averaged run by run, as everywhere (`judge.baselines`).
-    """
+    """Yield each case's Gaussian null of the same snapshots, its replicates averaged run by run."""
     for case, mine in zip(cases, samples, strict=True):
         replicates = [
             k
@@ -148,8 +128,7 @@ def case_samples(
     for observable in chosen.observable:
         values = [member.observe(observable) for member in members]
         for statistic in STATISTICS:
-            if stop.is_set():
-                raise StoppedError
+            stop.check()
             labels = {**ensemble.case, "observable": observable, "statistic": statistic}
             samples.append(sample(members, labels, values, draws, swaps, leave_out))
     return samples
@@ -205,15 +184,13 @@ def sample(
         fits = [
             scaling.fit(
                 sizes,
-                scaling.over_runs(
-                    np.where(exchange, other, own), ensemble.size_of, len(sizes), statistic
-                ),
+                scaling.over_runs(ensemble, np.where(exchange, other, own), statistic),
             ).exponent
             for own, other in ((pre, post), (post, pre))
         ]
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
-    return Sample(ensemble, labels, estimate, swapped, left_out)
+    return Sample(labels, estimate, swapped, left_out)
 
 
 def leave_one_out(
@@ -226,8 +203,8 @@ def leave_one_out(
     sizes = ensemble.sizes
 
     def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(runs, ensemble.size_of, len(sizes), statistic)
-        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
+        by_size = scaling.over_runs(ensemble, runs, statistic)
+        return resampling.with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
 
     found = {
         ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
@@ -240,11 +217,6 @@ def leave_one_out(
             inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
             found["epoch", int(epochs[0])] = refit(phases(inside))
     return found
-
-
-def with_difference(phases: Reals) -> Reals:
-    """Append post - pre to an array whose last axis is aggregate, pre, post."""
-    return np.concatenate([phases, phases[..., 2:] - phases[..., 1:2]], axis=-1)
 
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:
@@ -268,20 +240,15 @@ def estimates(
     sample: Sample, part: str | None, estimate: Estimate, chosen: EstimateOptions
 ) -> pa.Table:
     """Rows of kind ``estimate`` and ``interval``, a window each."""
-    windows = len(Sample.windows)
-    columns: Row = {
-        "window": list(Sample.windows),
-        "kind": ["estimate"] * windows,
-        "part": [part] * windows,
-        "exponent": estimate.value,
-        "method": ["least squares"] * windows,
-    }
+    columns: Row = {"kind": "estimate", "part": part, "method": "least squares"}
+    columns |= {"window": list(WINDOWS), "exponent": estimate.value}
     tables = [rows(sample, columns)]
     if not len(estimate.draws):
         return tables[0]
-    difference = np.array([part is not None or w == DIFFERENCE for w in Sample.windows])
+    difference = np.array([part is not None or w == DIFFERENCE for w in WINDOWS])
     few = resampling.widening(estimate.influences, estimate.size_of)
-    as_drawn = resampling.Widening(np.ones(windows), np.full(windows, np.inf), few.single)
+    one = np.ones(len(WINDOWS))
+    as_drawn = resampling.Widening(one, one * np.inf, few.single)
     for method, (low, high), wider in (
         (INTERVAL, estimate.interval(chosen.confidence), few),
         (BCA, resampling.bca(estimate, chosen.confidence), None),
@@ -291,8 +258,7 @@ def estimates(
         if wider is not None:
             p = np.where(difference, resampling.two_sided_p(estimate.draws, wider), np.nan)
             ends["p"] = np.where(np.isnan(low), np.nan, p)
-        named = {"kind": ["interval"] * windows, "method": [method] * windows}
-        tables.append(rows(sample, {**columns, **named, **ends}))
+        tables.append(rows(sample, {**columns, "kind": "interval", "method": method, **ends}))
     return pa.concat_tables(tables)
 
 
@@ -301,8 +267,8 @@ def permutation(
 ) -> pa.Table:
     """Row of kind ``permutation``: that pre and post do not differ, labels swapped within runs."""
     found, valid = estimate.value[-1], swapped[~np.isnan(swapped)]
-    columns: Row = {"window": [DIFFERENCE], "kind": ["permutation"], "part": [part]}
-    columns |= {"exponent": [found], "method": ["pre and post swapped within runs"]}
+    columns: Row = {"kind": "permutation", "part": part, "exponent": [found]}
+    columns |= {"window": [DIFFERENCE], "method": "pre and post swapped within runs"}
     if len(valid) and not np.isnan(found):
         low, high = np.quantile(valid, [0.5 - chosen.confidence / 2, 0.5 + chosen.confidence / 2])
         # Rounding must not make a swap that changes nothing look smaller than what was found.
@@ -317,8 +283,8 @@ def draw_rows(sample: Sample) -> pa.Table:
     return rows(
         sample,
         {
-            "window": np.repeat(Sample.windows, count),
-            "kind": pa.repeat("draw", count * windows),
+            "window": np.repeat(WINDOWS, count),
+            "kind": "draw",
             "index": np.tile(np.arange(count), windows),
             "exponent": sample.estimate.draws.T.ravel(),
         },
@@ -327,36 +293,31 @@ def draw_rows(sample: Sample) -> pa.Table:
 
 def left_out_rows(sample: Sample) -> pa.Table:
     """Rows of kind ``leave-one-out``."""
-    keys = [key for key in sample.left_out for _ in Sample.windows]
+    keys = [key for key in sample.left_out for _ in WINDOWS]
     return rows(
         sample,
         {
-            "window": list(Sample.windows) * len(sample.left_out),
-            "kind": ["leave-one-out"] * len(keys),
+            "window": list(WINDOWS) * len(sample.left_out),
+            "kind": "leave-one-out",
             "part": [part for part, _ in keys],
             "index": [value for _, value in keys],
             "exponent": np.concatenate(list(sample.left_out.values())),
-            "method": ["least squares"] * len(keys),
+            "method": "least squares",
         },
     )
 
 
 def rows(sample: Sample, columns: Row) -> pa.Table:
-    """Complete some columns to rows of the bootstrap table; NaN and what is missing are null."""
+    """Complete columns, lists or one value for all, to rows; NaN and what is missing are null."""
     count = len(columns["window"])
+    known = sample.labels | columns
     arrays = []
     for field in WIDE:
-        if field.name in columns:
-            values = columns[field.name]
-            arrays.append(
-                values
-                if isinstance(values, pa.Array)
-                else pa.array(values, field.type, from_pandas=True)
-            )
-        elif field.name in CASE_COLUMNS or field.name in ("observable", "statistic"):
-            arrays.append(pa.repeat(pa.scalar(sample.labels[field.name], field.type), count))
+        value = known.get(field.name)
+        if value is None or isinstance(value, str | int | float):
+            arrays.append(pa.repeat(pa.scalar(value, field.type), count))
         else:
-            arrays.append(pa.nulls(count, field.type))
+            arrays.append(pa.array(value, field.type, from_pandas=True))
     return pa.Table.from_arrays(arrays, schema=WIDE)
 
 
@@ -365,26 +326,22 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     few = table.filter(pc.is_in(table["kind"], pa.array(["estimate", "interval"]))).to_pylist()
     data = [r for r in few if judge.is_data(r)] or few
     shown = varying(data) + ["observable"] * (len({r["observable"] for r in data}) > 1)
-    estimates = {(*judge.shared(r), r["part"]): r for r in data if r["kind"] == "estimate"}
-    intervals = {
-        (*judge.shared(r), r["part"]): r
-        for r in data
-        if r["kind"] == "interval" and r["method"] == INTERVAL
-    }
+    estimates = [r for r in data if r["kind"] == "estimate"]
+    intervals = [r for r in data if r["kind"] == "interval" and r["method"] == INTERVAL]
+    # An interval has the estimate, too, and takes its place.
+    known = {(*judge.shared(r), r["part"]): r for r in (*estimates, *intervals)}
+    own_rows = [r for r in estimates if r["part"] is None]
     rows = []
-    for r in data:
-        if r["kind"] != "estimate" or r["part"] is not None:
-            continue
-        own = intervals.get((*judge.shared(r), None))
-        place = (*judge.shared(r), MINUS_GAUSSIAN)
-        against = intervals.get(place) or estimates.get(place)
+    for r in own_rows:
+        own = known[*judge.shared(r), None]
+        against = known.get((*judge.shared(r), MINUS_GAUSSIAN))
         rows.append(
             {
                 **{name: r[name] for name in shown},
                 "window": r["window"],
                 "statistic": r["statistic"],
                 "exponent": r["exponent"],
-                "interval": own and ends(own),
+                "interval": ends(own),
                 "minus null": against and against["exponent"],
                 "interval of difference": against and ends(against),
                 "p": against and against["p"],
@@ -394,6 +351,5 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     if not any(r["part"] for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings += warn("null-of-other-runs" if has_null else "no-null")
-    own_rows = [r for r in data if r["kind"] == "estimate" and r["part"] is None]
     warnings += warn("thin-window", judge.thin_windows(own_rows))
     return Summary("run bootstrap", rows, warnings, {"p": ".2g"})

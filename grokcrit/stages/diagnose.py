@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.errors import EmptyError, StageError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
@@ -75,8 +75,7 @@ def diagnose(
         known = families(scaling.ensembles_of(inputs, chosen.keep_zero_threshold))
         for family in known:
             tasks += family_tasks(family, asked, chosen)
-        for each in asked:
-            tasks += each.of_families(known, chosen) if each.of_families else []
+        tasks += [t for each in asked if each.of_families for t in each.of_families(known, chosen)]
     if "train" in parts:
         for each in asked:
             if each.of_training:
@@ -92,13 +91,7 @@ def diagnose(
     record = provenance.record(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
     )
-    found = in_order(
-        lambda task, stop: task(stop),
-        tasks,
-        cost=lambda _: 1.0,
-        threads=threads,
-        progress=progress,
-    )
+    found = in_order(lambda task, stop: task(stop), tasks, threads=threads, progress=progress)
     rows = [row for part in found for row in part]
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
 
@@ -134,15 +127,13 @@ def curve_rows(
     own = curves([family.data], observable, statistic, draws)
     nulls: dict[str, Curves] = {}
     for name, members in family.nulls.items():
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         if name == "gaussian" or any(each.every_null for each in asked):
             nulls[name] = curves(members, observable, statistic, draws)
     what = Asked(family, observable, statistic, draws, own, nulls, chosen)
     rows: list[Row] = []
     for each in asked:
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         rows += each.of_curves(what) if each.of_curves else []
     # A null model of several replicates is averaged over them: its rows are of no single one.
     several = {name for name, members in family.nulls.items() if len(members) > 1}

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.parallel import Progress, Stop, StoppedError
+from grokcrit.base.parallel import Progress, Stop
 from grokcrit.base.stage_options import FssOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import PHASES, STATISTICS, WINDOWS
 from grokcrit.questions import judge
-from grokcrit.questions.notices import left_out_of, warn
+from grokcrit.questions.notices import left_out_of, record_of, warn
 from grokcrit.questions.rows import ends, varying
 from grokcrit.saved.tensor_names import some
 from grokcrit.scaling import ensembles as scaling
@@ -76,13 +76,13 @@ def case_fits(ensemble: Ensemble, chosen: FssOptions, stop: Stop) -> pa.Table:
     for observable in chosen.observable:
         values = ensemble.observe(observable)
         for statistic in STATISTICS:
-            if stop.is_set():
-                raise StoppedError
-            parts.append(statistic_fits(ensemble, values, kinds, statistic, draws, chosen))
+            stop.check()
+            columns = statistic_fits(ensemble, values, kinds, statistic, draws, chosen)
             labels = {"observable": observable, "statistic": statistic, **ensemble.case}
-            for name, value in labels.items():
-                parts[-1][name] = np.full(len(parts[-1]["time"]), value)
-    return pa.concat_tables([to_table(part) for part in parts])
+            columns |= {k: np.full(len(columns["time"]), v) for k, v in labels.items()}
+            arrays = [pa.array(columns[f.name], f.type, from_pandas=True) for f in FSS.arrow]
+            parts.append(pa.Table.from_arrays(arrays, schema=FSS.arrow))
+    return pa.concat_tables(parts)
 
 
 def statistic_fits(
@@ -98,7 +98,7 @@ def statistic_fits(
         [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=1
     )
     sizes, n_sizes = ensemble.sizes, len(ensemble.sizes)
-    by_size = scaling.over_runs(by_run, ensemble.size_of, n_sizes, statistic)
+    by_size = scaling.over_runs(ensemble, by_run, statistic)
     straight = scaling.fit(sizes, by_size)
     names = np.repeat([bins.name for bins in kinds], [len(bins.times) for bins in kinds])
     # An aligned bin that lacks a size cannot be compared with its neighbours: no fit.
@@ -112,8 +112,6 @@ def statistic_fits(
         few = resampling.widening(influences, ensemble.size_of)
         low[fitted], high[fitted] = resampling.interval(drawn.exponent, few, chosen.confidence)
         bend_p[fitted] = resampling.two_sided_p(drawn.curvature, few)
-    everything = np.ones(len(ensemble.epoch), bool)
-    quiet = ensemble.observe("size") == 0
 
     def total(which: Any) -> scaling.Ints:
         return np.concatenate([scaling.tally(ensemble, b, which).sum(axis=0) for b in kinds])
@@ -131,20 +129,13 @@ def statistic_fits(
         "ci_high": high,
         "n_sizes": straight.n_sizes,
         "n_runs": n_runs,
-        "n_avalanches": total(everything),
+        "n_avalanches": total(np.ones(len(ensemble.epoch), bool)),
         "n_runs_excluded": ensemble.runs - n_runs,
         "n_sizes_excluded": n_sizes - straight.n_sizes,
         "n_truncated": total(ensemble.truncated),
-        "n_quiet": total(quiet),
+        "n_quiet": total(ensemble.observe("size") == 0),
         "curvature_p": np.where(np.isnan(straight.curvature), np.nan, bend_p),
     }
-
-
-def to_table(columns: dict[str, Any]) -> pa.Table:
-    """Make the fss table; NaN becomes null."""
-    return pa.Table.from_arrays(
-        [pa.array(columns[f.name], f.type, from_pandas=True) for f in FSS.arrow], schema=FSS.arrow
-    )
 
 
 def fss_summary(table: pa.Table) -> Summary:
@@ -176,7 +167,9 @@ def fss_summary(table: pa.Table) -> Summary:
             }
         )
     warnings = left_out_of(table) + against_nulls(data, nulls) + of_windows(data)
-    warnings += counted(data) + of_lines(data, sizes_of(table)) + lacking_bins(table)
+    warnings += (
+        counted(data) + of_lines(data, provenance.sizes(record_of(table))) + lacking_bins(table)
+    )
     return Summary("statistic ~ N^exponent", rows, warnings)
 
 
@@ -193,7 +186,7 @@ def against_nulls(fits: Sequence[Row], nulls: Mapping[tuple[Any, ...], Row]) -> 
 
 def of_windows(fits: Sequence[Row]) -> list[Notice]:
     """Warn of windows without a fit, of sizes left out, of runs that never grokked."""
-    lost = sum(f["n_sizes_excluded"] for f in fits if not judge.thin(f))
+    lost = sum(f["n_sizes_excluded"] for f in fits if f["exponent"] is not None)
     never = max((f["n_runs"] for f in fits if f["window"] == "ungrokked"), default=0)
     return (
         warn("thin-window", judge.thin_windows(fits))
@@ -231,12 +224,6 @@ def of_lines(fits: Sequence[Row], sizes: Sequence[int]) -> list[Notice]:
         and judge.exceeds(f["exponent"], largest.get(judge.shared({**f, "statistic": "max"})))
     }
     return warn("curved", bent) + warn("gamma-above-D", sorted(above))
-
-
-def sizes_of(table: pa.Table) -> list[int]:
-    """Return the sizes N of the runs, from the record; none where the table lost it."""
-    record = provenance.decode(table.schema.metadata, "the table") or {}
-    return provenance.sizes(record)
 
 
 def lacking_bins(table: pa.Table) -> list[Notice]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.errors import OptionError, ShapeError, ValuesError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
+from grokcrit.base.parallel import Progress, Stop, in_order, thread_count
 from grokcrit.base.rng import stream
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import MINIMUM_SIZES
@@ -153,8 +153,7 @@ def sampled(options: IngestOptions, size: int, entries: int) -> Places | None:
 def subset(rng: np.random.Generator, entries: int, count: int) -> Places:
     """Draw a set of places, each set as likely as any other, in memory of the set alone.
 
-    Generator.choice takes memory for all entries. Here places are drawn until enough of them
-    differ: never more than are missing, so that none is ever dropped.
+    Never more are drawn than are missing, so that none is ever dropped.
     """
     found: Places = np.empty(0, np.int64)
     while len(found) < count:
@@ -264,8 +263,7 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
             earlier = stack.enter_context(network(snapshot.earlier, *where))
         offset = filled = 0
         for name, tensor in layout.tensors.items():
-            if stop.is_set():
-                raise StoppedError
+            stop.check()
             within = None
             count = tensor.entries
             if places is not None:

@@ -1,8 +1,4 @@
-"""Stage 5: the source's three figures, figures of questions and sweeps, and each panel alone.
-
-The panels are in ``plot/`` and in the questions; this composes them. matplotlib loads when a figure
-is drawn, not before.
-"""
+"""Stage 5: the source's three figures, figures of questions and sweeps, and each panel alone."""
 
 from __future__ import annotations
 
@@ -58,38 +54,16 @@ def figure(
     aligned: bool = False,
     where: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw a figure of the source, or one of its panels alone.
+    """Draw a figure of the source, or one of its panels alone: one of :data:`NAMES`.
 
-    Parameters
-    ----------
-    name
-        One of :data:`NAMES`.
-    tables
-        The tables it needs, in any order: pyarrow Tables, files, or folders of parts.
-    observable
-        What of an avalanche is shown.
-    statistic
-        Whose exponent is shown where a panel does not fix it.
-    width, run
-        Width and seed of the example run of ``trajectory``; the middle width and its first seed
-        where none is given.
-    aligned
-        ``dimension``, ``controls``, ``gini``: against the time since each run's grokking epoch.
-    where
-        Case columns and the value each must have, where the tables hold several cases; of a sweep,
-        any option.
+    ``tables`` are those that it needs, in any order. ``statistic`` is shown where a panel does not
+    fix it; ``width`` and ``run`` (its seed) are the example of ``trajectory``, by default the
+    middle width and its first seed; ``aligned`` counts time from each run's grokking epoch;
+    ``where`` are case columns, or options of a sweep, with the value each must have. Nothing
+    global is touched: the figure is made without pyplot.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Made without pyplot: nothing global is touched and nothing needs closing.
-
-    Raises
-    ------
-    OptionError
-        An unknown figure, or an option that fits nothing in the tables.
-    TableError
-        A table that the figure needs is not there; nothing in it can be drawn.
+    Raise OptionError for an unknown figure or an option that fits nothing in the tables; TableError
+    where a table is missing, or nothing can be drawn.
     """
     check_choice("figure", name, NAMES)
     request = Request(observable, statistic, width, run, aligned, dict(where or {}))
@@ -97,23 +71,9 @@ def figure(
 
 
 def save(figure: Figure, path: str | os.PathLike[str], name: str) -> None:
-    """Write a figure, whole or not at all; equal figures give equal bytes.
+    """Write a figure as its extension says, whole or not at all; equal figures give equal bytes.
 
-    Parameters
-    ----------
-    figure
-        What to write.
-    path
-        Where; png, pdf or svg by its extension.
-    name
-        Name of the figure; identifiers inside an svg are derived from it.
-
-    Raises
-    ------
-    OptionError
-        Another extension.
-    TableError
-        The place cannot be written.
+    ``name`` is what identifiers inside an svg are derived from.
     """
     kind = check_extension(path)
     with replacing(path) as file:
@@ -204,13 +164,7 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
 
 
 def used(name: str, drawn: Sequence[Panel], sources: Sources) -> list[str]:
-    """Return the stages whose tables a figure uses.
-
-    Raises
-    ------
-    TableError
-        It needs one that was not given.
-    """
+    """Return the stages whose tables a figure uses; raise TableError for one that was not given."""
     needed = list(dict.fromkeys(stage for panel in drawn for stage in panel.needs))
     missing = [stage for stage in needed if stage not in sources]
     if missing:

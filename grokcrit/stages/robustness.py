@@ -14,12 +14,7 @@ import pyarrow.compute as pc
 from grokcrit.base.parallel import Progress, in_order
 from grokcrit.base.stage_options import RobustnessOptions
 from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.base.vocabulary import (
-    DIFFERENCE,
-    OBSERVABLES,
-    PHASES,
-    RESAMPLED,
-)
+from grokcrit.base.vocabulary import DIFFERENCE, OBSERVABLES, PHASES, RESAMPLED
 from grokcrit.plot.grid import ORDER, is_axis, place
 from grokcrit.questions.family import (
     Course,
@@ -35,8 +30,11 @@ from grokcrit.questions.rows import (
     WINDOWS,
     exponents,
     finding,
+    groups,
     in_phases,
+    known,
     labelled,
+    of,
     of_bins,
     to_table,
 )
@@ -111,12 +109,7 @@ def robustness(
 def axis_rows(found: pa.Table, chosen: RobustnessOptions, threads: int | None) -> list[Row]:
     """Estimate at every point of an axis; sum up how the points differ."""
     ensembles = scaling.ensembles_of(Inputs(found, AVALANCHE), chosen.keep_zero_threshold)
-    points = in_order(
-        lambda family, _: point(family, chosen),
-        families(ensembles),
-        cost=lambda _: 1.0,
-        threads=threads,
-    )
+    points = in_order(lambda family, _: point(family, chosen), families(ensembles), threads=threads)
     rows = [row for each in points for row in each]
     return rows + spreads(rows, ensembles)
 
@@ -169,32 +162,25 @@ def rises(data: Course, null: Course, confidence: float) -> list[Row]:
 def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
     """Sum up how the points of an axis differ, and how the graphs of one topology do."""
     made: list[Row] = []
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        if row["quantity"] == "exponent" and row["value"] is not None:
-            key = tuple(row[k] for k in ("observable", "statistic", "surrogate", "window"))
-            groups.setdefault(key, []).append(row)
     nulls = [e for e in ensembles if e.case["surrogate"] == "gaussian" and e.complete]
-    for (observable, statistic, surrogate, window), points in groups.items():
-        labels = {k: points[0][k] for k in ("task", "case", "field")}
-        labels |= {"observable": observable, "statistic": statistic}
-        labels |= {"surrogate": surrogate, "window": window}
+    names = ("observable", "statistic", "surrogate", "window")
+    for key, points in groups(known(rows, "exponent"), *names).items():
+        labels = {k: points[0][k] for k in ("task", "case", "field", *names)}
         found = np.array([p["value"] for p in points])
         made.append(
             finding("spread", float(found.mean()), ci_low=float(found.min()), **labels)
             | {"ci_high": float(found.max()), "n": len(found), "method": "least to greatest point"}
         )
-        if window in PHASES and len(found) > 1:
+        if labels["window"] in PHASES and len(found) > 1:
             cv = float(found.std(ddof=1) / found.mean())
             made.append(finding("cv", cv, n=len(found), **labels, method="over the points"))
-        place = observable, statistic, surrogate, window
-        if nulls and place == ("size", "mean", "gaussian", "aggregate"):
+        if nulls and key == ("size", "mean", "gaussian", "aggregate"):
             made.append(finding("cv-sampling", sampling_cv(nulls), n=len(found), **labels))
-        for topology in dict.fromkeys(p["topology"] for p in points):
-            graphs = np.array([p["value"] for p in points if p["topology"] == topology])
-            if len({p["graph_seed"] for p in points if p["topology"] == topology}) > 1:
-                spread = finding("error-between-graphs", float(graphs.std(ddof=1)), n=len(graphs))
-                made.append({**labels, "topology": topology, **spread})
+        for (topology,), mine in groups(points, "topology").items():
+            if len({p["graph_seed"] for p in mine}) > 1:
+                spread = float(np.std([p["value"] for p in mine], ddof=1))
+                row = finding("error-between-graphs", spread, n=len(mine))
+                made.append({**labels, "topology": topology, **row})
     return made
 
 
@@ -205,9 +191,10 @@ def robustness_summary(table: pa.Table) -> Summary:
         for r in table.to_pylist()
         if r["statistic"] == "mean" and r["observable"] in OBSERVABLES and is_axis(r["part"])
     ]
+    rows.sort(key=lambda r: OBSERVABLES.index(r["observable"]))
     several = len({r["observable"] for r in rows}) > 1
     points: dict[tuple[Any, ...], list[Row]] = {}
-    for r in sorted(rows, key=lambda r: OBSERVABLES.index(r["observable"])):
+    for r in rows:
         if r["graph_seed"] is not None:
             points.setdefault((r["case"], r["observable"], r["part"], told(r)), []).append(r)
     cases = len({key[0] for key in points}) > 1
@@ -219,7 +206,8 @@ def robustness_summary(table: pa.Table) -> Summary:
         row["graphs"] = len({r["graph_seed"] for r in mine})
         for window, name in (("pre", "before"), ("post", "after"), (DIFFERENCE, "change")):
             row[name] = middle(mine, "exponent", "none", window)
-            row[f"{name}, graphs"] = reach(mine, "exponent", "none", window)
+            found = values(mine, "exponent", "none", window)
+            row[f"{name}, graphs"] = (min(found), max(found)) if len(found) > 1 else None
         row["null after"] = middle(mine, "exponent", "gaussian", "post")
         clear = [r["value"] or 0 for r in mine if r["quantity"] == "crossing-clear"]
         row["crossing clear"] = f"{sum(clear):.0f} of {len(clear)}"
@@ -242,55 +230,31 @@ def is_grid(table: pa.Table) -> bool:
     return any(map(is_axis, pc.unique(exponents["part"]).to_pylist()))
 
 
-def chosen(rows: list[Row], quantity: str, surrogate: str, window: str) -> list[float]:
+def values(rows: list[Row], quantity: str, surrogate: str, window: str) -> list[float]:
     """Return the values of a quantity that are there."""
-    return [
-        r["value"]
-        for r in rows
-        if (r["quantity"], r["surrogate"], r["window"]) == (quantity, surrogate, window)
-        and r["value"] is not None
-    ]
+    found = known(rows, quantity, surrogate=surrogate, window=window)
+    return [row["value"] for row in found]
 
 
 def middle(rows: list[Row], quantity: str, surrogate: str, window: str) -> float | None:
     """Return the median over graphs."""
-    found = chosen(rows, quantity, surrogate, window)
+    found = values(rows, quantity, surrogate, window)
     return statistics.median(found) if found else None
 
 
-def reach(
-    rows: list[Row], quantity: str, surrogate: str, window: str
-) -> tuple[float, float] | None:
-    """Return the least and the greatest over graphs, where there are several."""
-    found = chosen(rows, quantity, surrogate, window)
-    return (min(found), max(found)) if len(found) > 1 else None
-
-
 def spread_section(rows: list[Row], several: bool) -> Summary:
-    """Coefficients of variation over each axis; between graphs and between runs."""
+    """Sum up coefficients of variation over each axis, and errors between graphs and runs."""
     out = []
-    keys = dict.fromkeys((r["observable"], r["part"], r["window"]) for r in rows)
-    for observable, axis, window in sorted(keys, key=lambda k: OBSERVABLES.index(k[0])):
+    for (observable, axis, window), mine in groups(rows, "observable", "part", "window").items():
         if window not in PHASES:
             continue
-        mine = [
-            r
-            for r in rows
-            if (r["observable"], r["part"], r["window"]) == (observable, axis, window)
-        ]
         row: Row = {"observable": observable} if several else {}
         row |= {"axis": axis, "window": window}
-        data = [r for r in mine if r["surrogate"] == "none"]
-        row["points"] = next((r["n"] for r in data if r["quantity"] == "spread"), None)
-        for name, part in (
-            ("", data),
-            ("null ", [r for r in mine if r["surrogate"] == "gaussian"]),
-        ):
-            row[f"{name}D"] = next((r["value"] for r in part if r["quantity"] == "spread"), None)
-            row[f"{name}CV"] = next((r["value"] for r in part if r["quantity"] == "cv"), None)
-        row["of sampling"] = next(
-            (r["value"] for r in mine if r["quantity"] == "cv-sampling"), None
-        )
+        row["points"] = next((r["n"] for r in of(mine, "spread", surrogate="none")), None)
+        for name, surrogate in (("", "none"), ("null ", "gaussian")):
+            row[f"{name}D"] = middle(mine, "spread", surrogate, window)
+            row[f"{name}CV"] = middle(mine, "cv", surrogate, window)
+        row["of sampling"] = middle(mine, "cv-sampling", "gaussian", window)
         row["between graphs"] = middle(mine, "error-between-graphs", "none", window)
         row["between runs"] = middle(mine, "error-between-runs", "none", window)
         out.append(row)
@@ -305,7 +269,7 @@ def warnings(rows: list[Row]) -> list[Notice]:
     """Warn of avalanches that were cut off, or left out."""
     found = []
     for name in ("zero-threshold", "truncated"):
-        mine = [r for r in rows if (r["quantity"], r["observable"]) == (name, "size")]
+        mine = of(rows, name, observable="size")
         lost, total = (int(sum(r[column] or 0 for r in mine)) for column in ("value", "n"))
         found += warn(name, lost, total)
     return found

@@ -109,27 +109,19 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
         check_graph(cascade.topology, options.n_params(width), cascade.degree)
 
 
-class RunLog:
-    """Notes what matters of each run while the train table streams past."""
-
-    def __init__(self) -> None:
-        """Start with no run."""
-        self.runs: list[Row] = []
-
-    def tap(self, blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Pass run tables on, noting each."""
-        names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
-        for block in blocks:
-            note = {name: block[name][0].as_py() for name in names}
-            note["rows"] = block.num_rows
-            note["snapshots"] = block.num_rows - block["gradient"].null_count
-            note["cascades"] = block.num_rows - block["size"].null_count
-            zero = zero_threshold(block["threshold"], block["size"])
-            note["zero"] = int(zero.sum())
-            cut = pc.and_not(block["truncated"], pa.array(zero))
-            note["truncated"] = pc.sum(cut).as_py() or 0
-            self.runs.append(note)
-            yield block
+def noted(blocks: Iterable[pa.Table], log: list[Row]) -> Iterator[pa.Table]:
+    """Pass run tables on, appending what matters of each to a log."""
+    names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
+    for block in blocks:
+        note = {name: block[name][0].as_py() for name in names}
+        note["rows"] = block.num_rows
+        note["snapshots"] = block.num_rows - block["gradient"].null_count
+        note["cascades"] = block.num_rows - block["size"].null_count
+        zero = zero_threshold(block["threshold"], block["size"])
+        note["zero"] = int(zero.sum())
+        note["truncated"] = pc.sum(pc.and_not(block["truncated"], pa.array(zero))).as_py() or 0
+        log.append(note)
+        yield block
 
 
 def train_summary(runs: list[Row]) -> Summary:

@@ -25,10 +25,8 @@ MODE = 0o666
 def replacing(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[BinaryIO]:
     """Hand out an open binary file; it becomes ``path`` when the block ends well.
 
-    An existing file stays as it was until then, and for good if the block fails. The file can be
-    read, written and sought in. On Linux it has no name before it is whole, so that a process that
-    is killed leaves nothing behind. A link is written through. ``durable`` syncs the file and its
-    folder, so that after a crash the output is whole or as it was.
+    An existing file stays until then, and if the block fails. On Linux a process that is killed
+    leaves nothing behind. ``durable`` syncs the file and its folder.
     """
     final = Path(os.path.realpath(path))
     temporary = temporary_name()

@@ -60,9 +60,8 @@ def record(
 ) -> Record:
     """Make the record of a table that is about to be written.
 
-    ``configuration`` holds every option with its default resolved, but neither threads nor the
-    output's path; ``inputs`` are the records of the tables read. ``cases`` and ``widths``, the
-    options of each case and the tensors of each width, are merged with those of the inputs.
+    ``configuration`` holds every option but threads and the output; ``inputs`` are the records of
+    the tables read. ``cases`` and ``widths`` are merged with those of the inputs.
     """
     inputs = inputs or []
     return {
@@ -117,15 +116,11 @@ def merged(what: str, maps: list[dict[str, Any]]) -> dict[str, Any]:
     for each in maps:
         for name, options in each.items():
             if joint.setdefault(name, options) != options:
-                different = (
-                    sorted(k for k in options if joint[name].get(k) != options[k])
-                    if (isinstance(options, dict))
-                    else []
-                )
+                keys = options if isinstance(options, dict) else ()
+                different = ", ".join(sorted(k for k in keys if joint[name].get(k) != options[k]))
                 raise RecordError(
                     f"{what} {name!r} stands for two different configurations among the inputs"
-                    f"{' (' + ', '.join(different) + ')' if different else ''}: "
-                    "give them different labels"
+                    f"{different and f' ({different})'}: give them different labels"
                 )
     return joint
 
@@ -169,23 +164,19 @@ def is_record(found: object) -> bool:
         isinstance(found.get(name), kind) for name, kind in FORM.items()
     ):
         return False
-    tensors = [tensor for each in found["widths"].values() for tensor in listed(each)]
+    widths = found["widths"].values()
     return (
-        all(isinstance(each, dict) for each in found["cases"].values())
+        all(isinstance(each, list) for each in widths)
+        and all(isinstance(t, dict) and whole(t.get("offset")) for each in widths for t in each)
+        and all(isinstance(each, dict) for each in found["cases"].values())
         and all(isinstance(each, str) for each in found["versions"].values())
         and whole(found["root_seed"])
-        and all(isinstance(t, dict) and whole(t.get("offset")) for t in tensors)
         and all(is_record(each) for each in found["inputs"])
     )
 
 
-def listed(value: object) -> list[Any]:
-    """Return a list as it is, and anything else as a list of what is no tensor."""
-    return value if isinstance(value, list) else [None]
-
-
 def whole(value: object) -> bool:
-    """Whether a value is a whole number from 0 up."""
+    """Return whether a value is a whole number from 0 up."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

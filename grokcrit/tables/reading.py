@@ -63,11 +63,7 @@ class Block:
         return whole
 
     def pieces(self, width: str, entries: int) -> Iterator[pa.Table]:
-        """Read and check it piece by piece, each of a few rows.
-
-        As many rows are read at once as make ``entries`` entries, at least one; the column
-        ``width`` says how many a row's longest list has.
-        """
+        """Read and check it in pieces of ``entries``; ``width`` says how many a row has at most."""
         narrow = dataclasses.replace(self, schema=self.schema.only([width])).load()
         most = pc.max(narrow[width]).as_py() or 1
         yield from self._checked(max(1, entries // most))
@@ -82,12 +78,7 @@ class Block:
 
 
 class Inputs:
-    """The tables a stage reads, as one: in memory, in files, or in folders of parts.
-
-    Opening them checks their schemas and collects their ``records``; nothing of the ``blocks`` is
-    read yet. Raises TableError where a file is missing or damaged, of another stage, or lacks a
-    column.
-    """
+    """The tables a stage reads, as one. Opening them checks their schemas; no block is read yet."""
 
     def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
         """Open every part and check its schema."""
@@ -99,9 +90,10 @@ class Inputs:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
                 self._admit(each.schema, where, each.num_rows)
+                rows = min(BLOCK_ROWS, rows_that_fit(each, BLOCK_BYTES))
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
-                    for part in slices(each, schema.arrow.names, block_rows(each))
+                    for part in slices(each, schema.arrow.names, rows)
                 ]
                 continue
             for path in parts_of(Path(each)):
@@ -178,10 +170,9 @@ def check_once(paths: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
-    """Return where a file lies, folders followed but not the file itself if it is a link.
+    """Return where a file lies, folders followed, but not the file itself if it is a link.
 
-    Links to one blob, as the cache of Hugging Face keeps them, are several files: the same weights
-    at different steps.
+    The cache of Hugging Face links to one blob from several steps.
     """
     return str(Path(path).parent.resolve() / Path(path).name)
 
@@ -254,11 +245,6 @@ def verified(path: Path) -> provenance.Record | None:
     return provenance.decode(arrow.metadata, str(path))
 
 
-def block_rows(table: pa.Table) -> int:
-    """Return how many rows of a table in memory make a block."""
-    return min(BLOCK_ROWS, rows_that_fit(table, BLOCK_BYTES))
-
-
 def rows_that_fit(table: pa.Table, size: int) -> int:
     """Return how many rows of a table make that many bytes, at least 1."""
     fit: int = size * table.num_rows // max(table.nbytes, 1)
@@ -280,11 +266,7 @@ def read_group(
     names: list[str],
     rows: int | None,
 ) -> Iterator[pa.Table]:
-    """Read one row group, that many rows at once, or all; checksums verified.
-
-    Opens the file anew: threads share no reader. With ``rows`` the file is read through a small
-    buffer, so that no more than those rows and a page is ever held.
-    """
+    """Read a row group, ``rows`` at once or all; opens the file anew: threads share no reader."""
     try:
         if sums is not None:
             seals.check_chunks(path, footer, group, names, sums)

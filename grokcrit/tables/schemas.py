@@ -16,43 +16,31 @@ from grokcrit.tables import provenance
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
-
-    ``minimum`` bounds numbers from below where they have a bound; an ``optional`` column may be
-    missing from a table made elsewhere, and is then null. An ``alternative`` type is read and
-    written where values need it, or where it holds them in less room. ``length`` is the column
-    that says how many entries a list has, none of them below 0. ``maximum`` is what numbers may be
-    at most; None: what can be reckoned with. ``parse`` reads a value that is written in several
-    ways.
-    """
+    """One column."""
 
     name: str
     type: pa.DataType
     meaning: str
     nullable: bool = False
     minimum: float | None = None
-    alternative: pa.DataType | None = None
-    optional: bool = False
-    length: str | None = None
-    maximum: float | None = None
-    parse: Callable[[Any], Any] | None = None
+    alternative: pa.DataType | None = None  # where values need it, or it holds them in less room
+    optional: bool = False  # may be missing from a table made elsewhere, and is then null
+    length: str | None = None  # column that counts the entries of a list, none of them below 0
+    maximum: float | None = None  # None: what can be reckoned with
+    parse: Callable[[Any], Any] | None = None  # reads a value that is written in several ways
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One table: its stage, version, columns, and the columns that name a row.
-
-    ``steady`` columns have one value in a run, which the key names but for the epoch; ``choices``
-    are options, one value in a point of a sweep.
-    """
+    """One table."""
 
     stage: str
     version: int
     meaning: str
     columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    steady: tuple[str, ...] = ()
-    choices: tuple[Column, ...] = ()
+    key: tuple[str, ...]  # the columns that name a row
+    steady: tuple[str, ...] = ()  # columns with one value in a run: the key but for the epoch
+    choices: tuple[Column, ...] = ()  # options, one value in a point of a sweep
 
     @property
     def name(self) -> str:
@@ -221,6 +209,9 @@ AVALANCHE = Schema(
 OBSERVABLE = Column("observable", pa.string(), f"one of {', '.join(OBSERVABLES)}")
 STATISTIC = Column("statistic", pa.string(), f"one of {', '.join(STATISTICS)}")
 EXPONENT = Column("exponent", pa.float64(), "slope of ln(statistic) on ln(N); null: no fit", True)
+WINDOW = Column(
+    "window", pa.string(), "`aggregate`, `pre`, `post`, or the paired difference `post - pre`"
+)
 INTERVAL = (
     Column("ci_low", pa.float64(), "lower end of the interval", True),
     Column("ci_high", pa.float64(), "upper end of the interval", True),
@@ -267,11 +258,7 @@ BOOTSTRAP = Schema(
         *PROBE,
         OBSERVABLE,
         STATISTIC,
-        Column(
-            "window",
-            pa.string(),
-            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
-        ),
+        WINDOW,
         Column(
             "kind",
             pa.string(),

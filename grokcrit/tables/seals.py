@@ -55,11 +55,7 @@ def seal(file: BinaryIO, chunks: int) -> None:
 
 
 def check(path: Path) -> list[int] | None:
-    """Raise TableError where a footer is not the one that was written, or the length is another.
-
-    Other programs that write a file anew leave no seal in it. Return the sum of every column chunk,
-    row group by row group; None where there is no seal.
-    """
+    """Return the sum of each chunk, None without a seal; raise DamagedError for a bad one."""
     with path.open("rb") as file:
         footer, start, length = read_footer(file)
         file.seek(max(0, start - len(MARK)))
@@ -84,10 +80,7 @@ def check_chunks(
     names: Collection[str] | None,
     sums: list[int],
 ) -> None:
-    """Raise TableError where a column of a row group is not the one that was written there.
-
-    ``names`` are the columns that are checked, None all.
-    """
+    """Raise TableError where a column, of ``names`` or of all, is not the one that was written."""
     with path.open("rb") as file:
         for k, name, place in chunks_of(metadata, group, names):
             if sum_of(file, *place) != sums[k]:
@@ -121,10 +114,7 @@ def sum_of(file: BinaryIO, start: int, length: int) -> int:
 
 
 def read_footer(file: BinaryIO) -> tuple[bytes, int, int]:
-    """Return the footer of a Parquet file, where it starts, and the length of the file.
-
-    The footer is empty where the file promises one longer than itself.
-    """
+    """Return a Parquet file's footer (empty if damaged), where it starts, and the file's length."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - 8))
     start = length - 8 - int.from_bytes(file.read(4), "little")

@@ -43,10 +43,7 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def check_columns(arrow: pa.Schema, schema: Schema, where: str, empty: bool) -> None:
-    """Raise TableError where columns are missing, twice there, or of types that cannot be read.
-
-    ``empty``: the table has no rows; its types are then not looked at, as programs guess them.
-    """
+    """Raise ColumnError for missing, repeated or, where there are rows, wrongly typed columns."""
     missing = [
         f"'{column.name}' ({column.type})"
         for column in schema.columns

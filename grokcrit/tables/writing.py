@@ -31,10 +31,7 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
 
 
 def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write blocks of a schema into an open output, and seal its footer.
-
-    A block is a row group, or several where it is large: readers hold one at a time.
-    """
+    """Write blocks of a schema into an open output, in row groups of limited size, and seal it."""
     # Values of a gradient hardly repeat: a dictionary of them made files a quarter larger, took
     # five times as long, and of one long vector 70 bytes an entry.
     names = [name for name in schema.names if name not in HEAVY]

@@ -14,13 +14,7 @@ TASKS: dict[str, type[RunOptions]] = {kind.task: kind for kind in (TrainOptions,
 
 
 def run_options(**given: Any) -> RunOptions:
-    """Make the options of a training from those given.
-
-    Raises
-    ------
-    OptionError
-        One out of its range, or one that the task does not have.
-    """
+    """Make the options of a training; raise OptionError for one that the task does not have."""
     task = given.get("task", "xor")
     check_choice("task", task, tuple(TASKS))
     known = options_of(TASKS[task])

@@ -25,11 +25,7 @@ RECIPE = "of the recipe"
 
 @dataclass(frozen=True)
 class RunOptions(CascadeOptions):
-    """Options of a training. A task is a class below this one, named in ``TASKS``.
-
-    It gives ``task`` its name, adds its own options, and says which tensors a network has
-    (``shapes``) and which module trains it (``trainer``).
-    """
+    """Options of a training: a task is a class below this one, named in ``TASKS``."""
 
     task: str = option("", "What is trained; modadd, a + b mod a prime, needs torch")
     hidden: tuple[int, ...] = option(
@@ -69,13 +65,7 @@ class RunOptions(CascadeOptions):
         raise NotImplementedError
 
     def trainer(self) -> ModuleType:
-        """Import the module whose ``runs`` trains, see :mod:`grokcrit.tasks.xor.training`.
-
-        Raises
-        ------
-        OptionError
-            It needs a package that is not installed.
-        """
+        """Import the module whose ``runs`` trains; raise OptionError if its package is missing."""
         raise NotImplementedError
 
     def n_params(self, width: int) -> int:
@@ -94,10 +84,7 @@ class RunOptions(CascadeOptions):
 
     @property
     def case_options(self) -> dict[str, Any]:
-        """Everything a run depends on but its width and seed: the root seed is among it.
-
-        Which gradients are kept is not: how often is, as it decides what is fitted.
-        """
+        """Everything a run depends on except width, seed, and which gradients are kept."""
         apart = ("hidden", "seeds", "label", "gradients")
         return {k: v for k, v in recorded(self).items() if k not in apart}
 

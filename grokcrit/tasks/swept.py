@@ -16,6 +16,7 @@ from grokcrit.tables.schemas import (
     PROBE,
     STATISTIC,
     TABLES,
+    WINDOW,
     Column,
     Schema,
     nullable,
@@ -27,10 +28,7 @@ TRAINED = "train_"
 
 
 def column_of(option: Option, name: str, of: str = "") -> Column:
-    """Return the column of an option; ``of`` says of what it is.
-
-    What failed is recorded, too: any number that an option may be. None is below 0.
-    """
+    """Return the column of an option; it takes any value, as failed points are recorded, too."""
     large = option.most is not None and option.most > 2**31
     kinds = {int: pa.int64() if large else pa.int32(), float: pa.float64(), str: pa.string()}
     kind, number = kinds[option.kind], option.kind is not str and not option.many
@@ -90,12 +88,7 @@ SWEEP = Schema(
         *(nullable(c) for c in PROBE if c.name == "surrogate"),
         nullable(OBSERVABLE),
         nullable(STATISTIC),
-        Column(
-            "window",
-            pa.string(),
-            "`aggregate`, `pre`, `post`, or the paired difference `post - pre`",
-            True,
-        ),
+        nullable(WINDOW),
         EXPONENT,
         *INTERVAL,
         Column("p", pa.float64(), "`post - pre`: two-sided p of 0", True, 0),

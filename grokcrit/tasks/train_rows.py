@@ -43,11 +43,7 @@ def record_of(
     cascade: CascadeOptions | None = None,
     seed: int = 0,
 ) -> provenance.Record:
-    """Make the record of a table that a recorder or saved files gave.
-
-    ``widths`` are the tensors of each width, ``configuration`` is all that the vectors depend on,
-    ``cascade`` what ``avalanche`` takes where its options are not given.
-    """
+    """Make the record of a table of saved vectors, given all that the vectors depend on."""
     options = {**configuration, **recorded(cascade or CascadeOptions())}
     return provenance.record(
         TRAIN.name, options, root_seed=seed, cases={case: options}, widths=widths
@@ -61,25 +57,10 @@ def rows_of(
     snapshot: npt.NDArray[np.bool_],
     measured: dict[str, Any],
 ) -> pa.Table:
-    """Make rows of the train table.
+    """Make rows of the train table, without a record; columns not measured are null.
 
-    Parameters
-    ----------
-    run
-        Whose rows they are.
-    epochs
-        Updates made so far, one a row.
-    gradients
-        Shape (snapshots, n_params), float32 or float64.
-    snapshot
-        Shape (rows,): which rows have a gradient, as many as there are snapshots.
-    measured
-        Other columns by name: one value a row, or one for all; None or NaN where there is none.
-
-    Returns
-    -------
-    pyarrow.Table
-        Schema ``train/1`` without a record; columns not measured are null.
+    ``gradients`` (snapshots, n_params) are those of the rows that ``snapshot`` (rows,) marks.
+    ``measured`` has other columns by name: one value per row, or one for all; None or NaN for none.
     """
     rows = len(snapshot)
     offsets = np.concatenate([[0], np.cumsum(snapshot)]).astype(np.int32) * np.int32(run.n_params)

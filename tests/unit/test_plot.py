@@ -292,10 +292,11 @@ def test_the_collapse_divides_by_n_to_the_exponent_of_the_largest(tables):
 
 def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
     (data,) = scaling.ensembles(rows(tables["avalanche"], surrogate="none"))
-    given = [
-        collapse.Rescaling("direct fit", 1.25, 1.0, 1.5, 2.34),
-        collapse.Rescaling("least S", 0.75, None, None, None),
-    ]
+    interval, none = {"ci_low": 1.0, "ci_high": 1.5}, {"ci_low": None, "ci_high": None}
+    given = {
+        collapse.told("direct fit", 1.25, interval, 2.34): 1.25,
+        collapse.told("least S", 0.75, none, None): 0.75,
+    }
     with style.context():
         axes = Figure().subplots(1, 2)
         collapse.draw(list(axes), data, "size", "post", given)
@@ -303,13 +304,13 @@ def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
     assert axes[0].get_ylim() == axes[1].get_ylim()
     wanted = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
     wanted = naive.in_window(wanted, "post")
-    for ax, rescaling in zip(axes, given, strict=True):
-        assert f"D = {rescaling.exponent:.3f}" in words(ax.figure)
+    for ax, exponent in zip(axes, given.values(), strict=True):
+        assert f"D = {exponent:.3f}" in words(ax.figure)
         for n in (33, 65, 129, 257):
             x, y = lines(ax, str(n))
             runs = naive.by_run([r for r in wanted if r["n_params"] == n], "size").values()
             s = sorted({v for values in runs for v in values})
-            np.testing.assert_allclose(x[1:], np.array(s) / n**rescaling.exponent, rtol=1e-12)
+            np.testing.assert_allclose(x[1:], np.array(s) / n**exponent, rtol=1e-12)
             p = [np.mean([np.mean([v > t for v in values]) for values in runs]) for t in s]
             assert y[0] == 1
             np.testing.assert_allclose(y[1:], np.where(np.array(p) > 0, p, np.nan), atol=1e-12)

@@ -202,7 +202,7 @@ def test_a_statistic_over_a_window_is_that_of_plain_loops(statistic, observable,
     for name in WINDOWS:
         bins = scaling.windows(found, name)
         by_run = scaling.over_snapshots(found, values, bins, statistic)
-        by_size = scaling.over_runs(by_run, found.size_of, len(found.sizes), statistic)
+        by_size = scaling.over_runs(found, by_run, statistic)
         assert by_size.shape == (len(bins.times), len(found.sizes))
         for place, time in enumerate(bins.times):
             wanted = naive.statistic(naive.in_window(rows, name, time), observable, statistic)
@@ -309,7 +309,7 @@ def test_the_corrected_interval_covers_what_it_says_and_the_plain_one_less(runs,
     hits = np.zeros(2)
     for number in range(tables // together):
         values = n[:, None] ** 1.1 * np.exp(0.5 * rng.normal(size=(len(n), together)))
-        by_size = scaling.over_runs(values, found.size_of, len(widths), "mean")
+        by_size = scaling.over_runs(found, values, "mean")
         draws = resampling.draw_runs(found, 500, number)
         drawn = scaling.fit(found.sizes, resampling.resample(found, values, draws)).exponent
         influences = resampling.influence(found, values, by_size)

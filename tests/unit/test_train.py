@@ -4,7 +4,6 @@ import itertools
 import json
 import math
 import os
-import threading
 
 import naive
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 import grokcrit
 from grokcrit.base.errors import OptionError, RunError
-from grokcrit.base.parallel import StoppedError
+from grokcrit.base.parallel import Stop, StoppedError
 from grokcrit.tables.schemas import TRAIN
 from grokcrit.tasks.xor import TrainOptions, training
 
@@ -147,7 +146,7 @@ def test_the_size_of_the_blocks_changes_no_bit(monkeypatch, block):
 
 
 def test_a_run_that_is_told_to_stop_stops():
-    stop = threading.Event()
+    stop = Stop()
     stop.set()
     run = training.Run(TrainOptions(hidden=(3,)), 3, 0)
     with pytest.raises(StoppedError):

@@ -27,10 +27,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class ModaddOptions(RunOptions):
-    """What a training on modular addition depends on.
-
-    ``model`` and ``split`` choose a recipe that groks; it gives the values that are None.
-    """
+    """Options of modular addition; ``model`` and ``split`` choose the recipe for what is None."""
 
     task: str = option_of(RunOptions, "task", "modadd", choices=("modadd",))
     model: str = option("transformer", "Network", choices=MODELS)

@@ -61,8 +61,7 @@ class Model:
     def _transformer(self, w: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
         """One pre-norm layer over [a, b, =], read at '='.
 
-        Before the layer a token's state depends on the token and its place alone: keys and values
-        are made once for 2 p + 1 states and gathered, and only '=' asks.
+        Keys and values are made once for the 2 p + 1 states and gathered.
         """
         p, d = self.options.prime, self.width
         tokens, places = w["tokens"], w["positions"]

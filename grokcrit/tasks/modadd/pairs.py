@@ -29,9 +29,8 @@ class Pairs:
 def pairs_of(options: ModaddOptions, seed: int) -> Pairs:
     """Split the pairs for one seed; all widths of a seed share the split.
 
-    ``pairs`` draws ordered pairs: for most test pairs (a, b) the mirror (b, a) trains, and a model
-    that memorises with a symmetric rule knows those without generalising. ``sym`` draws unordered
-    pairs, both orders on one side.
+    ``pairs`` draws ordered pairs: the mirror (b, a) of most test pairs trains. ``sym`` draws
+    unordered pairs, both orders on one side.
     """
     p = options.prime
     place = np.arange(p * p)

@@ -81,16 +81,9 @@ class Run:
 
     def probed(self, gradient: npt.NDArray[np.float32]) -> Any:
         """Cascade a gradient with the options of the run."""
-        settings = self.options
-        return cascade(
-            gradient,
-            self.graph,
-            alpha=settings.alpha,
-            quantile=settings.quantile,
-            rule=settings.rule,
-            max_steps=settings.max_steps,
-            threshold_of=settings.threshold_of,
-        )
+        names = ("alpha", "quantile", "rule", "max_steps", "threshold_of")
+        chosen = {name: getattr(self.options, name) for name in names}
+        return cascade(gradient, self.graph, **chosen)
 
     def epoch(self) -> None:
         """Update once a minibatch; ``inline`` redistributes each gradient before AdamW sees it."""

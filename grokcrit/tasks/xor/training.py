@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.errors import RunError
-from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order
+from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
@@ -88,19 +89,11 @@ def initial_weights(run: Run) -> npt.NDArray[np.float64]:
 
 def empty_record(epochs: int, snapshots: int, n: int) -> kt.Record:
     """Allocate the record of a run."""
-    return kt.Record(
-        loss=np.empty(epochs),
-        accuracy=np.empty(epochs),
-        gini=np.empty(epochs),
-        threshold=np.empty(epochs),
-        deviation=np.empty(epochs),
-        size=np.empty(epochs, np.int64),
-        area=np.empty(epochs, np.int64),
-        duration=np.empty(epochs, np.int32),
-        peak=np.empty(epochs, np.int64),
-        truncated=np.empty(epochs, np.bool_),
-        gradients=np.empty((snapshots, n)),
-    )
+    kinds: dict[str, type] = dict.fromkeys(("size", "area", "peak"), np.int64)
+    kinds |= {"duration": np.int32, "truncated": np.bool_}
+    fields = kt.Record._fields
+    columns: dict[str, Any] = {k: np.empty(epochs, kinds.get(k, float)) for k in fields}
+    return kt.Record(**columns | {"gradients": np.empty((snapshots, n))})
 
 
 def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
@@ -122,8 +115,7 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
     work = kt.work(n, np.float64, options.max_steps, graph.network.most)
     block = max(1, BLOCK // run.width)
     for first in range(0, epochs, block):
-        if stop.is_set():
-            raise StoppedError
+        stop.check()
         last = min(first + block, epochs)
         broken = mlp.train_block(weights, graph.network, rule, training, kept, work, first, last)
         if broken >= 0:
