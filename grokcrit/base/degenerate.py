@@ -38,7 +38,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is degenerate among some gradients."""
+    """Counts of degenerate gradients."""
 
     gradients: int
     zero_threshold: int  # how many have a threshold of 0 without being all zeros

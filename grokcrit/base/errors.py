@@ -1,4 +1,4 @@
-"""What can go wrong, in a few kinds. Every message is one sentence: what, where, what to do."""
+"""Errors, in a few kinds; cli/app.py prints them. A message says what, where, what to do."""
 
 from __future__ import annotations
 

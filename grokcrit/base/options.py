@@ -229,7 +229,7 @@ def root_seed() -> Any:
 
 @dataclass(frozen=True)
 class CascadeOptions(Options):
-    """What a cascade depends on besides the gradient (METHOD, section 2)."""
+    """Options of a cascade (METHOD, section 2)."""
 
     topology: str = option("ba", "Diffusion graph", choices=vocabulary.TOPOLOGIES, group="cascade")
     degree: int = option(

@@ -26,7 +26,7 @@ def as_trained(name: str) -> Any:
 
 @dataclass(frozen=True)
 class AvalancheOptions(Options):
-    """What ``avalanche`` depends on. None: as in training. The lists are multiplied out."""
+    """Options of ``avalanche``. None: as in training. The lists are multiplied out."""
 
     topology: tuple[str, ...] | None = as_trained("topology")
     degree: int | None = as_trained("degree")
@@ -70,7 +70,7 @@ class AvalancheOptions(Options):
 
 @dataclass(frozen=True)
 class EstimateOptions(Options):
-    """What the estimating stages depend on; `bootstrap` on nothing else."""
+    """Options of the estimating stages; `bootstrap` has no others."""
 
     observable: tuple[str, ...] = option(
         vocabulary.SHOWN, "What is measured of an avalanche", choices=vocabulary.OBSERVABLES
@@ -85,14 +85,14 @@ class EstimateOptions(Options):
 
 @dataclass(frozen=True)
 class FssOptions(EstimateOptions):
-    """What ``fss`` depends on."""
+    """Options of ``fss``."""
 
     resamples: int = 2000
 
 
 @dataclass(frozen=True)
 class DiagnoseOptions(FssOptions):
-    """What ``diagnose`` depends on."""
+    """Options of ``diagnose``."""
 
     only: tuple[str, ...] = option(
         tuple(vocabulary.QUESTIONS), "What to answer", choices=tuple(vocabulary.QUESTIONS)
@@ -132,7 +132,7 @@ class RobustnessOptions(FssOptions):
 
 @dataclass(frozen=True)
 class PlotOptions(Options):
-    """What a figure shows."""
+    """Options of a figure."""
 
     observable: str = option(
         "size", "What is measured of an avalanche", choices=vocabulary.OBSERVABLES

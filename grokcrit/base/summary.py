@@ -1,4 +1,4 @@
-"""What a command says about its result: tables of plain values, and warnings."""
+"""The output of a command: tables of plain values, and warnings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a command did: a table of plain values, and warnings."""
+    """The result of a command: a table of plain values, and warnings."""
 
     title: str
     rows: list[Row]

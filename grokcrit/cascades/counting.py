@@ -36,7 +36,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Counted:
-    """What one probe counted on some snapshots of one run."""
+    """Counts of one probe on some snapshots of one run."""
 
     rows: pa.Table  # which snapshots, m
     probe: Probe

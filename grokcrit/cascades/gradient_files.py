@@ -39,7 +39,7 @@ class GradientFile:
 
     @property
     def rows(self) -> int:
-        """What it costs, in rows of small networks: it is worth many."""
+        """The cost, in rows of small networks."""
         return self.n
 
     @property

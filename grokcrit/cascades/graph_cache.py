@@ -32,7 +32,7 @@ MEMORY_LIMIT = 2**30
 
 
 class Recent(Generic[T]):
-    """What was made last, up to a number of bytes; each thing is made once, whoever asks."""
+    """The values made last, up to a number of bytes; each thing is made once, whoever asks."""
 
     def __init__(self, limit: int) -> None:
         """Start empty."""

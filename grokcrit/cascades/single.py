@@ -34,7 +34,7 @@ _held = threading.local()
 
 @dataclass(frozen=True)
 class CascadeResult:
-    """What a cascade did.
+    """The result of a cascade.
 
     Attributes
     ----------

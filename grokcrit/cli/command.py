@@ -24,7 +24,7 @@ NUMBERS = {int: "a whole number", float: "a number"}
 
 @dataclass(frozen=True)
 class Call:
-    """What was typed."""
+    """A command line as it was typed."""
 
     shell: Shell
     out: Path

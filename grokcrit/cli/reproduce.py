@@ -17,7 +17,7 @@ def reproduce(
         typer.Option(help="smoke (tiny, means nothing), paper (the source's size) or full."),
     ] = "paper",
 ) -> None:
-    """Repeat the whole experiment; set the source's numbers beside ours.
+    """Repeat the whole experiment; compare its numbers with the source's.
 
     Fills a folder with every table, fig1 to fig3, and the claims as claims.md and claims.json.
 

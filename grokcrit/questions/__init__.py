@@ -1,4 +1,4 @@
-"""What is asked of D beyond its value, one file per question.
+"""Questions about D beyond its value, one file per question.
 
 A question is a name in ``QUESTIONS`` of base/vocabulary.py and the module of that name, whose
 ``QUESTION`` holds all there is of it (``question.py``); everything else iterates over them.

@@ -77,7 +77,7 @@ def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble)
 
 
 def at_time(course: Course, when: float) -> Widening | None:
-    """How few runs there are for the exponent nearest to a time."""
+    """Return the widening for few runs of the exponent nearest to a time."""
     if np.isnan(when):
         return None
     nearest = int(np.argmin(np.abs(course.middle - when)))

@@ -1,4 +1,4 @@
-"""What a question is: its rows, its table for people, its panels, its words, in one object."""
+"""The parts of a question: its rows, its table for people, its panels, its words, in one object."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Asked:
 
     @property
     def levels(self) -> list[str]:
-        """What D(t) may cross: ``gaussian``, ``1``."""
+        """Levels that D(t) may cross: ``gaussian``, ``1``."""
         return ["gaussian"] * (self.gaussian is not None) + ["1"] * (self.observable in UNITY)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a report says to a question."""
+    """The answer of a report to a question."""
 
     id: str  # names the question, for scripts and tests
     question: str

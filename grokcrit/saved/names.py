@@ -17,7 +17,7 @@ FIELDS = {"family": r"[^/]+?", "size": QUANTITY, "seed": QUANTITY, "step": QUANT
 
 @dataclass(frozen=True)
 class FileName:
-    """What a path says of a file; None where it says nothing."""
+    """Family, size, seed and step in a path; None where it does not say."""
 
     family: str | None = None
     size: int | None = None

@@ -60,13 +60,13 @@ class Snapshot:
 
     @property
     def run(self) -> tuple[str, int, int]:
-        """What tells its run from others."""
+        """The columns that name its run."""
         return self.family, self.size, self.seed
 
 
 @dataclass
 class Series:
-    """What the files are, before any number in them is read."""
+    """The files as runs, before any number in them is read."""
 
     snapshots: list[Snapshot] = field(default_factory=list)
     layouts: dict[Kind, Layout] = field(default_factory=dict)

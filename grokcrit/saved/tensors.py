@@ -51,14 +51,14 @@ SAFETENSORS = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """What is known of a tensor before it is read; ``kind`` is its type, as numpy names it."""
+    """A tensor before it is read; ``kind`` is its type, as numpy names it."""
 
     shape: tuple[int, ...]
     kind: str
 
     @property
     def entries(self) -> int:
-        """How many numbers it has."""
+        """The number of its entries."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property

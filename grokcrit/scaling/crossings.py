@@ -1,4 +1,4 @@
-"""Where a curve crosses zero, rises above it for good, and changes most: arrays in, arrays out."""
+"""Times at which a curve crosses zero, rises above it for good, or changes most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much an exponent of i.i.d. Gaussian gradients scatters by sampling alone."""
+"""The scatter of an exponent of i.i.d. Gaussian gradients by sampling alone."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Plan:
         }
 
     def n_params(self, kind: Kind) -> int:
-        """How many entries are kept."""
+        """Return how many entries are kept."""
         places = self.places[kind]
         return self.series.layouts[kind].entries if places is None else len(places)
 
@@ -114,7 +114,7 @@ def ingest(
 
 
 def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Plan:
-    """Read names and shapes, and hold them against one another and against what a page can hold."""
+    """Read names and shapes; check that they agree and fit into a page."""
     paths = tuple(fspath(file) for file in files)
     series = series_of(paths, options)
     families = sorted({family for family, _ in series.layouts})

@@ -1,4 +1,4 @@
-"""How D depends on how the cascade is set up: the same gradients on other graphs, other rules."""
+"""Robustness: D of the same gradients on other graphs, with other rules."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def now() -> str:
             moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
         except (ValueError, OverflowError, OSError):
             raise GrokcritError(
-                f"SOURCE_DATE_EPOCH must be seconds since 1970, got {epoch!r}; unset or mend it"
+                f"SOURCE_DATE_EPOCH must be seconds since 1970, got {epoch!r}; correct or unset it"
             ) from None
     return moment.isoformat(timespec="seconds")
 

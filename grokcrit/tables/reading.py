@@ -266,7 +266,7 @@ def read_group(
     names: list[str],
     rows: int | None,
 ) -> Iterator[pa.Table]:
-    """Read a row group, ``rows`` at once or all; opens the file anew: threads share no reader."""
+    """Read a row group, ``rows`` at once or all; opens the file again: threads share no reader."""
     try:
         if sums is not None:
             seals.check_chunks(path, footer, group, names, sums)

@@ -1,4 +1,4 @@
-"""What can be trained. A task is a folder and a name in TASKS; nothing heavy loads with them."""
+"""Tasks: a folder each, and a name in TASKS; nothing heavy loads with them."""
 
 from __future__ import annotations
 

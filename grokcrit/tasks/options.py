@@ -1,4 +1,4 @@
-"""What the training of every task depends on, and what a task has to say of itself."""
+"""Options of every training, and what a task must define."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class RunOptions(CascadeOptions):
 
     @property
     def snapshots(self) -> int:
-        """How many gradients of a run are kept at most."""
+        """The number of gradients of a run that are kept at most."""
         return self.epochs // self.snapshot_every + 1 if self.gradients else 0
 
     @property

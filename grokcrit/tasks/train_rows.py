@@ -17,7 +17,7 @@ from grokcrit.tables.schemas import TRAIN
 
 @dataclass(frozen=True)
 class RunName:
-    """What tells one run from another."""
+    """The name of a run: the columns in which runs differ."""
 
     task: str
     case: str

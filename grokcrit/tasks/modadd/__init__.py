@@ -75,7 +75,7 @@ class ModaddOptions(RunOptions):
             raise OptionError("hidden", f"must be a multiple of the {HEADS} heads, got {odd[0]}")
 
     def training_units(self, pairs: int) -> int:
-        """How many of some pairs, ordered or not, train."""
+        """Return how many of some pairs, ordered or not, train."""
         return round(self.train_fraction * pairs)
 
     def shapes(self, width: int) -> Shapes:

@@ -40,7 +40,7 @@ def init_scale(init: str) -> tuple[str, float]:
 
 @dataclass(frozen=True)
 class TrainOptions(RunOptions):
-    """What a training on XOR depends on (METHOD, sections 3 and 4)."""
+    """Options of a training on XOR (METHOD, sections 3 and 4)."""
 
     task: str = option_of(RunOptions, "task", "xor", choices=("xor",))
     activation: str = option("tanh", "Activation of the hidden units", choices=ACTIVATIONS)
