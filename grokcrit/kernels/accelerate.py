@@ -14,11 +14,10 @@ import numba
 def align_times(folder: Path) -> None:
     """Give all kernel sources the time of the newest.
 
-    numba compiles one kernel into another, but stamps its cached code with the time and the size of
-    its own file alone. After an edit of a file that it calls, an edit pulled into a clone included,
-    it would go on with the old code, or crash (seen). With one time for all, an edit of one renews
-    all. The alternative, a cache folder named by a digest of the sources, is numba's setting for
-    the whole process, other people's functions included.
+    numba compiles one kernel into another, but stamps its cached code with the time and size of its
+    own file alone: after an edit of a file that it calls, it would run the old code, or crash
+    (seen). A cache folder named by a digest of the sources would be a setting for other people's
+    functions too.
     """
     times = {path: path.stat().st_mtime_ns for path in folder.glob("*.py")}
     shared = max(times.values())

@@ -105,10 +105,7 @@ def scratch_of(points: Points) -> Scratch:
 
 @jit
 def nearest(points: Points, curves: Curves, exponents: Array, best: Array) -> None:
-    """Find the exponent of least S for each set of curves; fill ``best`` with its index.
-
-    ``exponents``: the likeliest first, others are given up once they are worse.
-    """
+    """Fill ``best`` with the index of the exponent of least S of each set; likeliest come first."""
     scratch = scratch_of(points)
     least = np.full(len(best), math.inf)
     for d in range(len(exponents)):

@@ -76,11 +76,10 @@ def neighbours(network: Network, node: Int, row: Array, place: Int) -> Int:
 
 @jit
 def gather_stored(network: Network, first: Int, active: Int, work: Work) -> tuple[Int, Int]:
-    """Gather a chunk of the pushes of toppling nodes, of a stored graph; stop before a long row.
+    """Gather a chunk of the pushes of a stored graph into ``work.target`` and ``work.amount``.
 
-    Nodes ``work.frontier[first:active]`` topple, ``work.sent`` is alpha times what each held.
-    Return the place in the frontier to go on from, and the number of pushes in ``work.target`` and
-    ``work.amount``.
+    Nodes ``work.frontier[first:active]`` topple. Return the place in the frontier to go on from,
+    where a long row may be next, and the number of pushes.
     """
     indptr, indices, frontier = network.indptr, network.indices, work.frontier
     target, amount = work.target, work.amount

@@ -95,10 +95,7 @@ SLACK = 64
 
 
 def work(n: int, dtype: npt.DTypeLike, max_steps: int, most: int = 0) -> Work:
-    """Allocate the scratch of cascades over ``n`` nodes of a network with ``most`` neighbours.
-
-    Of the two arrays of n entries a cascade touches as many as topple in one step.
-    """
+    """Return scratch for cascades over ``n`` nodes, each with at most ``most`` neighbours."""
     words, chunk = (n + 63) // 64, CHUNK + SLACK + most
     node = np.uint32 if n <= 2**32 else np.int64
     return Work(

@@ -191,9 +191,8 @@ def divisors(
 ) -> tuple[list[float], bool]:
     """Return the factor by which each gradient is scaled, and whether a GradScaler is in use.
 
-    ``scaler`` is the ``GradScaler`` of the loss, or None; a disabled one says that nothing is
-    scaled. ``since`` is a time from ``now``: without a ``scaler``, those not used after it do not
-    matter. ``stepping`` is the optimizer about to step, for an attached recorder. Raise
+    A disabled ``scaler`` says that nothing is scaled. Without one, scalers not used after ``since``
+    do not matter. ``stepping`` is the optimizer about to step, for an attached recorder. Raise
     RecorderError where a factor is in doubt.
     """
     if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):

@@ -214,10 +214,7 @@ def synthetic(tables: Tables) -> list[Claim]:
 
 
 def single_run_cv(nulls: pa.Table) -> tuple[float, float]:
-    """Return the CV over graphs when graph seed j uses run j alone, and that of sampling.
-
-    A size then has 51 draws.
-    """
+    """Return the CV over graphs when graph seed j uses run j alone, and that of sampling."""
     paired = list(scaling.ensembles(nulls.filter(pc.equal(nulls["seed"], nulls["graph_seed"]))))
     exponents = []
     for ensemble in paired:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from grokcrit.base.summary import Row
 from grokcrit.paper.reference import Reference
+from grokcrit.plot.sources import rows
 from grokcrit.scaling.ensembles import Reals
 
 Tables: TypeAlias = dict[str, pa.Table]
@@ -21,10 +22,7 @@ MEAN_SIZE = {"observable": "size", "statistic": "mean", "surrogate": "none"}
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of the table: a claim of the source, and what we find.
-
-    ``value``, ``low``, ``high`` and ``null_value`` are None where the finding is not one number.
-    """
+    """One row of the table: a claim of the source, and what we find."""
 
     claim: str
     source: str
@@ -34,6 +32,7 @@ class Claim:
     agrees: str
     basis: str
     words: str
+    # None where the finding is not one number.
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -48,20 +47,15 @@ def judged(
     source: Reference,
     *,
     ours: str,
-    agrees: bool | str,
+    agrees: bool | str,  # the verdict; without an error bar, whether we see what the claim says
     words: str,
-    of: str = "",
+    of: str = "",  # which part of the claim the row is about
     interval: str = "-",
     null: str = "-",
-    spread: str = "",
+    spread: str = "",  # our range under other choices
     **numbers: float | None,
 ) -> Claim:
-    """Make the row of a claim.
-
-    ``agrees`` is the verdict or, for a claim without an error bar, whether we see what it says;
-    ``of`` what of the claim the row is about; ``spread`` our range under other choices;
-    ``numbers`` are ``value``, ``low``, ``high``, ``null_value``, where the finding is a number.
-    """
+    """Return the row of a claim; the number found, with its interval and null, by keyword."""
     basis = [source.basis_words, "calibrated, not evidence" if source.calibrated else "", spread]
     return Claim(
         claim=source.claim + of,
@@ -78,11 +72,8 @@ def judged(
 
 def select(table: pa.Table, **wanted: Any) -> list[Row]:
     """Return the rows of a table whose columns have those values; None matches null."""
-    for name, value in wanted.items():
-        same = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
-        table = table.filter(same)
-    rows: list[Row] = table.to_pylist()
-    return rows
+    found: list[Row] = rows(table, **wanted).to_pylist()
+    return found
 
 
 def fits(table: pa.Table, **wanted: Any) -> list[Row]:

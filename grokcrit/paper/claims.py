@@ -24,13 +24,9 @@ COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
 def claims(tables: Tables) -> list[Claim]:
     """Judge every claim that XOR and the synthetic control can answer.
 
-    Parameters
-    ----------
-    tables
-        ``train`` (without gradients), ``avalanche``, ``fss``, ``bootstrap`` of the default
-        experiment; ``topologies-avalanche`` and ``topologies-fss``: five topologies x graph seeds,
-        data and null; ``shadow-fss``, ``shadow-train``; ``choices-fss`` and ``choices-train``:
-        other choices.
+    Tables by name, as `reproduce` makes them: ``train`` (without gradients), ``avalanche``,
+    ``fss``, ``bootstrap``; ``topologies-avalanche``, ``topologies-fss``; ``shadow-train``,
+    ``shadow-fss``; ``choices-train``, ``choices-fss``.
     """
     resampled = [s for s in STATISTICS if s != "max"]
     return [

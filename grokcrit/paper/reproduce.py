@@ -79,30 +79,12 @@ def reproduce(
     cache: bool = True,
     progress: Progress | None = None,
 ) -> list[Claim]:
-    """Repeat the experiment and hold the source's claims against it.
+    """Return the claims of the source, judged on a repetition of the experiment.
 
-    Parameters
-    ----------
-    out
-        Folder; made if it is missing. Gets the tables, the figures, and the claims as
-        ``claims.md`` and ``claims.json``.
-    scale
-        ``paper`` (the source's experiment and claims), ``full`` (all that grokcrit can ask of it:
-        null models, placebos, robustness, a thousand seeds for the Gini coefficient, a report) or
-        ``smoke`` (``full`` on tiny sizes, its numbers mean nothing).
-    seed
-        Root seed.
-    threads
-        None for all cores. Changes no bit of the result.
-    cache
-        Whether to keep graphs on disk, and take them from there.
-    progress
-        Called with (steps done, in all).
-
-    Returns
-    -------
-    list of Claim
-        The rows of the table.
+    Tables, figures, ``claims.md`` and ``claims.json`` go to the folder ``out``, made if missing.
+    Scale ``paper`` is the source's experiment; ``full`` adds null models, placebos, robustness, a
+    thousand seeds for the Gini coefficient and a report; ``smoke`` is ``full`` on tiny sizes, its
+    numbers mean nothing. ``progress`` is called with (steps done, in all).
     """
     check_choice("scale", scale, tuple(SCALES))
     folder = Path(out)

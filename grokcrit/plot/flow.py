@@ -55,10 +55,7 @@ def courses(ax: Axes, sources: Sources, request: Request, surrogates: list[str])
 
 
 def course(table: pa.Table, aligned: bool) -> tuple[Reals, Reals, Reals, Reals]:
-    """Return times, exponents and the ends of their intervals; NaN where there is none.
-
-    Aligned bins are drawn at their middle.
-    """
+    """Return times (of bins: their middles), exponents, and the ends of their intervals, or NaN."""
     table = table.sort_by("time")
     time = table["time"].to_numpy().astype(np.float64)
     columns = np.array([table[name].to_numpy() for name in ("exponent", "ci_low", "ci_high")])

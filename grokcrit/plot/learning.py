@@ -146,11 +146,8 @@ def gini(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 
 def gini_of_size(table: pa.Table) -> tuple[Reals, Reals, Reals, float]:
-    """Return times at which all runs of one size have data, their mean and its standard error.
-
-    Last comes the median grokking epoch, infinite where half of the runs never grokked.
-    """
-    late = np.nan_to_num(runs(table).grok, nan=np.inf)
+    """Return times at which all runs have data, mean, standard error, and median grokking epoch."""
+    late = np.nan_to_num(runs(table).grok, nan=np.inf)  # so is the median, if half never grokked
     unbiased = pc.VarianceOptions(ddof=1)
     by_time = table.group_by("epoch").aggregate(
         [("weight_gini", "mean"), ("weight_gini", "stddev", unbiased), ("weight_gini", "count")]

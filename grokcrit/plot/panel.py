@@ -18,14 +18,11 @@ PAGE = 7.0
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: how it is drawn, the stages whose tables it needs, and its size alone, inches.
-
-    Of the stages that help, the first given one adds to it.
-    """
+    """One panel: how it is drawn, the stages whose tables it needs, and its size alone, inches."""
 
     draw: Callable[[Axes, Sources, Request], Axes]
     needs: tuple[str, ...]
-    helps: tuple[str, ...] = ()
+    helps: tuple[str, ...] = ()  # stages, of which the first given one adds to it
     height: float = 2.6
     width: float = COLUMN
 

@@ -145,10 +145,7 @@ def scaling(ax: Axes, sources: Sources, request: Request) -> Axes:
 def draw_law(
     ax: Axes, sizes: Ints, y: Reals, error: Reals, found: Row | None, name: str, **looks: Any
 ) -> None:
-    """Draw a statistic of each size with its error, and its power law.
-
-    The band is the power law with the slopes of the interval, through the middle of the fit.
-    """
+    """Draw a statistic of each size with its error, and its power law with the band of slopes."""
     there = y > 0
     colour, line = looks["color"], looks.pop("linestyle") if found else "none"
     label = f"{name}: {told(found) if found else 'no fit'}"
@@ -173,10 +170,7 @@ def draw_law(
 
 
 def by_size(data: Ensemble, observable: str, statistic: str) -> tuple[Reals, Reals]:
-    """Return a statistic of each size over all snapshots and runs, as fss fits it, and its error.
-
-    The error is the standard error over runs; NaN for a single run, and for a maximum.
-    """
+    """Return a statistic of each size, as fss fits it, and its standard error over runs, or NaN."""
     bins = fits.windows(data, "aggregate")
     by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
     reduced: Reals = fits.over_runs(data, by_run, statistic)[0]

@@ -29,12 +29,9 @@ OF_CASES = {c.name for c in CASE + PROBE}
 
 
 def choosable() -> dict[str, Column]:
-    """Return the columns whose values choose rows, by name: in a sweep, every option.
-
-    Null models are drawn beside the data, not instead of them: they do not tell cases apart.
-    """
+    """Return the columns whose values choose rows, by name: in a sweep, every option."""
     options = [column for schema in TABLES.values() for column in schema.choices]
-    apart = ("surrogate", "replicate")
+    apart = ("surrogate", "replicate")  # drawn beside the data, not instead of them
     return {c.name: c for c in (*CASE, *PROBE, *options) if c.name not in apart}
 
 

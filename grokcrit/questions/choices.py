@@ -1,7 +1,4 @@
-"""Choices: what each option of a sweep does to D, in a table, three panels and words.
-
-The numbers come from ``effects``.
-"""
+"""Choices: what each option of a sweep does to D, in a table, three panels and words."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from scipy import special
 
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.plot.sources import rows
 from grokcrit.questions.rows import WINDOWS, missing
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tasks.swept import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
@@ -41,10 +42,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Points:
-    """The points of a sweep for one observable and statistic; NaN where there is no number.
-
-    Every array has one entry per point. Points that failed are counted, but not among these.
-    """
+    """The points of a sweep that did not fail: one entry each, NaN where there is no number."""
 
     keys: list[str]
     factors: list[Factor]  # the options that differ between points
@@ -83,13 +81,13 @@ class Points:
 def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
     """Return the points of a ``sweep/1`` table, in its order."""
     failed = pc.is_valid(table["error"])
-    rows = equal(table.filter(pc.invert(failed)), observable=observable, statistic=statistic)
-    data = equal(rows, surrogate="none", window=PHASES[0])
+    chosen = rows(table.filter(pc.invert(failed)), observable=observable, statistic=statistic)
+    data = rows(chosen, surrogate="none", window=PHASES[0])
 
     def by_window(name: str, surrogate: str = "none") -> dict[str, Reals]:
         found = {}
         for window in WINDOWS:
-            mine = equal(rows, surrogate=surrogate, window=window)
+            mine = rows(chosen, surrogate=surrogate, window=window)
             place = pc.index_in(data["point"], value_set=mine["point"].combine_chunks())
             found[window] = mine[name].combine_chunks().take(place.combine_chunks())
         return {window: each.to_numpy(zero_copy_only=False) for window, each in found.items()}
@@ -111,13 +109,6 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
         training=trainings.dictionary_encode().indices.to_numpy(),
         failed=len(pc.unique(table.filter(failed)["point"])),
     )
-
-
-def equal(table: pa.Table, **wanted: str) -> pa.Table:
-    """Return the rows whose columns have those values."""
-    for name, value in wanted.items():
-        table = table.filter(pc.equal(table[name], value))
-    return table
 
 
 def first_observable(table: pa.Table) -> str:
@@ -226,10 +217,7 @@ def p_of_share(points: Points, factor: Factor, window: str) -> float:
 
 
 def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]:
-    """Return the share that two options have together beyond what each has alone, largest first.
-
-    Empty where points are not balanced.
-    """
+    """Return what pairs of options have beyond each alone, largest first; none if unbalanced."""
     if math.isnan(together(factors, response)):
         return []
     found = []
@@ -271,10 +259,7 @@ def noise(points: Points, window: str, confidence: float | None) -> float:
 
 
 def shares(points: Points, confidence: float | None, count: int) -> list[Row]:
-    """Return the shares of the variance: one row per option, per pair, and two for the rest.
-
-    Of the pairs of options, the ``count`` with the largest share in any window are there.
-    """
+    """Return the shares of the variance: per option, of ``count`` pairs, and of the rest."""
     response = {window: points.exponent[window] for window in NAMES}
     found: dict[str, Mapping[str, float]] = {}
     for factor in points.factors:

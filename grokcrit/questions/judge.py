@@ -95,10 +95,7 @@ def shared(row: Row) -> tuple[Any, ...]:
 
 
 def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
-    """Return the Gaussian null of each estimate, by what it shares with that of the data.
-
-    It is the mean over replicates, here of their exponents, which then has no interval.
-    """
+    """Return the Gaussian null of each estimate, by what it shares with that of the data."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["surrogate"] == "gaussian":
@@ -107,7 +104,7 @@ def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
 
 
 def averaged(replicates: Sequence[Row]) -> Row:
-    """Return one row for the replicates of a null model."""
+    """Return the mean over replicates of a null model, which has no interval."""
     if len(replicates) == 1:
         return replicates[0]
     known = [row["exponent"] for row in replicates if row["exponent"] is not None]

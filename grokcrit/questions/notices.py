@@ -82,12 +82,10 @@ TEXTS = {
 
 
 def warn(name: str, *values: Any, names: tuple[str, ...] = ()) -> list[Notice]:
-    """Return the warning of a name, filled in; nothing where its first value is 0 or empty.
-
-    A list is written with commas, each item once; ``names`` are all that the warning is about.
-    """
+    """Return the warning of a name, filled in; nothing where its first value is 0 or empty."""
     if values and not values[0]:
         return []
+    # A list is written with commas, each item once.
     written = [", ".join(dict.fromkeys(map(str, v))) if isinstance(v, list) else v for v in values]
     return [Notice(name.partition("/")[0], TEXTS[name].format(*written), names)]
 

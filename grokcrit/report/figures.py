@@ -32,10 +32,7 @@ NAMES = {"none": "the data", "gaussian": "the Gaussian null"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of `grokcrit plot` that a report shows, and its words for readers who cannot see it.
-
-    ``of`` is the diagnostics table that it shows, where it shows one, or ``sweep``.
-    """
+    """A figure of `grokcrit plot` in a report, and its words for readers who cannot see it."""
 
     name: str
     title: str
@@ -43,7 +40,7 @@ class Drawing:
     describe: Callable[[Material], str]
     options: dict[str, Any] = field(default_factory=dict)
     wide: bool = True
-    of: str = ""
+    of: str = ""  # the diagnostics table that it shows, or ``sweep``
 
 
 @dataclass(frozen=True)

@@ -42,18 +42,14 @@ class File:
 
 @dataclass
 class Material:
-    """All that a report is made from, in memory.
+    """All that a report is made from, in memory."""
 
-    Tables of a stage are parts of one whole; diagnostics tables stand alone, each with its name.
-    ``others`` names the tables of the folder that are not shown.
-    """
-
-    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
-    diagnostics: dict[str, pa.Table] = field(default_factory=dict)
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)  # parts of one whole, by stage
+    diagnostics: dict[str, pa.Table] = field(default_factory=dict)  # by name: these stand alone
     claims: list[Row] | None = None
     scale: str | None = None
     files: list[File] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)  # tables of the folder that are not shown
     where: Row = field(default_factory=dict)
 
     def whole(self, stage: str) -> Any:

@@ -61,27 +61,13 @@ ACCOUNTS: Mapping[str, Callable[[pa.Table], Summary]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a page says in short.
+    """What a page says in short."""
 
-    Attributes
-    ----------
-    answers
-        The verdict.
-    missing
-        What the tables lack, a sentence each.
-    warnings
-        What a reader must beware of.
-    left_out
-        Figures that are not there, with the reason.
-    length
-        Of the page, bytes.
-    """
-
-    answers: list[Answer]
-    missing: list[str]
+    answers: list[Answer]  # the verdict
+    missing: list[str]  # what the tables lack, a sentence each
     warnings: list[Notice] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    length: int = 0
+    left_out: list[str] = field(default_factory=list)  # figures not drawn, with the reason
+    length: int = 0  # of the page, bytes
 
 
 def report(

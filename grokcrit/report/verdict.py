@@ -58,15 +58,7 @@ def from_bootstrap(intervals: Sequence[Row]) -> list[Row]:
 
 
 def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
-    """Answer what the numbers answer.
-
-    Parameters
-    ----------
-    rows
-        Of a diagnostics table, of one case.
-    claims
-        Rows of claims.json.
-    """
+    """Return the answers of one case, from its diagnostics rows and the rows of claims.json."""
     mine = [r for r in rows if r["observable"] in ("size", "excess") and r["statistic"] == "mean"]
     asked = [each.answers for each in questions().values() if each.answers]
     return [*(answer for answers in asked for answer in answers(mine)), *source(claims or ())]

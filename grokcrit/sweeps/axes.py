@@ -50,10 +50,7 @@ Axis: TypeAlias = tuple[Any, ...] | Span
 
 
 def axis(table: str, key: str, value: Any, sampled: bool) -> Axis:
-    """Return the values that an option takes: one, several, or for samples a span.
-
-    Raise PlanError where the table has no such option, or it does not take such a value.
-    """
+    """Return the values of an option, or for samples a span; raise PlanError for a wrong one."""
     place, known = f"[{table}] {key}", fields_of(table)
     if key not in known:
         raise PlanError(f"{place} is no option of a sweep{near(key, known)}")

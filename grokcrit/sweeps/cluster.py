@@ -43,10 +43,7 @@ def distributed() -> Any:
 
 @contextmanager
 def client_of(scheduler: str, workers: int) -> Iterator[Any]:
-    """Connect to a scheduler, by its address or its file, or make a cluster on this machine alone.
-
-    Raise OptionError where no scheduler answers.
-    """
+    """Connect to a scheduler, or to a cluster made here; raise OptionError if none answers."""
     dask = distributed()
     with ExitStack() as stack:
         # Dask's tracebacks of lost connections stay off the terminal: what matters is raised.
@@ -120,11 +117,10 @@ def on_dask(
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes of tasks as they end, wherever they run.
 
-    Dask runs a task again where its worker is lost, and sometimes where it was done: a task does
-    nothing where its parts are there. It returns keys, no data: the parts are in the folder.
-
-    Raise OptionError where there is no Dask, no scheduler or no worker, and GrokcritError where the
-    workers do not see the folder or run another version, and where the scheduler was lost.
+    Dask may run a task again, also one that was done: a task does nothing where its parts are
+    there. Raise OptionError where there is no Dask, no scheduler or no worker, and GrokcritError
+    where the workers do not see the folder or run another version, and where the scheduler was
+    lost.
     """
     dask = distributed()
     with client_of(scheduler, workers) as client, token_in(folder) as token:

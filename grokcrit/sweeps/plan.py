@@ -105,22 +105,12 @@ class Plan:
 
 
 def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
-    """Read a sweep file and check every option of every point.
+    """Return the plan of a sweep file, every option of every point checked.
 
-    Parameters
-    ----------
-    path
-        TOML: tables ``[train]`` and ``[avalanche]``, whose lists and ranges are axes; ``[fss]``,
-        what is estimated; ``[sample]``, for points drawn at random instead of the product.
-    seed
-        Root seed of what the file gives none for.
-
-    Raises
-    ------
-    TableError
-        The file cannot be read.
-    PlanError
-        Something in it is wrong: which table and key, and what is known there.
+    The file is TOML: tables ``[train]`` and ``[avalanche]``, whose lists and ranges are axes;
+    ``[fss]``, what is estimated; ``[sample]``, for points drawn at random instead of the product.
+    ``seed`` is the root seed of what the file gives none for. Raise TableError if the file cannot
+    be read, and PlanError with table and key if something in it is wrong.
     """
     try:
         document = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
@@ -133,11 +123,6 @@ def read_plan(path: str | os.PathLike[str], seed: int = 0) -> Plan:
         raise PlanError(f"{path}: its lists lie too deep") from None
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from None
-
-
-def option_of(key: str) -> str:
-    """Return the option that a key means; ``width`` is ``hidden``, as on the command line."""
-    return "hidden" if key == "width" else key.replace("-", "_")
 
 
 class Reader:

@@ -24,10 +24,7 @@ from grokcrit.tasks.swept import SWEEP, TRAINED
 
 
 def measured(point: Point, trained: pa.Table, *, cache: bool) -> pa.Table:
-    """Cascade the gradients of a training as a point says, and estimate its exponents.
-
-    Return the rows of the point, schema ``sweep/1``, with the record in the metadata.
-    """
+    """Return the rows of a point, schema ``sweep/1``, from the gradients of its training."""
     found = avalanche(trained, threads=1, cache=cache, **point.configuration["avalanche"])
     inputs = Inputs(found, AVALANCHE)
     (family,) = families(scaling.ensembles_of(inputs, point.estimates.keep_zero_threshold))

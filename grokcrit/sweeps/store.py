@@ -5,8 +5,8 @@
     sweep/failed/KEY.parquet    one point that failed, its error in the row
     sweep/damaged/...           parts that were not what was written, moved aside
 
-A part is named by the digest of its options and of the code, is written whole or not at all, and is
-the only record that its point is done: there is nothing else that could disagree with it.
+A part is named by the digest of its options and of the code, and written whole or not at all. It is
+the only record that its point is done.
 """
 
 from __future__ import annotations

@@ -16,25 +16,13 @@ from grokcrit.sweeps.task import Outcome, Task, tasks_of
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did.
+    """What a sweep did."""
 
-    Attributes
-    ----------
-    table
-        The joint table.
-    points, computed
-        How many points there are, and how many were computed now.
-    aside
-        Damaged parts, and where each was moved.
-    failed
-        Key and error of each point that failed.
-    """
-
-    table: Path
+    table: Path  # the joint table
     points: int
-    computed: int
-    aside: dict[str, str]
-    failed: dict[str, str]
+    computed: int  # points that were not there
+    aside: dict[str, str]  # damaged parts, and where each was moved
+    failed: dict[str, str]  # key and error of each point that failed
 
 
 def sweep(

@@ -57,9 +57,8 @@ def tasks_of(plan: Plan, wanted: set[str], folder: Path, workers: int, cache: bo
 def compute(task: Task) -> list[Outcome]:
     """Compute the points of a task and write their parts; a point that fails stops no other.
 
-    Whoever does it and however often, the parts are the same. Raise GrokcritError where this is
-    another version of grokcrit than the one that asks, where the folder is not there, and where a
-    part cannot be written.
+    Raise GrokcritError where this is another version of grokcrit than the one that asks, where the
+    folder is not there, and where a part cannot be written.
     """
     if task.code != provenance.code_version():
         raise GrokcritError(
