@@ -1,4 +1,4 @@
-"""Many cascades of many snapshots: what each probe counts, and the table of it."""
+"""Many cascades of many snapshots: what each setup counts, and the table of it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from grokcrit.cascades.surrogates import surrogate as make_surrogate
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.tables.checking import LARGEST
-from grokcrit.tables.schemas import AVALANCHE, PROBE
+from grokcrit.tables.schemas import AVALANCHE, SETUP
 
-# Columns of the avalanche table that are the snapshot's, and that are the probe's.
+# Columns of the avalanche table that are the snapshot's, and that are the setup's.
 COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch")
-PROBED = tuple(column.name for column in PROBE)
+SETUP_NAMES = tuple(column.name for column in SETUP)
 
 
 @dataclass(frozen=True)
-class Probe:
+class Setup:
     """One way to look at a snapshot."""
 
     cascade: CascadeOptions
@@ -36,10 +36,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts of one probe on some snapshots of one run."""
+    """Counts of one setup on some snapshots of one run."""
 
     rows: pa.Table  # which snapshots, m
-    probe: Probe
+    setup: Setup
     theta: npt.NDArray[np.float64]  # (m,)
     counts: npt.NDArray[np.int64]  # (m, 4): size, area, duration, peak
     truncated: npt.NDArray[np.bool_]  # (m,)
@@ -70,20 +70,20 @@ def check_finite(gradients: npt.NDArray[np.floating], run: pa.Table) -> None:
 
 
 def surrogates_of(
-    gradients: npt.NDArray[np.floating], run: pa.Table, probe: Probe, tensors: list[int], seed: int
+    gradients: npt.NDArray[np.floating], run: pa.Table, setup: Setup, tensors: list[int], seed: int
 ) -> npt.NDArray[np.floating]:
-    """Return the snapshots that a probe cascades, one a row."""
-    if probe.surrogate == "none":
+    """Return the snapshots that a setup cascades, one a row."""
+    if setup.surrogate == "none":
         return gradients
     copies = np.empty_like(gradients)
-    settings = probe.cascade
+    settings = setup.cascade
     seeds, epochs = run["seed"].to_pylist(), run["epoch"].to_pylist()
     for row in range(len(gradients)):
         # A graph's null is drawn for that graph: graphs are compared on independent draws.
         rng = stream(
-            probe.surrogate,
+            setup.surrogate,
             seed,
-            probe.replicate,
+            setup.replicate,
             settings.topology,
             settings.degree,
             settings.graph_seed,
@@ -91,20 +91,20 @@ def surrogates_of(
             seeds[row],
             epochs[row],
         )
-        copies[row] = make_surrogate(probe.surrogate, gradients[row], rng, tensors)
+        copies[row] = make_surrogate(setup.surrogate, gradients[row], rng, tensors)
     return copies
 
 
 def count(
     snapshots: npt.NDArray[np.floating],
     run: pa.Table,
-    probe: Probe,
+    setup: Setup,
     network: kt.Network,
     tensors: list[Tensor],
     scratch: npt.NDArray[np.floating] | None = None,
 ) -> Counted:
     """Cascade every row; raise TableError for one not finite. ``scratch`` (n,) is overwritten."""
-    (m, n), settings = snapshots.shape, probe.cascade
+    (m, n), settings = snapshots.shape, setup.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
     finite = kernel.cascades(
@@ -123,10 +123,10 @@ def count(
         check_finite(snapshots, run)
     within = np.arange(settings.max_steps) < counts[:, 2:3]
     found = None
-    if probe.surrogate == "none":
+    if setup.surrogate == "none":
         found = degenerate.findings(snapshots, theta, counts[:, 0], run["epoch"], tensors)
     rows = run.select(COPIED)
-    return Counted(rows, probe, theta, counts, truncated, transported, activity[within], found)
+    return Counted(rows, setup, theta, counts, truncated, transported, activity[within], found)
 
 
 def table_of(found: Sequence[Counted]) -> pa.Table:
@@ -135,7 +135,7 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
     counts = np.concatenate([each.counts for each in found])
     durations = counts[:, 2]
     offsets = np.concatenate([[0], np.cumsum(durations)]).astype(np.int32)
-    probes = [{**vars(each.probe), **vars(each.probe.cascade)} for each in found]
+    setups = [{**vars(each.setup), **vars(each.setup.cascade)} for each in found]
     known = pa.concat_tables([each.rows for each in found])
     theta = np.concatenate([each.theta for each in found])
     if (theta > LARGEST).any():
@@ -147,7 +147,7 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
     moved = np.concatenate([each.transported for each in found])
     columns = {
         **{name: known[name] for name in COPIED},
-        **{name: pa.array([probe[name] for probe in probes]).take(which) for name in PROBED},
+        **{name: pa.array([setup[name] for setup in setups]).take(which) for name in SETUP_NAMES},
         "threshold": theta,
         "size": counts[:, 0],
         "area": counts[:, 1],

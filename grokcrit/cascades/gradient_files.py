@@ -15,7 +15,7 @@ from grokcrit.base.parallel import Stop
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
-    Probe,
+    Setup,
     check_finite,
     count,
     surrogates_of,
@@ -73,24 +73,24 @@ def gradient_files(paths: Sequence[str | os.PathLike[str]]) -> list[GradientFile
 
 
 def file_avalanches(
-    file: GradientFile, probes: Sequence[Probe], seed: int, cache: bool, stop: Stop
+    file: GradientFile, setups: Sequence[Setup], seed: int, cache: bool, stop: Stop
 ) -> list[Counted]:
-    """Run every probe over the gradient of one file, which is read once for each."""
+    """Run every setup over the gradient of one file, which is read once for each."""
     row, found = file.row, []
-    for probe in probes:
+    for setup in setups:
         stop.check()
-        if probe.surrogate == "permute-layers":
+        if setup.surrogate == "permute-layers":
             raise OptionError("surrogate", "permute-layers needs tensors, which .npy does not name")
         try:
             source, scratch = source_and_values(file.path, file.n, overwrite=False)
             snapshots = source[None]
-            if probe.surrogate != "none":
+            if setup.surrogate != "none":
                 check_finite(snapshots, row)
                 del scratch  # its memory is for the draw
-                snapshots = surrogates_of(snapshots, row, probe, [0], seed)
+                snapshots = surrogates_of(snapshots, row, setup, [0], seed)
                 scratch = snapshots[0]  # spares a copy
-            network = graph_of(probe.cascade, file.n, cache=cache).network
-            found.append(count(snapshots, row, probe, network, [], scratch))
+            network = graph_of(setup.cascade, file.n, cache=cache).network
+            found.append(count(snapshots, row, setup, network, [], scratch))
         except TableError as error:
             raise TableError(f"{file.path}: {error}") from None
         del source, snapshots, scratch

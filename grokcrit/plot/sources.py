@@ -17,7 +17,7 @@ from grokcrit.base.summary import Row
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
-from grokcrit.tables.schemas import CASE, CASE_COLUMNS, PROBE, TABLES, Column
+from grokcrit.tables.schemas import CASE, CASE_COLUMNS, SETUP, TABLES, Column
 
 GINI_OF = {
     "output": "output weights",
@@ -25,14 +25,14 @@ GINI_OF = {
     "all": "all weights",
     "gradient": "gradient",
 }
-OF_CASES = {c.name for c in CASE + PROBE}
+OF_CASES = {c.name for c in CASE + SETUP}
 
 
 def choosable() -> dict[str, Column]:
     """Return the columns whose values choose rows, by name: in a sweep, every option."""
     options = [column for schema in TABLES.values() for column in schema.choices]
     apart = ("surrogate", "replicate")  # drawn beside the data, not instead of them
-    return {c.name: c for c in (*CASE, *PROBE, *options) if c.name not in apart}
+    return {c.name: c for c in (*CASE, *SETUP, *options) if c.name not in apart}
 
 
 class EmptyPanelError(TableError):

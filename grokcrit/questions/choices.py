@@ -15,7 +15,7 @@ from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import effects, judge
-from grokcrit.questions.effects import MUCH_CUT, NAMES, Points
+from grokcrit.questions.effects import MUCH_CUT, NAMES, SweepPoints
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
 from grokcrit.questions.rows import shown
@@ -70,7 +70,7 @@ def summary(table: pa.Table, confidence: float | None) -> Summary:
     return Summary(title, rows, cautions(points, table), more=more)
 
 
-def level_row(points: Points, chosen: npt.NDArray[np.bool_]) -> Row:
+def level_row(points: SweepPoints, chosen: npt.NDArray[np.bool_]) -> Row:
     """Sum up the points of one level."""
     clear, there, asked = effects.crossed(points, chosen)
     return {
@@ -83,7 +83,7 @@ def level_row(points: Points, chosen: npt.NDArray[np.bool_]) -> Row:
     }
 
 
-def cautions(points: Points, table: pa.Table) -> list[Notice]:
+def cautions(points: SweepPoints, table: pa.Table) -> list[Notice]:
     """Warn of points that failed, that lack a fit, and whose numbers mislead."""
     count, errors = len(points.keys), table["error"].drop_null()
     said = zip(table["point"].to_pylist(), table["warnings"].to_pylist(), strict=True)
@@ -98,7 +98,7 @@ def cautions(points: Points, table: pa.Table) -> list[Notice]:
     ]
 
 
-def cut_off(points: Points) -> list[Notice]:
+def cut_off(points: SweepPoints) -> list[Notice]:
     """Warn of points at which many avalanches were cut off."""
     much = int(points.much_cut.sum())
     largest = points.cut.max(initial=0)
@@ -113,7 +113,7 @@ def answers(table: pa.Table) -> list[Answer]:
     return [where_it_crosses(points), *([what_changes_it(points)] if points.factors else [])]
 
 
-def where_it_crosses(points: Points) -> Answer:
+def where_it_crosses(points: SweepPoints) -> Answer:
     """Say at how many points D(t) crosses its null, and at which values of each option."""
     clear, there, asked = effects.crossed(points, points.asked)
     question = "Over a sweep: where does D(t) rise through the Gaussian null?"
@@ -141,7 +141,7 @@ def where_it_crosses(points: Points) -> Answer:
     return Answer("sweep-crossing", question, word, tuple(because))
 
 
-def what_changes_it(points: Points) -> Answer:
+def what_changes_it(points: SweepPoints) -> Answer:
     """Say which option changes D most, and what no option does alone."""
     because, words = [], []
     for window, name in CHANGED.items():
@@ -170,7 +170,7 @@ def what_changes_it(points: Points) -> Answer:
     return Answer("sweep-movers", question, "; ".join(words) or "none", tuple(because))
 
 
-def swept(sources: Sources, request: Request) -> Points:
+def swept(sources: Sources, request: Request) -> SweepPoints:
     """Return the points of what is asked; raise EmptyPanelError where no point has it."""
     table: pa.Table = sources.table("sweep")
     points = effects.points_of(table, request.observable, request.statistic)
@@ -216,7 +216,7 @@ def main_effects(ax: Axes, sources: Sources, request: Request) -> Axes:
 
 
 def draw_level(
-    ax: Axes, points: Points, window: str, chosen: npt.NDArray[np.bool_], y: float
+    ax: Axes, points: SweepPoints, window: str, chosen: npt.NDArray[np.bool_], y: float
 ) -> None:
     """Draw a phase at one level: every point small, their mean large."""
     from grokcrit.plot import style
@@ -250,7 +250,7 @@ def tell(ax: Axes, words: str, at: tuple[float, float], below: int = 0, **how: A
     ax.annotate(words, at, (4, -below), textcoords="offset points", annotation_clip=False, **looks)
 
 
-def name_cut(ax: Axes, points: Points, *drawn: Reals) -> None:
+def name_cut(ax: Axes, points: SweepPoints, *drawn: Reals) -> None:
     """Name the mark of points with many avalanches cut off, where some are drawn."""
     if any((points.much_cut & ~np.isnan(values)).any() for values in drawn):
         ax.plot([], [], label=f"over {MUCH_CUT:.0%} cut off", **CUT)

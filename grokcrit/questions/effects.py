@@ -17,7 +17,7 @@ from scipy import special
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
 from grokcrit.plot.sources import rows
-from grokcrit.questions.rows import WINDOWS, missing
+from grokcrit.questions.rows import PHASES_AND_CHANGE, missing
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tasks.swept import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
 
@@ -41,7 +41,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Points:
+class SweepPoints:
     """The points of a sweep that did not fail: one entry each, NaN where there is no number."""
 
     keys: list[str]
@@ -78,7 +78,7 @@ class Points:
         ]
 
 
-def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
+def points_of(table: pa.Table, observable: str, statistic: str) -> SweepPoints:
     """Return the points of a ``sweep/1`` table, in its order."""
     failed = pc.is_valid(table["error"])
     chosen = rows(table.filter(pc.invert(failed)), observable=observable, statistic=statistic)
@@ -86,7 +86,7 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
 
     def by_window(name: str, surrogate: str = "none") -> dict[str, Reals]:
         found = {}
-        for window in WINDOWS:
+        for window in PHASES_AND_CHANGE:
             mine = rows(chosen, surrogate=surrogate, window=window)
             place = pc.index_in(data["point"], value_set=mine["point"].combine_chunks())
             found[window] = mine[name].combine_chunks().take(place.combine_chunks())
@@ -94,7 +94,7 @@ def points_of(table: pa.Table, observable: str, statistic: str) -> Points:
 
     clear = data["crossing_clear"]
     trainings = pa.array(map(repr, data.select(TRAINING).to_pylist()), pa.string())
-    return Points(
+    return SweepPoints(
         keys=data["point"].to_pylist(),
         factors=factors_of(data),
         exponent=by_window("exponent"),
@@ -194,7 +194,7 @@ def by_chance(level_of: Ints, response: Reals) -> float:
     return (levels - 1) / (there.sum() - 1) if levels > 1 else math.nan
 
 
-def p_of_share(points: Points, factor: Factor, window: str) -> float:
+def p_of_share(points: SweepPoints, factor: Factor, window: str) -> float:
     """Return the p of a share under no effect: one-way analysis of variance, the F test.
 
     What the other options do counts as noise, so that it errs on the side of no effect. Where an
@@ -243,10 +243,10 @@ def together(factors: Sequence[Factor], response: Reals) -> float:
     return 1 - sum(share(factor.level_of, response) for factor in factors)
 
 
-def noise(points: Points, window: str, confidence: float | None) -> float:
+def noise(points: SweepPoints, window: str, confidence: float | None) -> float:
     """Return the share that the runs alone would give: mean squared error over the variance.
 
-    The error of a point is taken from its interval. Points of one root seed share runs, so
+    The error of a point is taken from its interval. SweepPoints of one root seed share runs, so
     differences between them are surer than this. NaN where the confidence is not known.
     """
     if confidence is None:
@@ -258,7 +258,7 @@ def noise(points: Points, window: str, confidence: float | None) -> float:
     return float((known**2).mean() / variance) if len(known) and variance > 0 else math.nan
 
 
-def shares(points: Points, confidence: float | None, count: int) -> list[Row]:
+def shares(points: SweepPoints, confidence: float | None, count: int) -> list[Row]:
     """Return the shares of the variance: per option, of ``count`` pairs, and of the rest."""
     response = {window: points.exponent[window] for window in NAMES}
     found: dict[str, Mapping[str, float]] = {}
@@ -289,7 +289,7 @@ class Crossed(NamedTuple):
     asked: int
 
 
-def crossed(points: Points, chosen: npt.NDArray[np.bool_]) -> Crossed:
+def crossed(points: SweepPoints, chosen: npt.NDArray[np.bool_]) -> Crossed:
     """Count the crossings among some points."""
     asked = chosen & points.asked
     there = asked & ~np.isnan(points.crossing)

@@ -67,7 +67,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Exponents:
     """Exponents of one observable and statistic: ``aggregate, pre, post, post - pre``; in time."""
 
     phases: Estimate
@@ -82,10 +82,10 @@ class Curves:
 
 def curves(
     members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
-) -> Curves:
+) -> Exponents:
     """Estimate exponents in phases and in time; replicates of a null model are averaged by run."""
     what = (members, observable, statistic)
-    return Curves(
+    return Exponents(
         phases(*what, draws), course(*what, "epoch", draws), course(*what, "aligned", draws)
     )
 

@@ -18,7 +18,7 @@ from grokcrit.questions.family import Course, gap_of, over_replicates, phases
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Asked, Question, Shown
 from grokcrit.questions.rows import (
-    WINDOWS,
+    PHASES_AND_CHANGE,
     ends,
     finding,
     groups,
@@ -70,7 +70,7 @@ def splits(asked: Asked) -> list[Row]:
         grok = np.where(np.isnan(data.grok), np.nan, float(epoch))
         common = dataclasses.replace(data, grok=grok)
         found = phases([common], asked.observable, asked.statistic, asked.draws)
-        places = [{"window": w, "time": epoch} for w in WINDOWS[1:]]
+        places = [{"window": w, "time": epoch} for w in PHASES_AND_CHANGE[1:]]
         made = of_bins("placebo-split", found[1:], confidence, places, [False, False, True])
         made += of_bins("own-minus-split", own[3:] - found[3:], confidence, places[-1:])
         rows += labelled(made, method="one epoch for all runs")

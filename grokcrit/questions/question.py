@@ -12,7 +12,7 @@ from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.plot.panel import Layout, Panel
-from grokcrit.questions.family import Curves, Family
+from grokcrit.questions.family import Exponents, Family
 from grokcrit.scaling.ensembles import Ints
 
 Task: TypeAlias = Callable[[Stop], list[Row]]
@@ -28,12 +28,12 @@ class Asked:
     observable: str
     statistic: str  # ``mean`` or ``run-max``
     draws: Sequence[Ints]  # runs of each resample, the same for everything that is compared
-    own: Curves  # exponents of the data
-    nulls: Mapping[str, Curves]  # of the null models, by name
+    own: Exponents  # exponents of the data
+    nulls: Mapping[str, Exponents]  # of the null models, by name
     options: DiagnoseOptions
 
     @property
-    def gaussian(self) -> Curves | None:
+    def gaussian(self) -> Exponents | None:
         """The Gaussian null, where there is one."""
         return self.nulls.get("gaussian")
 

@@ -18,7 +18,7 @@ from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
 # Windows of an exponent, and the difference of the last two.
-WINDOWS = (*PHASES, DIFFERENCE)
+PHASES_AND_CHANGE = (*PHASES, DIFFERENCE)
 COLUMNS = tuple(DIAGNOSTICS.arrow.names)
 
 
@@ -53,12 +53,14 @@ def of_bins(
 
 def exponents(phases: Estimate, confidence: float) -> list[Row]:
     """Make the rows of the exponents themselves; only their difference is tested."""
-    return of_bins("exponent", phases, confidence, in_phases(), [w == DIFFERENCE for w in WINDOWS])
+    return of_bins(
+        "exponent", phases, confidence, in_phases(), [w == DIFFERENCE for w in PHASES_AND_CHANGE]
+    )
 
 
 def in_phases() -> list[Row]:
     """Name the bins of the phases."""
-    return [{"window": name} for name in WINDOWS]
+    return [{"window": name} for name in PHASES_AND_CHANGE]
 
 
 def labelled(rows: Iterable[Row], **labels: Any) -> list[Row]:

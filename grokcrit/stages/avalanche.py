@@ -27,7 +27,7 @@ from grokcrit.base.summary import Summary
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
-    Probe,
+    Setup,
     check_finite,
     count,
     name_of,
@@ -59,10 +59,10 @@ CHUNK = 2**21
 RUN = ("task", "case", "field", "width", "n_params", "seed")
 
 
-def probes_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Probe]:
+def setups_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Setup]:
     """Multiply out the options, over what the training used where nothing was given."""
     return [
-        Probe(cascade, name, replicate)
+        Setup(cascade, name, replicate)
         for cascade in chosen.cascades(trained)
         for name in chosen.surrogate
         for replicate in range(1 if name in DETERMINISTIC else chosen.replicates)
@@ -133,7 +133,7 @@ def avalanche(
 
     def work(task: Block | GradientFile, stop: Stop) -> list[Counted]:
         if isinstance(task, GradientFile):
-            return file_avalanches(task, probes_of(chosen, own[FILES]), chosen.seed, cache, stop)
+            return file_avalanches(task, setups_of(chosen, own[FILES]), chosen.seed, cache, stop)
         return block_avalanches(task, cases, widths, chosen, cache, stop)
 
     tasks: list[Block | GradientFile] = [*(inputs.blocks if inputs else []), *files]
@@ -207,28 +207,28 @@ def block_avalanches(
     cache: bool,
     stop: Stop,
 ) -> list[Counted]:
-    """Run every probe over the snapshots of one block, a few snapshots at a time."""
+    """Run every setup over the snapshots of one block, a few snapshots at a time."""
     found = []
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
-            probes = probes_of(chosen, options_of(run, cases, block.where, chosen))
+            setups = setups_of(chosen, options_of(run, cases, block.where, chosen))
             known = widths.get(str(run["width"][0]), [])
             tensors = [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
-            if not tensors and any(probe.surrogate == "permute-layers" for probe in probes):
+            if not tensors and any(setup.surrogate == "permute-layers" for setup in setups):
                 raise RecordError(
                     f"{block.where}: its record does not know the tensors of width "
                     f"{run['width'][0]}, which --surrogate permute-layers needs; make the table "
                     "again with 'grokcrit train'"
                 )
             gradients = gradients_of(run)
-            if any(probe.surrogate != "none" for probe in probes):
+            if any(setup.surrogate != "none" for setup in setups):
                 check_finite(gradients, run)
             starts = [each.offset for each in tensors] or [0]
-            for probe in probes:
+            for setup in setups:
                 stop.check()
-                snapshots = surrogates_of(gradients, run, probe, starts, chosen.seed)
-                network = graph_of(probe.cascade, gradients.shape[1], cache=cache).network
-                found.append(count(snapshots, run, probe, network, tensors))
+                snapshots = surrogates_of(gradients, run, setup, starts, chosen.seed)
+                network = graph_of(setup.cascade, gradients.shape[1], cache=cache).network
+                found.append(count(snapshots, run, setup, network, tensors))
     return found
 
 

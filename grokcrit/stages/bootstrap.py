@@ -19,7 +19,7 @@ from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASE
 from grokcrit.questions import judge
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, warn
-from grokcrit.questions.rows import WINDOWS, ends, varying
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -241,13 +241,13 @@ def estimates(
 ) -> pa.Table:
     """Rows of kind ``estimate`` and ``interval``, a window each."""
     columns: Row = {"kind": "estimate", "part": part, "method": "least squares"}
-    columns |= {"window": list(WINDOWS), "exponent": estimate.value}
+    columns |= {"window": list(PHASES_AND_CHANGE), "exponent": estimate.value}
     tables = [rows(sample, columns)]
     if not len(estimate.draws):
         return tables[0]
-    difference = np.array([part is not None or w == DIFFERENCE for w in WINDOWS])
+    difference = np.array([part is not None or w == DIFFERENCE for w in PHASES_AND_CHANGE])
     few = resampling.widening(estimate.influences, estimate.size_of)
-    one = np.ones(len(WINDOWS))
+    one = np.ones(len(PHASES_AND_CHANGE))
     as_drawn = resampling.Widening(one, one * np.inf, few.single)
     for method, (low, high), wider in (
         (INTERVAL, estimate.interval(chosen.confidence), few),
@@ -283,7 +283,7 @@ def draw_rows(sample: Sample) -> pa.Table:
     return rows(
         sample,
         {
-            "window": np.repeat(WINDOWS, count),
+            "window": np.repeat(PHASES_AND_CHANGE, count),
             "kind": "draw",
             "index": np.tile(np.arange(count), windows),
             "exponent": sample.estimate.draws.T.ravel(),
@@ -293,11 +293,11 @@ def draw_rows(sample: Sample) -> pa.Table:
 
 def left_out_rows(sample: Sample) -> pa.Table:
     """Rows of kind ``leave-one-out``."""
-    keys = [key for key in sample.left_out for _ in WINDOWS]
+    keys = [key for key in sample.left_out for _ in PHASES_AND_CHANGE]
     return rows(
         sample,
         {
-            "window": list(WINDOWS) * len(sample.left_out),
+            "window": list(PHASES_AND_CHANGE) * len(sample.left_out),
             "kind": "leave-one-out",
             "part": [part for part, _ in keys],
             "index": [value for _, value in keys],

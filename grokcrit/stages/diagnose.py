@@ -16,7 +16,7 @@ from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
 from grokcrit.questions import load, questions
-from grokcrit.questions.family import Curves, Family, curves, families
+from grokcrit.questions.family import Exponents, Family, curves, families
 from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
@@ -125,7 +125,7 @@ def curve_rows(
     """Answer what is asked of D in the phases and in time, for one observable and statistic."""
     draws = resampling.draw_runs(family.data, chosen.resamples, chosen.seed)
     own = curves([family.data], observable, statistic, draws)
-    nulls: dict[str, Curves] = {}
+    nulls: dict[str, Exponents] = {}
     for name, members in family.nulls.items():
         stop.check()
         if name == "gaussian" or any(each.every_null for each in asked):

@@ -39,7 +39,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Ingestion:
     """All that is known before any number is read."""
 
     options: IngestOptions
@@ -113,7 +113,7 @@ def ingest(
     return pa.concat_tables(blocks(made, threads=threads, progress=progress))
 
 
-def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Plan:
+def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Ingestion:
     """Read names and shapes; check that they agree and fit into a page."""
     paths = tuple(fspath(file) for file in files)
     series = series_of(paths, options)
@@ -122,7 +122,7 @@ def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Plan:
         raise OptionError(
             "label", f"names one case, and there are several families: {', '.join(families)}"
         )
-    made = Plan(options, series, paths)
+    made = Ingestion(options, series, paths)
     for kind, layout in series.layouts.items():
         n = made.n_params(kind)
         if n * made.dtype.itemsize > PAGE_BYTES:
@@ -163,7 +163,7 @@ def subset(rng: np.random.Generator, entries: int, count: int) -> Places:
     return found
 
 
-def record(made: Plan) -> provenance.Record:
+def record(made: Ingestion) -> provenance.Record:
     """Make the record: the case knows what all sizes share, so that tables can be read together."""
     options, layouts = made.options, made.series.layouts
     shared = {
@@ -206,7 +206,7 @@ def kept_tensors(layout: Layout, places: Places | None) -> list[dict[str, Any]]:
 
 
 def blocks(
-    made: Plan, *, threads: int | None = None, progress: Progress | None = None
+    made: Ingestion, *, threads: int | None = None, progress: Progress | None = None
 ) -> Iterator[pa.Table]:
     """Read every snapshot; yield tables of a few of one run, by family, size, seed and step."""
     tasks = list(grouped(made))
@@ -221,7 +221,7 @@ def blocks(
     )
 
 
-def grouped(made: Plan) -> Iterator[list[Snapshot]]:
+def grouped(made: Ingestion) -> Iterator[list[Snapshot]]:
     """Yield the snapshots of a run, as many at once as make a row group."""
     held: list[Snapshot] = []
     for each in made.series.snapshots:
@@ -233,7 +233,7 @@ def grouped(made: Plan) -> Iterator[list[Snapshot]]:
     yield held
 
 
-def block_of(made: Plan, task: list[Snapshot], stop: Stop) -> pa.Table:
+def block_of(made: Ingestion, task: list[Snapshot], stop: Stop) -> pa.Table:
     """Read a few snapshots of one run into rows of the train table."""
     first = task[0]
     n, count = made.n_params(first.kind), len(task)
@@ -252,7 +252,7 @@ def block_of(made: Plan, task: list[Snapshot], stop: Stop) -> pa.Table:
     return rows.replace_schema_metadata(made.schema.metadata)
 
 
-def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> None:
+def read_vector(made: Ingestion, snapshot: Snapshot, vector: Values, stop: Stop) -> None:
     """Fill a vector tensor by tensor: from one file, or later minus earlier, matched by name."""
     layout, places = made.series.layouts[snapshot.kind], made.places[snapshot.kind]
     with ExitStack() as stack:
@@ -286,7 +286,7 @@ def read_vector(made: Plan, snapshot: Snapshot, vector: Values, stop: Stop) -> N
             filled += count
 
 
-def ingest_summary(plan: Plan) -> Summary:
+def ingest_summary(plan: Ingestion) -> Summary:
     """Sum up a table made of saved files: a row per family and size."""
     snapshots = plan.series.snapshots
     rows: list[Row] = []
@@ -310,7 +310,7 @@ def ingest_summary(plan: Plan) -> Summary:
     return Summary(title, rows, warnings(plan, rows))
 
 
-def warnings(plan: Plan, rows: Sequence[Row]) -> list[Notice]:
+def warnings(plan: Ingestion, rows: Sequence[Row]) -> list[Notice]:
     """Say what was left out, and what will keep a fit from being made."""
     series = plan.series
     kinds = [f"{name} ({kind})" for name, kind in series.left_out.items()]

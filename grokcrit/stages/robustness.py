@@ -27,7 +27,7 @@ from grokcrit.questions.family import (
 )
 from grokcrit.questions.notices import warn
 from grokcrit.questions.rows import (
-    WINDOWS,
+    PHASES_AND_CHANGE,
     exponents,
     finding,
     groups,
@@ -141,7 +141,9 @@ def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
 
 def errors(draws: scaling.Reals) -> list[Row]:
     """Make the rows of the error between runs: the standard deviation of the draws."""
-    spread = np.std(draws, axis=0, ddof=1) if len(draws) > 1 else np.full(len(WINDOWS), np.nan)
+    spread = (
+        np.std(draws, axis=0, ddof=1) if len(draws) > 1 else np.full(len(PHASES_AND_CHANGE), np.nan)
+    )
     return [
         finding("error-between-runs", float(value), **place, method="of the draws")
         for place, value in zip(in_phases(), spread, strict=True)

@@ -83,7 +83,7 @@ CASE = (
     Column("case", pa.string(), "label, or digest of the training options but width and seed"),
     Column("field", pa.string(), "what the vector is: `gradient`, `clipped-gradient`, `update`"),
 )
-PROBE = (
+SETUP = (
     Column("topology", pa.string(), "diffusion graph"),
     Column("degree", pa.int32(), "mean degree asked for", minimum=0),
     Column("graph_seed", pa.int32(), "seed of the graph", minimum=0),
@@ -93,7 +93,7 @@ PROBE = (
     Column("quantile", pa.float64(), "percentile of abs(g) that is the threshold", minimum=0),
     Column("rule", pa.string(), "`diffuse` or `reset`"),
 )
-CASE_COLUMNS = tuple(c.name for c in CASE + PROBE)
+CASE_COLUMNS = tuple(c.name for c in CASE + SETUP)
 RUN = (
     Column("width", pa.int32(), "hidden units h", minimum=1),
     Column("n_params", pa.int64(), "parameters N = nodes of the graph", minimum=1),
@@ -175,7 +175,7 @@ AVALANCHE = Schema(
     "One row a snapshot and case.",
     (
         *CASE,
-        *PROBE,
+        *SETUP,
         *RUN,
         GROK,
         THRESHOLD,
@@ -222,7 +222,7 @@ FSS = Schema(
     "One row a fit: statistic ~ N^exponent in one window of one case.",
     (
         *CASE,
-        *PROBE,
+        *SETUP,
         OBSERVABLE,
         STATISTIC,
         Column("window", pa.string(), f"one of {', '.join(WINDOWS)}"),
@@ -255,7 +255,7 @@ BOOTSTRAP = Schema(
     "same runs in every case and window, so rows of equal index are paired.",
     (
         *CASE,
-        *PROBE,
+        *SETUP,
         OBSERVABLE,
         STATISTIC,
         WINDOW,
@@ -294,7 +294,7 @@ DIAGNOSTICS = Schema(
     "`quantity` is: docs/diagnostics.md.",
     (
         *CASE,
-        *map(nullable, PROBE),
+        *map(nullable, SETUP),
         nullable(OBSERVABLE),
         nullable(STATISTIC),
         Column("quantity", pa.string(), "what is estimated"),

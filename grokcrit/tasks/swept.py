@@ -13,7 +13,7 @@ from grokcrit.tables.schemas import (
     EXPONENT,
     INTERVAL,
     OBSERVABLE,
-    PROBE,
+    SETUP,
     STATISTIC,
     TABLES,
     WINDOW,
@@ -63,7 +63,7 @@ def training_columns() -> tuple[Column, ...]:
 
 def avalanche_columns() -> tuple[Column, ...]:
     """Return the columns of the options of the cascades, which have one value at a point."""
-    probe = {c.name: nullable(c) for c in PROBE if c.name not in ("surrogate", "replicate")}
+    probe = {c.name: nullable(c) for c in SETUP if c.name not in ("surrogate", "replicate")}
     known = options_of(AvalancheOptions) | options_of(CascadeOptions)
     more = [
         column_of(option, "avalanche_seed" if name == "seed" else name)
@@ -85,7 +85,7 @@ SWEEP = Schema(
         *CASE,
         *SWEPT_TRAINING,
         *SWEPT_AVALANCHE,
-        *(nullable(c) for c in PROBE if c.name == "surrogate"),
+        *(nullable(c) for c in SETUP if c.name == "surrogate"),
         nullable(OBSERVABLE),
         nullable(STATISTIC),
         nullable(WINDOW),

@@ -11,7 +11,7 @@ from grokcrit.base.errors import GrokcritError, OptionError, RunError, TableErro
 from grokcrit.base.options import CascadeOptions, Options, option, option_of, options_of
 from grokcrit.base.stage_options import AvalancheOptions, EstimateOptions, FssOptions
 from grokcrit.cli.command import by_name, parameter_of
-from grokcrit.stages.avalanche import probes_of
+from grokcrit.stages.avalanche import setups_of
 from grokcrit.tasks import TASKS
 from grokcrit.tasks.swept import SWEPT_TRAINING, TRAINED
 from grokcrit.tasks.xor import TrainOptions, init_scale
@@ -245,7 +245,7 @@ def test_the_product_of_the_lists_is_computed_over_what_training_used():
     chosen = AvalancheOptions(
         quantile=(80, 95), graph_seed=(0, 4), surrogate=("none", "gaussian"), replicates=3
     )
-    probes = probes_of(chosen, trained)
+    probes = setups_of(chosen, trained)
     assert len(probes) == 2 * 2 * (1 + 3)
     seen = {(p.cascade.quantile, p.cascade.graph_seed, p.surrogate, p.replicate) for p in probes}
     assert len(seen) == len(probes)
