@@ -77,6 +77,7 @@ class Option:
     parse: Callable[[Any], Any] | None = None  # checks and reads a value instead of all this
     raw: bool = False  # texts of a list keep their commas, and may be given twice
     group: str = "common"  # its place in the help: one of GROUPS
+    added: bool = False  # tables were made without it: recorded only if not at its default
     swept: bool = True  # whether it can be an axis of a sweep
     names: tuple[str, ...] = ()  # on the command line, where it has others than its own
     metavar: str | None = None  # what stands for its value in the help
@@ -109,6 +110,10 @@ class Option:
             check_integer(self.name, value, int(self.least or 0), int(self.most or INT32_MAX))
         elif self.kind is float:
             return self._real(value)
+        elif self.kind is bool:
+            if type(value).__name__ not in ("bool", "bool_"):  # Python's or numpy's
+                raise OptionError(self.name, f"must be True or False, got {value!r}")
+            return bool(value)
         elif self.kind is str and not value.strip():
             raise OptionError(self.name, "must not be empty")
         return plain(value)
@@ -255,16 +260,22 @@ class CascadeOptions(Options):
         "Entries whose percentile is the threshold",
         choices=vocabulary.THRESHOLDS_OF,
         group="cascade",
+        added=True,
     )
 
 
-# Options that tables of earlier versions do not have, with the value that those were made with.
-ADDED = {"threshold_of": "all"}
+# Options of a cascade that older tables do not have, with the value that those were made with.
+ADDED = {name: each.default for name, each in options_of(CascadeOptions).items() if each.added}
 
 
 def recorded(options: Any) -> dict[str, Any]:
     """Return options as a case's record holds them; an added option only if not at its default.
 
-    So tables of earlier versions can be joined with new ones.
+    So a case keeps its name, and older tables can be joined with new ones.
     """
-    return {k: v for k, v in dataclasses.asdict(options).items() if ADDED.get(k) != v}
+    known = options_of(type(options))
+    return {
+        name: value
+        for name, value in dataclasses.asdict(options).items()
+        if not (known[name].added and known[name].default == value)
+    }

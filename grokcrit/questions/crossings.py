@@ -9,14 +9,13 @@ import numpy as np
 from grokcrit.base.summary import Row, Summary
 from grokcrit.questions.family import Course, gap_of
 from grokcrit.questions.question import Answer, Asked, Question
-from grokcrit.questions.rows import ends, finding, groups, interval, labelled, of, one
+from grokcrit.questions.rows import MEDIAN, ends, finding, groups, interval, labelled, of, one
 from grokcrit.scaling import resampling
 from grokcrit.scaling.crossings import SIDE, change_point, lasting_rise, sign_changes
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Widening
 
 QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-MEDIAN = "median run"
 
 
 def of_curves(asked: Asked) -> list[Row]:

@@ -12,7 +12,7 @@ from scipy import special
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.questions.question import Question
-from grokcrit.questions.rows import ends, finding, groups, index
+from grokcrit.questions.rows import MEDIAN, ends, finding, groups, index
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.tables.reading import split
 from grokcrit.tables.schemas import TRAIN
@@ -22,7 +22,6 @@ COLUMNS = (*RUN, "width", "epoch", "weight_gini", "grok_epoch")
 QUANTITIES = ("gini-peak", "gini-height", "gini-length", "gini-distance")
 # The source: within 10 epochs of grokking.
 NEAR = 10
-MEDIAN = "median run"
 
 
 class Transient(NamedTuple):

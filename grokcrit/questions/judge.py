@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,19 +94,25 @@ def shared(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in (*FAMILY, "observable", "statistic", "window"))
 
 
-def baselines(rows: Sequence[Row]) -> Mapping[tuple[Any, ...], Row]:
-    """Return the Gaussian null of each estimate, by what it shares with that of the data."""
+def baselines(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    """Return the replicates of the Gaussian null of each estimate, by what they share with it."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["surrogate"] == "gaussian":
             found.setdefault(shared(row), []).append(row)
-    return {key: averaged(replicates) for key, replicates in found.items()}
+    return found
 
 
-def averaged(replicates: Sequence[Row]) -> Row:
-    """Return the mean over replicates of a null model, which has no interval."""
-    if len(replicates) == 1:
-        return replicates[0]
-    known = [row["exponent"] for row in replicates if row["exponent"] is not None]
-    mean = sum(known) / len(known) if len(known) == len(replicates) else None
-    return {**replicates[0], "replicate": None, "exponent": mean, "ci_low": None, "ci_high": None}
+def baseline(fit: Row, replicates: Sequence[Row]) -> Row | None:
+    """Return the Gaussian null of a row of an fss table: the mean of replicates of the same runs.
+
+    A table holds exponents, no runs: of several replicates the exponents are averaged, and the mean
+    has no interval. Where runs are at hand, each run's statistic is averaged before the fit
+    (`family.mean_of_replicates`), which differs in the third decimal.
+    """
+    alike = [null for null in replicates if counted_alike(fit, null)]
+    if len(alike) < 2:
+        return alike[0] if alike else None
+    known = [null["exponent"] for null in alike if null["exponent"] is not None]
+    mean = sum(known) / len(known) if len(known) == len(alike) else None
+    return {**alike[0], "replicate": None, "exponent": mean, "ci_low": None, "ci_high": None}

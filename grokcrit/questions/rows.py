@@ -16,6 +16,7 @@ from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
 
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+MEDIAN = "median run"
 PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
 # Windows of an exponent, and the difference of the last two.
 PHASES_AND_CHANGE = (*PHASES, DIFFERENCE)

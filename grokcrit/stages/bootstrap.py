@@ -18,7 +18,7 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 from grokcrit.questions import judge
 from grokcrit.questions.family import mean_of_replicates
-from grokcrit.questions.notices import left_out_of, warn
+from grokcrit.questions.notices import left_out_of, record_of, warn
 from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
@@ -90,16 +90,18 @@ def bootstrap(
     )
     parts = [
         sample_table(sample, null, chosen)
-        for case, nulls in zip(samples, baselines(cases, samples, chosen), strict=True)
+        for case, nulls in zip(samples, null_samples(cases, samples, chosen), strict=True)
         for sample, null in zip(case, nulls, strict=True)
     ]
+    if any(are_family(a, b) and not judge.same_snapshots(a, b) for a in cases for b in cases):
+        record["null_of_other_runs"] = True
     joint = pa.concat_tables(parts)
     place = joint.schema.get_field_index("index")
     joint = joint.set_column(place, "index", narrowest(joint["index"], BOOTSTRAP.column("index")))
     return joint.replace_schema_metadata(provenance.encode(record))
 
 
-def baselines(
+def null_samples(
     cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
 ) -> Iterator[Sequence[Sample | None]]:
     """Yield each case's Gaussian null of the same snapshots, its replicates averaged run by run."""
@@ -107,14 +109,19 @@ def baselines(
         replicates = [
             k
             for k, other in enumerate(cases)
-            if case.case["surrogate"] != "gaussian" == other.case["surrogate"]
-            and all(case.case[name] == other.case[name] for name in judge.FAMILY)
-            and judge.same_snapshots(case, other)
+            if are_family(case, other) and judge.same_snapshots(case, other)
         ]
         if len(replicates) > 1:
             yield case_samples([cases[k] for k in replicates], chosen, Stop(), leave_out=False)
         else:
             yield samples[replicates[0]] if replicates else [None] * len(mine)
+
+
+def are_family(case: Ensemble, null: Ensemble) -> bool:
+    """Return whether one is the Gaussian null of the other, whatever their runs."""
+    return case.case["surrogate"] != "gaussian" == null.case["surrogate"] and all(
+        case.case[name] == null.case[name] for name in judge.FAMILY
+    )
 
 
 def case_samples(
@@ -348,7 +355,9 @@ def bootstrap_summary(table: pa.Table) -> Summary:
             }
         )
     warnings = left_out_of(table)
-    if not any(r["part"] for r in data):
+    if record_of(table).get("null_of_other_runs"):
+        warnings += warn("null-of-other-runs")
+    elif not any(r["part"] for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings += warn("null-of-other-runs" if has_null else "no-null")
     warnings += warn("thin-window", judge.thin_windows(own_rows))

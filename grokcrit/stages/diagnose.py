@@ -45,7 +45,7 @@ def diagnose(
     progress
         Called with (questions done, in all).
     **options
-        Fields of :class:`grokcrit.questions.question.DiagnoseOptions`.
+        Fields of :class:`grokcrit.base.stage_options.DiagnoseOptions`.
 
     Returns
     -------

@@ -148,9 +148,8 @@ def fss_summary(table: pa.Table) -> Summary:
     for f in data:
         if f["window"] not in PHASES and not f["n_avalanches"]:
             continue
-        null = nulls.get(judge.shared(f)) if judge.is_data(f) else None
-        if null and not judge.counted_alike(f, null):
-            null = None
+        replicates = nulls.get(judge.shared(f), []) if judge.is_data(f) else []
+        null = judge.baseline(f, replicates)
         rows.append(
             {
                 **{name: f[name] for name in shown},
@@ -173,11 +172,13 @@ def fss_summary(table: pa.Table) -> Summary:
     return Summary("statistic ~ N^exponent", rows, warnings)
 
 
-def against_nulls(fits: Sequence[Row], nulls: Mapping[tuple[Any, ...], Row]) -> list[Notice]:
-    """Warn where there is no Gaussian null, or one that is not of the same runs or sizes."""
+def against_nulls(
+    fits: Sequence[Row], nulls: Mapping[tuple[Any, ...], Sequence[Row]]
+) -> list[Notice]:
+    """Warn where there is no Gaussian null, or a replicate of other runs or over other sizes."""
     if not nulls:
         return warn("no-null")
-    pairs = [(f, nulls[judge.shared(f)]) for f in fits if judge.shared(f) in nulls]
+    pairs = [(f, null) for f in fits for null in nulls.get(judge.shared(f), [])]
     same = [(f, null) for f, null in pairs if judge.counted_alike(f, null)]
     strangers = [] if len(same) == len(pairs) else warn("null-of-other-runs")
     other = [judge.named(f) for f, null in same if f["n_sizes"] != null["n_sizes"]]

@@ -126,9 +126,9 @@ def nullable(column: Column) -> Column:
 TRAIN = Schema(
     "train",
     1,
-    "One row a run and epoch, sorted by width, seed, epoch; a row group a run, or several where it "
-    "is large. The cascade "
-    "columns are the epoch's own cascade of the raw gradient on the training graph, null where "
+    "One row per run and epoch, sorted by width, seed, epoch; a row group per run, or several "
+    "where it is large. The cascade columns are the epoch's own cascade of the raw gradient on the "
+    "training graph, null where "
     "no full gradient was taken.",
     (
         *CASE,

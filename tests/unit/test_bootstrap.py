@@ -13,6 +13,8 @@ import grokcrit
 from grokcrit.base.errors import FitError, OptionError
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.stages.bootstrap import bootstrap_summary
+from grokcrit.stages.fss import fss_summary
 from grokcrit.tables.schemas import BOOTSTRAP
 
 from .synthetic import random_rows, regular_rows, row, table
@@ -301,6 +303,22 @@ def test_the_baseline_of_several_replicates_is_their_mean_as_in_diagnose():
     }
     for key, numbers in wanted.items():
         assert found[key] == pytest.approx(numbers, rel=1e-12), key
+
+
+def test_a_replicate_of_other_runs_is_left_out_and_warned_of_in_both_stages():
+    """Fault: one of two replicates lacks a run; fss averages it in silence, bootstrap does not."""
+    whole = [*regular_rows(1), *regular_rows(2, surrogate="gaussian")]
+    short = [r for r in regular_rows(3, surrogate="gaussian", replicate=1) if r["seed"] != 1]
+    alone, both = table(whole), table(whole + short)
+    chosen = {"observable": "size", "resamples": 5}
+    for make, sum_up, column in (
+        (grokcrit.fss, fss_summary, "null"),
+        (grokcrit.bootstrap, bootstrap_summary, "minus null"),
+    ):
+        one, two = sum_up(make(alone, **chosen)), sum_up(make(both, **chosen))
+        assert [row[column] for row in one.rows] == [row[column] for row in two.rows]
+        assert "null-of-other-runs" not in {w.id for w in one.warnings}
+        assert "null-of-other-runs" in {w.id for w in two.warnings}
 
 
 def test_a_null_of_other_runs_is_no_baseline():

@@ -309,3 +309,23 @@ def test_every_option_of_a_task_has_a_column_in_the_sweep_table(task):
     columns = {column.name for column in SWEPT_TRAINING}
     for name, declared in options_of(TASKS[task]).items():
         assert (name in columns or TRAINED + name in columns) == (declared.swept and name != "task")
+
+
+def test_an_added_option_at_its_default_leaves_every_case_its_name():
+    """Fault: tables made before and after an option was added have different cases."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(TrainOptions):
+        momentum: float = option(0.0, "Momentum", least=0, below=1, added=True)
+
+    assert Later().case == TrainOptions().case
+    assert Later(momentum=0.5).case != TrainOptions().case
+
+
+@pytest.mark.parametrize("bad", ["no", 1, None, 0.0])
+def test_a_truth_value_is_one(bad):
+    """Fault: gradients="no" ends in an error of numpy, numpy's own False in one of JSON."""
+    with pytest.raises(OptionError) as caught:
+        TrainOptions(gradients=bad)
+    assert caught.value.name == "gradients"
+    assert TrainOptions(gradients=np.bool_(False)).gradients is False
