@@ -24,7 +24,7 @@ help:
 	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
 	@echo "make bench-large  cascades of 1e8 and 1e9 entries, with time and memory"
 	@echo "make bench-coverage  how often the intervals hold the truth (half an hour and more)"
-	@echo "make docs       write the generated pages and the outputs shown in the README anew"
+	@echo "make docs       write the generated pages and the outputs shown in the README again"
 	@echo "make clean      remove the virtual environment and what was made"
 
 install: $(VENV)/installed

@@ -22,7 +22,7 @@ def surrogate(
 
     ``none``: the snapshot itself. ``permute``: its values in random places. ``permute-layers``: in
     random places of their tensor, each of which starts at one of ``tensors``. ``sign-flip``: every
-    sign drawn anew. ``gaussianize``: magnitudes mapped to those of a normal sample, ranks, places
+    sign drawn again. ``gaussianize``: magnitudes mapped to those of a normal sample, ranks, places
     and signs kept. ``gaussian``: i.i.d. standard normal.
     """
     if name == "none":

@@ -12,7 +12,7 @@ from grokcrit.kernels.types import Array
 
 
 class Points(NamedTuple):
-    """Where the curves of all sizes are known, the same in every set of curves."""
+    """The points at which the curves of all sizes are known, the same in every set."""
 
     log_s: Array
     first: Array

@@ -219,7 +219,7 @@ def watched(weights: Array, gradient: Array, gini_of: int) -> Array:
 
 @jit
 def finite(values: Array) -> bool:
-    """Whether every value is finite; without branches, so that it runs on vectors."""
+    """Return whether every value is finite; without branches, so that it runs on vectors."""
     good = True
     for i in range(len(values)):
         good &= values[i] - values[i] == 0

@@ -1,4 +1,4 @@
-"""Who is linked to whom: rows of a stored graph, or neighbours computed where they are needed."""
+"""Links of a graph: rows of a stored graph, or neighbours computed where they are needed."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     max_steps: int
     rank: int  # the threshold lies between this order statistic of abs(g) and the next
     weight: float  # of the next, in double precision
-    nonzero: bool  # whether rank and weight are to be settled anew, among the entries not 0
+    nonzero: bool  # whether rank and weight are to be settled again, among the entries not 0
     share: float  # percentile / 100
 
 
@@ -48,7 +48,7 @@ class Work(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What one cascade counted."""
+    """Counts of one cascade."""
 
     finite: bool  # False: the gradient holds NaN or infinity, and nothing was computed from it
     threshold: Any  # theta, in the gradient's own precision
@@ -61,7 +61,7 @@ class Counts(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What a run of the XOR network is trained with."""
+    """Settings of the training of the XOR network."""
 
     inputs: Array  # (patterns, 2)
     targets: Array  # (patterns,)
@@ -73,7 +73,7 @@ class Training(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a run leaves behind: one entry an epoch, one row of ``gradients`` a snapshot."""
+    """Record of a run: one entry per epoch, one row of ``gradients`` per snapshot."""
 
     loss: Array
     accuracy: Array

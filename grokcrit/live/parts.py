@@ -40,7 +40,7 @@ class Recording:
 
     @property
     def prefix(self) -> str:
-        """How the names of its parts start; the step that follows has ten digits, so they sort."""
+        """The start of the names of its parts; a step of ten digits follows, so they sort."""
         return f"width-{self.width:06d}-seed-{self.seed:04d}-{self.field}-step-"
 
 

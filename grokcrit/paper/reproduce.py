@@ -52,7 +52,7 @@ BOTH = ("none", "gaussian")
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of the experiment is run."""
+    """The scale of an experiment."""
 
     training: dict[str, Any] = field(default_factory=dict)
     graph_seeds: int = 6

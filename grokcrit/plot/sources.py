@@ -1,4 +1,4 @@
-"""What a figure is drawn from: tables sorted by their stage, and one case out of them."""
+"""Sources of a figure: tables sorted by their stage, and one case out of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EmptyPanelError(TableError):
 
 @dataclass(frozen=True)
 class Request(PlotOptions):
-    """What is to be shown; the options of :func:`grokcrit.stages.plot.figure`."""
+    """A figure that is asked for; the options of :func:`grokcrit.stages.plot.figure`."""
 
     where: Mapping[str, Any] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Request(PlotOptions):
 
     @property
     def estimate(self) -> Row:
-        """What columns of estimates must hold."""
+        """Values that the columns of estimates must have."""
         return {"observable": self.observable, "statistic": self.statistic}
 
 
@@ -70,7 +70,7 @@ class Sources:
         self._records: dict[str, list[provenance.Record]] = {}
 
     def __contains__(self, stage: str) -> bool:
-        """Whether a table of that stage was given."""
+        """Return whether a table of that stage was given."""
         return stage in self._parts
 
     def load(self, stages: Sequence[str]) -> None:

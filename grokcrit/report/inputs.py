@@ -1,4 +1,4 @@
-"""What a report is made from: which files of a folder are meant, read whole, with their digests."""
+"""The inputs of a report: files of a folder, read whole, with their digests."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Material:
 
     @property
     def experiment(self) -> bool:
-        """Whether there is more than a sweep."""
+        """Return whether there is more than a sweep."""
         return bool(self.stages - {"sweep"} or self.claims)
 
     @property

@@ -1,4 +1,4 @@
-"""Where a report comes from: files and digests, commands, cases, versions."""
+"""The origin of a report: files and digests, commands, cases, versions."""
 
 from __future__ import annotations
 

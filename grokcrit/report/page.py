@@ -61,7 +61,7 @@ ACCOUNTS: Mapping[str, Callable[[pa.Table], Summary]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a page says in short."""
+    """The content of a page in short."""
 
     answers: list[Answer]  # the verdict
     missing: list[str]  # what the tables lack, a sentence each

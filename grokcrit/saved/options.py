@@ -54,7 +54,7 @@ def texts(help: str, metavar: str) -> Any:
 
 @dataclass(frozen=True)
 class IngestOptions(Options):
-    """What the stage depends on. ``family`` to ``run_seed`` None: from the path, or by default."""
+    """Options of ``ingest``. ``family`` to ``run_seed`` None: from the path, or by default."""
 
     checkpoints: bool = option(
         False, "The files are weights: use the difference between consecutive checkpoints"

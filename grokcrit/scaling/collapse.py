@@ -54,7 +54,7 @@ REACH = 8
 
 @dataclass(frozen=True)
 class Collapse:
-    """How well the curves of all sizes fall on one, and for which exponent.
+    """The best collapse of the curves of all sizes, and its exponent.
 
     S is around 1 or less where they agree within their errors; points of one curve are not
     independent, so S is indicative (median 0.56 where twelve runs per size do collapse).

@@ -45,7 +45,7 @@ def lasting_rise(times: Reals, gaps: Reals) -> Reals:
 
 @dataclasses.dataclass(frozen=True)
 class Rise:
-    """How D(t) stands to its null; above and below: by more than its own interval."""
+    """The course of D(t) against its null; above and below: by more than its own interval."""
 
     time: float  # epoch of the lasting rise above the null; NaN without one
     started_below: bool  # whether D(t) was ever below the null

@@ -117,7 +117,7 @@ def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
 
 @dataclass(frozen=True)
 class Widening:
-    """How few runs there are, for each bin; arrays of shape (bins,).
+    """The number of runs behind each bin, where they are few; arrays of shape (bins,).
 
     Resampling n runs gives (n - 1) / n of the variance, and a normal quantile ignores that the
     variance is itself estimated.

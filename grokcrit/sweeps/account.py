@@ -1,4 +1,4 @@
-"""What `grokcrit sweep` prints: of a sweep that has run, and of one that has not."""
+"""Output of `grokcrit sweep`: of a sweep that has run, and of one that has not."""
 
 from __future__ import annotations
 

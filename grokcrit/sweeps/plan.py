@@ -40,14 +40,14 @@ DRAWS = 50
 
 @dataclass(frozen=True)
 class SweepEstimates(FssOptions):
-    """What is estimated at every point; the ``[fss]`` table."""
+    """Estimates at every point; the ``[fss]`` table."""
 
     observable: tuple[str, ...] = ("size", "excess")
 
 
 @dataclass(frozen=True)
 class Sample(Options):
-    """How many points are drawn, and from which random stream; the ``[sample]`` table."""
+    """Number of points drawn, and their random stream; the ``[sample]`` table."""
 
     points: int = option(1, "Points to draw", least=1)
     seed: int = option(0, "Seed of the draw", most=INT64_MAX)

@@ -16,7 +16,7 @@ from grokcrit.sweeps.task import Outcome, Task, tasks_of
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep did."""
+    """Result of a sweep."""
 
     table: Path  # the joint table
     points: int

@@ -1,4 +1,4 @@
-"""What is computed at once: one training and some of the points that share it."""
+"""Tasks: one training and some of the points that share it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a point: its part is written, or an error says why it failed."""
+    """The outcome of a point: its part is written, or an error says why it failed."""
 
     key: str
     error: str | None = None
