@@ -48,3 +48,13 @@ def test_without_torch_the_import_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'grokcrit[torch]'" in done.stdout
+
+
+def test_public_modules_keep_their_names():
+    """Fault: a program that names a schema or catches an error no longer imports."""
+    from grokcrit.base import errors as base
+    from grokcrit.errors import GrokcritError, TableError
+    from grokcrit.schemas import AVALANCHE, TABLES
+
+    assert (GrokcritError, TableError) == (base.GrokcritError, base.TableError)
+    assert TABLES["avalanche"] is AVALANCHE

@@ -1,0 +1,25 @@
+"""The public name of the table schemas, which are in tables/schemas.py and tasks/swept.py."""
+
+from grokcrit.tables.schemas import (
+    AVALANCHE,
+    BOOTSTRAP,
+    DIAGNOSTICS,
+    FSS,
+    TABLES,
+    TRAIN,
+    Column,
+    Schema,
+)
+from grokcrit.tasks.swept import SWEEP
+
+__all__ = [
+    "AVALANCHE",
+    "BOOTSTRAP",
+    "DIAGNOSTICS",
+    "FSS",
+    "SWEEP",
+    "TABLES",
+    "TRAIN",
+    "Column",
+    "Schema",
+]
