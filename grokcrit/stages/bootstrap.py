@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,12 +88,13 @@ def bootstrap(
         threads=threads,
         progress=progress,
     )
+    nulls, strangers = null_samples(cases, samples, chosen)
     parts = [
         sample_table(sample, null, chosen)
-        for case, nulls in zip(samples, null_samples(cases, samples, chosen), strict=True)
-        for sample, null in zip(case, nulls, strict=True)
+        for mine, others in zip(samples, nulls, strict=True)
+        for sample, null in zip(mine, others, strict=True)
     ]
-    if any(are_family(a, b) and not judge.same_snapshots(a, b) for a in cases for b in cases):
+    if strangers:
         record["null_of_other_runs"] = True
     joint = pa.concat_tables(parts)
     place = joint.schema.get_field_index("index")
@@ -103,18 +104,23 @@ def bootstrap(
 
 def null_samples(
     cases: Sequence[Ensemble], samples: Sequence[list[Sample]], chosen: EstimateOptions
-) -> Iterator[Sequence[Sample | None]]:
-    """Yield each case's Gaussian null of the same snapshots, its replicates averaged run by run."""
+) -> tuple[list[Sequence[Sample | None]], bool]:
+    """Return each case's Gaussian null of the same snapshots, and whether any is of others.
+
+    Several replicates are averaged run by run.
+    """
+    found: list[Sequence[Sample | None]] = []
+    strangers = False
     for case, mine in zip(cases, samples, strict=True):
-        replicates = [
-            k
-            for k, other in enumerate(cases)
-            if are_family(case, other) and judge.same_snapshots(case, other)
-        ]
+        family = [k for k, other in enumerate(cases) if are_family(case, other)]
+        replicates = [k for k in family if judge.same_snapshots(case, cases[k])]
+        strangers = strangers or len(replicates) < len(family)
         if len(replicates) > 1:
-            yield case_samples([cases[k] for k in replicates], chosen, Stop(), leave_out=False)
+            members = [cases[k] for k in replicates]
+            found.append(case_samples(members, chosen, Stop(), leave_out=False))
         else:
-            yield samples[replicates[0]] if replicates else [None] * len(mine)
+            found.append(samples[replicates[0]] if replicates else [None] * len(mine))
+    return found, strangers
 
 
 def are_family(case: Ensemble, null: Ensemble) -> bool:
