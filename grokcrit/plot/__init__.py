@@ -19,7 +19,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     "grid": ("robustness",),
 }
 # Every figure and panel that `grokcrit plot` draws.
-NAMES = SOURCE
-for group in (MODULES, OF_SWEEPS, QUESTIONS):
-    for drawn in group.values():
-        NAMES += drawn
+NAMES = (
+    *SOURCE,
+    *(
+        name
+        for group in (MODULES, OF_SWEEPS, QUESTIONS)
+        for drawn in group.values()
+        for name in drawn
+    ),
+)

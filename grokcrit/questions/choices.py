@@ -15,10 +15,10 @@ from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import effects, judge
-from grokcrit.questions.effects import MUCH_CUT, NAMES, SweepPoints
+from grokcrit.questions.effects import MUCH_CUT, SweepPoints
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
-from grokcrit.questions.rows import shown
+from grokcrit.questions.rows import PHASE_COLUMNS, shown
 from grokcrit.scaling.ensembles import Reals
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def summary(table: pa.Table, confidence: float | None) -> Summary:
     variance = Summary(
         "share of the variance between points: of each option alone, and only together",
         effects.shares(points, confidence, PAIRS),
-        formats=dict.fromkeys((*NAMES.values(), "by chance"), ".0%"),
+        formats=dict.fromkeys((*PHASE_COLUMNS.values(), "by chance"), ".0%"),
     )
     title = f"D of the mean {observable} by choice: mean over the points with a fit"
     more = [variance] if points.factors else []
@@ -76,7 +76,7 @@ def level_row(points: SweepPoints, chosen: npt.NDArray[np.bool_]) -> Row:
     return {
         "points": int(chosen.sum()),
         "with a fit": int((chosen & points.fitted).sum()),
-        **{name: effects.middle(points.exponent[w][chosen]) for w, name in NAMES.items()},
+        **{name: effects.middle(points.exponent[w][chosen]) for w, name in PHASE_COLUMNS.items()},
         "null after": effects.middle(points.null["post"][chosen]),
         "crossing": f"{there} of {asked}" if asked else None,
         "clear": f"{clear} of {asked}" if asked else None,

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from scipy import special
 
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.base.vocabulary import PHASES
 from grokcrit.plot.sources import rows
-from grokcrit.questions.rows import PHASES_AND_CHANGE, missing
+from grokcrit.questions.rows import PHASE_COLUMNS, PHASES_AND_CHANGE, missing
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tasks.swept import SWEPT_AVALANCHE, SWEPT_TRAINING, TRAINED
 
@@ -28,7 +28,6 @@ MOST_LEVELS = 8
 # With a larger share of avalanches cut off, the sizes of a point are too small to believe its D.
 MUCH_CUT = 0.05
 # What an option can change, and its name in a table.
-NAMES = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 
 
 @dataclass(frozen=True)
@@ -260,7 +259,7 @@ def noise(points: SweepPoints, window: str, confidence: float | None) -> float:
 
 def shares(points: SweepPoints, confidence: float | None, count: int) -> list[Row]:
     """Return the shares of the variance: per option, of ``count`` pairs, and of the rest."""
-    response = {window: points.exponent[window] for window in NAMES}
+    response = {window: points.exponent[window] for window in PHASE_COLUMNS}
     found: dict[str, Mapping[str, float]] = {}
     for factor in points.factors:
         found[factor.name] = {w: share(factor.level_of, y) for w, y in response.items()}
@@ -275,7 +274,7 @@ def shares(points: SweepPoints, confidence: float | None, count: int) -> list[Ro
     chance = {f.name: by_chance(f.level_of, response["post"]) for f in points.factors}
     return [
         {"option": option}
-        | {name: missing(each.get(window)) for window, name in NAMES.items()}
+        | {name: missing(each.get(window)) for window, name in PHASE_COLUMNS.items()}
         | {"by chance": missing(chance.get(option))}
         for option, each in found.items()
     ]

@@ -17,6 +17,7 @@ from grokcrit.questions.family import Course
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Asked, Question, Shown
 from grokcrit.questions.rows import (
+    PHASE_COLUMNS,
     ends,
     exponents,
     finding,
@@ -134,7 +135,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     for key, mine in groups(chosen, *shown, "observable", "surrogate").items():
         place = index(mine, "quantity", "window")
         row = dict(zip((*shown, "observable", "null model"), key, strict=True))
-        for window, name in (("pre", "before"), ("post", "after"), (DIFFERENCE, "change")):
+        for window, name in PHASE_COLUMNS.items():
             gap = place["data-minus-null", window]
             row |= {f"data - null, {name}": gap["value"], f"p {name}": gap["p"]}
         for window, name in (("post", "after"), (DIFFERENCE, "change")):

@@ -12,12 +12,15 @@ import pyarrow as pa
 
 from grokcrit.base.summary import Row, cell
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.questions.judge import is_data
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
 
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 MEDIAN = "median run"
 PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
+# Columns of what is shown before, after, and of their difference.
+PHASE_COLUMNS = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 # Windows of an exponent, and the difference of the last two.
 PHASES_AND_CHANGE = (*PHASES, DIFFERENCE)
 COLUMNS = tuple(DIAGNOSTICS.arrow.names)
@@ -124,6 +127,13 @@ def varying(rows: Iterable[Row]) -> list[str]:
     """Return the case columns in which rows differ."""
     held = list(rows)
     return [name for name in CASE_COLUMNS if len({row[name] for row in held}) > 1]
+
+
+def of_data(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows of the data, or all where there are none, and the columns that vary."""
+    data = [row for row in rows if is_data(row)] or list(rows)
+    several = len({row["observable"] for row in data}) > 1
+    return data, varying(data) + ["observable"] * several
 
 
 def shown(value: Any, form: str = ".3f") -> str:

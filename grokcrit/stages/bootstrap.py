@@ -19,7 +19,7 @@ from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASE
 from grokcrit.questions import judge
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, record_of, warn
-from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, varying
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -337,8 +337,7 @@ def rows(sample: Sample, columns: Row) -> pa.Table:
 def bootstrap_summary(table: pa.Table) -> Summary:
     """Sum up a bootstrap table: exponents, their differences, and those to the null."""
     few = table.filter(pc.is_in(table["kind"], pa.array(["estimate", "interval"]))).to_pylist()
-    data = [r for r in few if judge.is_data(r)] or few
-    shown = varying(data) + ["observable"] * (len({r["observable"] for r in data}) > 1)
+    data, shown = of_data(few)
     estimates = [r for r in data if r["kind"] == "estimate"]
     intervals = [r for r in data if r["kind"] == "interval" and r["method"] == INTERVAL]
     # An interval has the estimate, too, and takes its place.

@@ -15,7 +15,7 @@ from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import PHASES, STATISTICS, WINDOWS
 from grokcrit.questions import judge
 from grokcrit.questions.notices import left_out_of, record_of, warn
-from grokcrit.questions.rows import ends, varying
+from grokcrit.questions.rows import ends, of_data
 from grokcrit.saved.tensor_names import some
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
@@ -142,8 +142,7 @@ def fss_summary(table: pa.Table) -> Summary:
     """Sum up an fss table: the phases, each beside its null, and what to be aware of."""
     fits = table.filter(pc.is_null(table["time"])).to_pylist()
     nulls = judge.baselines(fits)
-    data = [f for f in fits if judge.is_data(f)] or fits
-    shown = varying(data) + ["observable"] * (len({f["observable"] for f in data}) > 1)
+    data, shown = of_data(fits)
     rows = []
     for f in data:
         if f["window"] not in PHASES and not f["n_avalanches"]:

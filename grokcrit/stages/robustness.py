@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from grokcrit.base.parallel import Progress, in_order
 from grokcrit.base.stage_options import RobustnessOptions
 from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.base.vocabulary import DIFFERENCE, OBSERVABLES, PHASES, RESAMPLED
+from grokcrit.base.vocabulary import OBSERVABLES, PHASES, RESAMPLED
 from grokcrit.plot.grid import ORDER, is_axis, place
 from grokcrit.questions.family import (
     Course,
@@ -27,6 +27,7 @@ from grokcrit.questions.family import (
 )
 from grokcrit.questions.notices import warn
 from grokcrit.questions.rows import (
+    PHASE_COLUMNS,
     PHASES_AND_CHANGE,
     exponents,
     finding,
@@ -206,7 +207,7 @@ def robustness_summary(table: pa.Table) -> Summary:
         row |= {"observable": observable} if several else {}
         row |= {"axis": axis.partition(ORDER)[0] or ORDER.strip(), "value": value}
         row["graphs"] = len({r["graph_seed"] for r in mine})
-        for window, name in (("pre", "before"), ("post", "after"), (DIFFERENCE, "change")):
+        for window, name in PHASE_COLUMNS.items():
             row[name] = middle(mine, "exponent", "none", window)
             found = values(mine, "exponent", "none", window)
             row[f"{name}, graphs"] = (min(found), max(found)) if len(found) > 1 else None
