@@ -47,8 +47,9 @@ def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
         if column.length is None or column.length not in block.column_names:
             continue
         lists = block[column.name].combine_chunks()
-        lengths = pc.list_value_length(lists).to_numpy()
-        wrong = lengths != block[column.length].to_numpy()
+        absent = pc.is_null(lists).to_numpy(zero_copy_only=False)
+        lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
+        wrong = ~absent & (lengths != block[column.length].fill_null(-1).to_numpy())
         entries = lists.flatten().fill_null(-1).to_numpy()
         outside = np.append(0, np.cumsum((entries < 0) | (entries > EXACT)))
         wrong |= np.diff(outside[np.append(0, np.cumsum(lengths))]) > 0

@@ -83,15 +83,16 @@ CASE = (
     Column("case", pa.string(), "label, or digest of the training options but width and seed"),
     Column("field", pa.string(), "what the vector is: `gradient`, `clipped-gradient`, `update`"),
 )
+# Null where avalanches are not those of a gradient: a sandpile has no threshold_of, no quantile.
 SETUP = (
-    Column("topology", pa.string(), "diffusion graph"),
-    Column("degree", pa.int32(), "mean degree asked for", minimum=0),
-    Column("graph_seed", pa.int32(), "seed of the graph", minimum=0),
+    Column("topology", pa.string(), "diffusion graph", True),
+    Column("degree", pa.int32(), "mean degree asked for", True, 0),
+    Column("graph_seed", pa.int32(), "seed of the graph", True, 0),
     Column("surrogate", pa.string(), "null model the vector went through; `none`: the data"),
     Column("replicate", pa.int32(), "which draw of a random surrogate", minimum=0),
-    Column("alpha", pa.float64(), "diffusion strength, 0 < alpha <= 1", minimum=0),
-    Column("quantile", pa.float64(), "percentile of abs(g) that is the threshold", minimum=0),
-    Column("rule", pa.string(), "`diffuse` or `reset`"),
+    Column("alpha", pa.float64(), "diffusion strength, 0 < alpha <= 1", True, 0),
+    Column("quantile", pa.float64(), "percentile of abs(g) that is the threshold", True, 0),
+    Column("rule", pa.string(), "`diffuse` or `reset`", True),
 )
 CASE_COLUMNS = tuple(c.name for c in CASE + SETUP)
 RUN = (
@@ -178,13 +179,15 @@ AVALANCHE = Schema(
         *SETUP,
         *RUN,
         GROK,
-        THRESHOLD,
-        *CASCADE,
-        TRUNCATED,
+        nullable(THRESHOLD),
+        CASCADE[0],
+        *map(nullable, CASCADE[1:]),
+        nullable(TRUNCATED),
         Column(
             "activity",
             pa.list_(pa.int64()),
             "topplings of each step; they sum to size",
+            True,
             length="duration",
         ),
         Column(
