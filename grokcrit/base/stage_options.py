@@ -101,6 +101,9 @@ class DiagnoseOptions(FssOptions):
         (20, 50, 100, 200, 300, 400), "Common epochs of the placebos", least=1
     )
     permutations: int = option(1000, "Permutations of the grokking epochs", least=1)
+    collapse_from: int = option(
+        10, "Smallest avalanche in a collapse with two exponents", least=0, added=True
+    )
     gof: int = option(100, "Data sets drawn for each goodness of fit of a tail", least=1)
 
 

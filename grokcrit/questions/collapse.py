@@ -1,8 +1,8 @@
-"""Collapse: does one exponent lay the distributions of all sizes on one curve, phase by phase?"""
+"""Collapse: do D, or D and beta, put the distributions of all sizes on one curve?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,21 +14,24 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import PHASES, STATISTICS
 from grokcrit.plot.panel import PAGE, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
+from grokcrit.questions import judge
 from grokcrit.questions.family import Family
-from grokcrit.questions.question import Question, Shown, Task
+from grokcrit.questions.question import Answer, Question, Shown, Task
 from grokcrit.questions.rows import (
     PHASE_NAMES,
     ends,
     finding,
     groups,
     index,
-    known,
+    interval,
     labelled,
     of,
+    p_of,
+    shown,
 )
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.collapse import collapse
+from grokcrit.scaling.collapse import Collapse, collapse
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 
 # Observables that are ratios: their distributions have no s / N^D.
 RATIOS = ("branching", "transported-per-toppling")
+
+
+NAMES = tuple(f"collapse-{name}" for name in ("exponent", "beta", "tau", "quality"))
+# What is fitted, and whether beta is free; the source collapses with D alone.
+KINDS = {"D and beta": True, "D alone": False}
 
 
 def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
@@ -51,55 +59,81 @@ def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
 def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: Stop) -> list[Row]:
     """Collapse the distributions of all sizes, phase by phase, beside the direct exponents.
 
-    ``collapse-exponent`` is the D of least S, ``collapse-quality`` that S; with a ``part``, S at
-    the exponent of that statistic.
+    ``collapse-quality`` is S with the p of the goodness of fit; where that p rejects the collapse,
+    exponents have no interval. With the ``part`` "D of mean", S at the exponent of that statistic.
     """
     draws = resampling.draw_runs(ensemble, options.resamples, options.seed)
     values = ensemble.observe(observable)
+    whole = bool((values[~np.isnan(values)] % 1 == 0).all())
     made: list[Row] = []
     for window in PHASES:
         bins = scaling.windows(ensemble, window)
         tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
         direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
-        found = collapse(ensemble, values, bins, draws, options.confidence, list(direct.values()))
-        interval = {"ci_low": found.ci_low, "ci_high": found.ci_high}
-        each = [
-            finding("collapse-exponent", found.exponent, **interval, n=found.n_draws),
-            finding("collapse-quality", found.quality, n=found.n_points),
-        ]
-        each = labelled(each, method=found.reason or "least S")
-        each += [
-            finding("collapse-quality", s, part=f"D of {name}", n=found.n_points, method="S")
+        for kind, free in KINDS.items():
+            found = collapse(
+                ensemble,
+                values,
+                bins,
+                draws,
+                options.confidence,
+                free=free,
+                smallest=options.collapse_from if free and whole else 0,
+                direct=[] if free else list(direct.values()),
+            )
+            made += labelled(judged(found, kind), window=window)
+        made += [
+            finding("collapse-quality", s, part=f"D of {name}", window=window, n=found.n_points)
             for name, s in zip(direct, found.at, strict=True)
         ]
-        made += labelled(each, window=window)
     return labelled(made, **ensemble.case, observable=observable)
 
 
+def judged(found: Collapse, kind: str) -> list[Row]:
+    """Make the rows of one collapse, with intervals only where it is not rejected."""
+    quality = finding("collapse-quality", found.quality, part=kind, p=found.p, n=found.n_points)
+    stands = judge.collapses(quality) and found.reason is None
+    words = found.reason or ("least squares" if stands else "the curves do not collapse")
+    quality["method"] = words
+    rows = [quality]
+    for name, value in (("exponent", found.exponent), ("beta", found.beta), ("tau", found.tau)):
+        if value is None and name != "exponent":
+            continue
+        ends = {"ci_low": value.ci_low, "ci_high": value.ci_high} if value and stands else {}
+        number = value and value.value
+        rows.append(finding(f"collapse-{name}", number, part=kind, **ends, method=words))
+    return rows
+
+
 def section(rows: list[Row], shown: list[str]) -> Summary:
-    """Sum up D of the data collapse, and S there and at the direct exponents."""
+    """Sum up the exponents of each collapse, S and its goodness of fit."""
     out = []
     keys = (*shown, "observable", "surrogate", "window")
-    for key, mine in groups(of(rows, "collapse-exponent", "collapse-quality"), *keys).items():
+    for key, mine in groups(of(rows, *NAMES), *keys).items():
         place = index(mine, "quantity", "part")
-        found = place["collapse-exponent", None]
-        row = dict(zip(keys, key, strict=True))
-        row |= {"D of least S": found["value"], "interval": ends(found)}
-        row["S"] = place["collapse-quality", None]["value"]
-        for name in STATISTICS:
-            row[f"S at D of {name}"] = place["collapse-quality", f"D of {name}"]["value"]
-        row["remark"] = None if found["value"] is not None else found["method"]
-        out.append(row)
-    formats = dict.fromkeys(("S", *(f"S at D of {name}" for name in STATISTICS)), ".1f")
-    title = "data collapse of P(S > s) against s / N^D; S about 1: within errors"
-    return Summary(title, out, formats=formats)
+        for kind in KINDS:
+            quality = place["collapse-quality", kind]
+            row = dict(zip(keys, key, strict=True)) | {"fitted": kind}
+            for symbol, name in (("D", "exponent"), ("beta", "beta"), ("tau", "tau")):
+                found = place[f"collapse-{name}", kind]
+                row |= {symbol: found["value"], f"{symbol} interval": ends(found)}
+            row |= {"S": quality["value"], "p": quality["p"], "points": quality["n"]}
+            row["remark"] = quality["method"]
+            out.append(row)
+    title = "data collapse: N^beta P(S > s) against s / N^D"
+    return Summary(title, out, formats={"S": ".1f", "p": ".2g"})
 
 
-def told(label: str, exponent: float, row: Row, quality: float | None) -> str:
-    """Return the label of a panel: the exponent, its interval if there is one, and S."""
-    interval = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-    reached = "" if quality is None else f"\n$S = {quality:.3g}$"
-    return f"{label}\n$D = {exponent:.3f}{interval}${reached}"
+def told(label: str, exponents: Sequence[Row], quality: Row) -> str:
+    """Return the label of a panel: the exponents with their intervals, S and p."""
+    lines = [label]
+    for symbol, row in zip(("D", r"\beta"), exponents, strict=False):
+        ends = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        lines.append(f"${symbol} = {row['value']:.3f}{ends}$")
+    if quality["value"] is not None:
+        p = "" if quality["p"] is None else f", $p = {quality['p']:.2g}$"
+        lines.append(f"$S = {quality['value']:.3g}${p}")
+    return "\n".join(lines)
 
 
 def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -109,19 +143,21 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     data = sizes.ensemble(sources, "none")
     wanted = {"observable": request.observable, "surrogate": "none"}
     held = rows(sources.table("diagnostics"), **wanted).to_pylist()
-    found = index(of(held, "collapse-exponent", "collapse-quality"), "quantity", "part", "window")
+    names = ("collapse-exponent", "collapse-beta", "collapse-quality")
+    found = index(of(held, *names), "quantity", "part", "window")
     lines = []
     for window in PHASES:
-        best = found["collapse-exponent", None, window]
-        least = found["collapse-quality", None, window]
-        bins = scaling.windows(data, window)
-        direct = scaling.exponent(data, data.observe(request.observable), bins, "max")
-        if None in (best["value"], least["value"]) or np.isnan(direct):
+        free, alone = (found["collapse-exponent", kind, window] for kind in KINDS)
+        beta = found["collapse-beta", "D and beta", window]
+        if free["value"] is None and alone["value"] is None:
             continue
-        of_max = found["collapse-quality", "D of max", window]
-        first = told(f"{window}: largest", direct, of_max, of_max["value"])
-        second = told(f"{window}: least $S$", best["value"], best, least["value"])
-        lines.append((window, {first: direct, second: best["value"]}))
+        panels = []
+        for kind, exponents in (("D alone", [alone]), ("D and beta", [free, beta])):
+            if exponents[0]["value"] is not None:
+                quality = found["collapse-quality", kind, window]
+                text = told(f"{PHASE_NAMES[window]}: {kind}", exponents, quality)
+                panels.append((text, [row["value"] for row in exponents]))
+        lines.append((window, panels))
     if not lines:
         tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent", value=None)})
         raise EmptyPanelError(
@@ -135,7 +171,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     inner, figure = place.subgridspec(len(lines), 2), ax.figure
     ax.remove()
     for line, (window, rescalings) in enumerate(lines):
-        axes = [figure.add_subplot(inner[line, column]) for column in range(2)]
+        axes = [figure.add_subplot(inner[line, column]) for column in range(len(rescalings))]
         draw(axes, data, request.observable, window, rescalings)
         legend = axes[0].get_legend()
         if line and legend is not None:
@@ -148,9 +184,9 @@ def draw(
     data: Ensemble,
     observable: str,
     window: str,
-    rescalings: Mapping[str, float],
+    rescalings: Sequence[tuple[str, Sequence[float]]],
 ) -> None:
-    """Draw P(S > s) of every size against s / N^D on one axes per exponent, with equal limits."""
+    """Draw N^beta P(S > s) of every size against s / N^D, an axes per label and (D, beta) or D."""
     from grokcrit.plot import sizes, style
 
     observed = data.observe(observable)
@@ -160,27 +196,25 @@ def draw(
     symbol, _ = style.OBSERVABLES[observable]
     names: list[int] = data.sizes.tolist()
     colours = style.size_colours(len(names))
-    for ax, (text, exponent) in zip(axes, rescalings.items(), strict=True):
+    for ax, (text, exponents) in zip(axes, rescalings, strict=True):
+        d, beta = (*exponents, 0.0)[:2]
         for k, (n, colour) in enumerate(zip(names, colours, strict=True)):
             mine = data.size_of[data.run] == k
             s, p, error = exceedance(observed[mine], data.run[mine])
-            x = s / n**exponent
+            x, height = s / n**d, float(n) ** beta
             # P(S > s) holds from s up to the next value; 0 has no logarithm.
-            drawn = np.where(p > 0, p, np.nan)
+            drawn = np.where(p > 0, height * p, np.nan)
+            error = height * error
             label = style.size_label(k, names)
             ax.plot(x, drawn, color=colour, drawstyle="steps-post", label=label)
             low = np.maximum(drawn - error, np.nanmin(drawn, initial=1) / 2)
             ax.fill_between(x, low, drawn + error, step="post", color=colour, **style.BAND)
         style.note(ax, 0.04, 0.05, text, va="bottom")
+        power = r"N^{\beta} " if len(exponents) > 1 else ""
         ax.set(xscale="log", yscale="log", xlabel=rf"${symbol} / N^D$")
-    limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
-    for ax in axes:
-        ax.set_xlim(min(x[0] for x, _ in limits), max(x[1] for x, _ in limits))
-        ax.set_ylim(min(y[0] for _, y in limits), max(y[1] for _, y in limits))
+        ax.set_ylabel(rf"${power}P({{>}}\,{symbol})$")
         style.plain_log_ticks(ax.xaxis)
         style.plain_log_ticks(ax.yaxis)
-        ax.tick_params(labelleft=ax is axes[0])
-    axes[0].set_ylabel(rf"$P({{>}}\,{symbol})$")
     style.legend_above(axes[0], 4, title=f"{style.PARAMETERS}; {sizes.BAND}")
 
 
@@ -202,28 +236,65 @@ def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
     return s, shares.mean(axis=0), error
 
 
+def stated(rows: Sequence[Row], window: str) -> str:
+    """Say in one sentence whether the curves of a window collapse, and with which exponents."""
+    place = index([r for r in rows if r["window"] == window], "quantity", "part")
+    quality = place["collapse-quality", "D and beta"]
+    name = PHASE_NAMES[window]
+    if quality["value"] is None or place["collapse-exponent", "D and beta"]["value"] is None:
+        return f"{name}: no exponents"
+    numbers = f"S = {shown(quality['value'], '.1f')}, {p_of(quality)}"
+    if not judge.collapses(quality):
+        return f"{name} the curves do not collapse ({numbers}), so there is no exponent to give"
+    exponents = (
+        f"{symbol} {shown(row['value'])} ({interval(row)})"
+        for symbol, quantity in (("D", "exponent"), ("tau", "tau"))
+        if (row := place[f"collapse-{quantity}", "D and beta"])["value"] is not None
+    )
+    return f"{name} a collapse is not rejected ({numbers}): {', '.join(exponents)}"
+
+
+def described(rows: Sequence[Row]) -> list[str]:
+    """Say of each phase of the size of the data what its collapse gives."""
+    mine = of(rows, *NAMES, observable="size", surrogate="none")
+    return [stated(mine, window) for window in PHASES if any(r["window"] == window for r in mine)]
+
+
 def describe(rows: Sequence[Row]) -> str:
-    """Say the exponent of the least S of each phase."""
-    found = known(rows, "collapse-exponent", observable="size", surrogate="none")
-    told = "; ".join(f"{PHASE_NAMES[r['window']]} {r['value']:.3f}" for r in found)
-    return f"Distributions of all sizes rescaled by N^D; D of the least S: {told}."
+    """Say what the collapse of each phase gives."""
+    return f"Distributions of all sizes, rescaled. {'; '.join(described(rows))}."
 
 
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say no where a collapse with D and beta is rejected in some phase."""
+    mine = of(rows, "collapse-quality", observable="size", surrogate="none", part="D and beta")
+    known = [row for row in mine if row["p"] is not None]
+    if not known:
+        return []
+    word = "Not rejected" if all(map(judge.collapses, known)) else "No"
+    question = "Do the distributions of all sizes fall on one curve?"
+    return [Answer("collapse", question, word, tuple(f"{each}." for each in described(rows)))]
+
+
+QUANTITIES = {
+    "collapse-exponent, collapse-beta": "D and beta that put N^beta P(S > s) of all sizes on one "
+    "curve of s / N^D; `D alone`: beta = 0, the source's case",
+    "collapse-tau": "1 + beta / D",
+    "collapse-quality": "S, chi^2 per degree of freedom about the common curve, with the p of the "
+    "goodness of fit; or at the exponent of `part`, beta = 0",
+}
 QUESTION = Question(
-    quantities={
-        "collapse-exponent": "D that lays P(S > s) of all sizes on one curve of s / N^D",
-        "collapse-quality": "S of Houdayer and Hartmann there, or at the exponent of `part`; about "
-        "1: within errors",
-    },
+    quantities=QUANTITIES,
     of_family=of_family,
     section=section,
+    answers=answers,
     panels={"collapses": Panel(panel, ("avalanche", "diagnostics"), height=7.0, width=PAGE)},
     shown=(
         Shown(
             "collapses",
             "Do the distributions of all sizes fall on one curve?",
-            "Rescaled by the D of the largest avalanche (left) and by the D of the best collapse "
-            "(right), phase by phase; S about 1 would be a collapse within errors.",
+            "Rescaled by D alone (left) and by D and beta (right), in each phase. S is about 1 "
+            "where curves agree within errors; p is the goodness of fit.",
             describe,
             wide=True,
         ),

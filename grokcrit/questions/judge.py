@@ -48,6 +48,14 @@ def exceeds(gamma: float | None, largest: float | None) -> bool:
     return gamma is not None and largest is not None and gamma > largest + EXCESS
 
 
+def collapses(quality: Row) -> bool:
+    """Return whether a row of the quality of a collapse, with its goodness of fit, lets it stand.
+
+    Not adjusted for the number of tests: an assumption is checked, not a finding claimed.
+    """
+    return quality["p"] is not None and not apart(quality["p"])
+
+
 def thin_windows(fits: Sequence[Row]) -> list[str]:
     """Return the phases without a fit: fewer than three sizes have a statistic above 0."""
     return sorted(

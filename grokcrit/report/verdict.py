@@ -59,7 +59,8 @@ def from_bootstrap(intervals: Sequence[Row]) -> list[Row]:
 
 def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
     """Return the answers of one case, from its diagnostics rows and the rows of claims.json."""
-    mine = [r for r in rows if r["observable"] in ("size", "excess") and r["statistic"] == "mean"]
+    kept = {"observable": ("size", "excess"), "statistic": ("mean", None)}
+    mine = [r for r in rows if all(r[name] in values for name, values in kept.items())]
     asked = [each.answers for each in questions().values() if each.answers]
     return [*(answer for answers in asked for answer in answers(mine)), *source(claims or ())]
 

@@ -1,123 +1,104 @@
-"""Data collapse: the exponent D that lays P(S > s) of all sizes on one curve of s / N^D.
+"""Data collapse: D and beta that put N^beta P(S > s) of all sizes on one curve of s / N^D.
 
-The decisions that the quality S leaves open:
+Where s is distributed as s^-tau G(s / N^D), beta = D (tau - 1) (S. M. Bhattacharjee and F. Seno,
+J. Phys. A 34, 6375, 2001). beta = 0, the source's case, is right for distributions that are all
+cutoff; for tau > 1 it draws D to 0, because unscaled curves agree at small s.
 
-- **Runs count alike.** P(S > s) of a size is the mean over its runs of each run's share of
-  avalanches above s, as the statistic ``mean`` averages runs. A run that spends fewer snapshots in
-  a window is as good a draw of a run as any other; pooled snapshots would let long runs outvote it.
-- **Flanks are compared with, never scored.** Where P stays level, at 1 (or the share that is not
-  quiet) below all avalanches of a size and at 0 above them, it says nothing on shape. Each curve
-  keeps one such point at either end and goes on level beyond it. Without them a D that drives the
-  curves apart, so that none is left to disagree, would score well; with them the number of scored
-  points does not depend on D.
-- **dy is pooled.** Six runs give a dy that is wrong by a third, and three runs one that can be near
-  0, whose points then decide everything. So dy^2 = phi b, with b the variance of P if avalanches
-  were independent, P taken by Jeffreys's rule (k + 1/2) / (m + 1) so that flanks have an error too,
-  and one phi, the variance of P over runs over b, summed over all points of all sizes. With a phi
-  for each size, and dy held fixed, the 95 % interval of six runs covered 81 % of 200 synthetic
-  tables; with one phi 93 %.
-- **A resample has its own dy** and its own flanks, as if it were the data. Where the curves do not
-  collapse, D depends on the weights to first order: with dy held fixed, the intervals of six runs
-  covered 84 % of 200 tables with S about 2 and were a quarter narrower; with its own, 90 %.
-- **Integers lie between grid points.** P(S > s) of integers is constant from one to the next, so a
-  point stands in the middle of the gap between two values that holds it.
-- **S(D) is rough**, as points change the pairs that bracket them, at the same D in every resample:
-  its least value proper would stick to these. The exponent is the vertex of the parabola through
-  S over the width in which it stays below twice its least value, in resamples as in the data.
+The common curve g is a cubic spline, fitted with D and beta by weighted least squares,
+
+    ln P_k(s) = -beta ln N_k + g(ln s - D ln N_k) + error.
+
+- **Runs count alike.** P(S > s) of a size is the mean over its runs, as in the statistic ``mean``.
+- **One factor for all errors.** The variance of P is phi b: b is that of independent avalanches,
+  phi the variance over runs over b, one number for all points. Errors point by point, of six
+  runs, are themselves uncertain by a third.
+- **S** is chi^2 per degree of freedom, about 1 where curves agree within errors. Neighbouring
+  points are not independent, so S alone decides nothing.
+- **Goodness of fit.** Whole runs are resampled, each curve about its own mean, and what is left of
+  them after the same fit is compared with the data: p is the share with a larger S.
+- **Intervals** follow from each run's influence on the fit, which least squares gives exactly to
+  first order, and Student's t. They are wider by the root of chi^2 over its mean in the resamples,
+  where that is above 1. Coverage: docs/truth.md.
+
+The quality of J. Houdayer and A. K. Hartmann (Phys. Rev. B 70, 014418, 2004) compares each point
+with a line through two neighbours on every other curve; it is a jagged function of D, and its least
+value needs an own search in every resample. A common spline is smooth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.kernels.collapse import Curves, Points, nearest, qualities
 from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows
 
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
+# Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.
+POINTS, LEAST = 30, 5
+# Stretches of the common curve; fewer where there are under six points a stretch.
+STRETCHES = 10
+# Exponents that are tried before the best is refined.
+SEARCH = (-1.0, 4.0)
+STEP = 0.05
+# How far from where curves overlap best the least chi^2 may lie.
+NEAR = 0.25
 
-# Grid points of s a decade.
-PER_DECADE = 50
-# Exponents that are tried, and the step of the search for the valley of S.
-SEARCH = (-1.0, 3.0)
-STEP = 0.01
-# Steps from the middle of the valley to its banks, of the parabola.
-REACH = 8
+
+class Exponent(NamedTuple):
+    """An exponent of the collapse; the interval is None where a size has one run."""
+
+    value: float
+    ci_low: float | None
+    ci_high: float | None
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """The best collapse of the curves of all sizes, and its exponent.
+    """The best collapse of the curves of all sizes, and how good it is."""
 
-    S is around 1 or less where they agree within their errors; points of one curve are not
-    independent, so S is indicative (median 0.56 where twelve runs per size do collapse).
-    """
-
-    exponent: float | None  # D of least S
-    ci_low: float | None  # None where some size has one run, or without an exponent
-    ci_high: float | None
-    quality: float | None  # S at the exponent
-    at: tuple[float | None, ...]  # S at each exponent that was given
-    n_points: int  # scored
-    n_draws: int  # resamples that gave an exponent
+    exponent: Exponent | None  # D
+    beta: Exponent | None  # None where it was fixed at 0
+    tau: Exponent | None  # 1 + beta / D
+    quality: float | None  # S at the best exponents, or where the curves overlap best
+    p: float | None  # goodness of fit; at least 1 / (resamples + 1)
+    at: tuple[float | None, ...]  # S at each exponent that was given, beta = 0
+    n_points: int
+    n_draws: int  # resamples behind p
     reason: str | None  # why there is no exponent
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The runs of one window that curves are made of."""
+class Curves:
+    """P(S > s) of all sizes at the points of the fit."""
 
-    points: Points
-    used: Ints  # (K',): index in the ensemble of each size with data
-    shares: list[Reals]  # of each such size (runs, points): P(S > s); NaN for runs without data
-    counts: list[Ints]  # of each such size (runs,): avalanches of each run
+    log_n: Reals  # (K,): ln N of each size with data, minus their mean
+    used: Ints  # (K,): its index in the ensemble
+    size_of: Ints  # (points,): index of each point's curve
+    log_s: Reals  # (points,)
+    log_p: Reals  # (points,)
+    weight: Reals  # (points,): 1 / variance of ln P, were avalanches independent
+    # Of each size (runs, its points): P of a run over their mean, minus 1; NaN for runs without data.
+    shares: tuple[Reals, ...]
 
-    def curves(self, draws: Sequence[Ints]) -> Curves:
-        """Average drawn runs; the draws are of the sizes with data, and all hold some."""
-        resamples, first = len(draws[0]), self.points.first
-        height = np.empty((resamples, first[-1]))
-        weight = np.empty_like(height)
-        start, stop = (np.empty((resamples, len(draws)), np.int64) for _ in range(2))
-        for k, (shares, count, drawn) in enumerate(
-            zip(self.shares, self.counts, draws, strict=True)
-        ):
-            p = np.empty((resamples, shares.shape[1]))
-            resampled_means(shares, drawn, p)
-            height[:, first[k] : first[k + 1]] = p
-            weight[:, first[k] : first[k + 1]] = 1 / independent(p, count[drawn])
-            start[:, k] = first[k] + (p < p[:, :1]).argmax(axis=1) - 1
-            stop[:, k] = first[k] + (p <= 0).argmax(axis=1)
-        return Curves(height, weight, start, stop)
-
-    def held(self, draws: Sequence[Ints]) -> BoolArray:
-        """Return whether each resample holds avalanches above 0 of every size with data."""
-        there = [
-            (counts * (shares[:, 0] > 0))[drawn].any(axis=1)
-            for shares, counts, drawn in zip(self.shares, self.counts, draws, strict=True)
-        ]
-        held: BoolArray = np.logical_and.reduce(there)
-        return held
+    def of(self, k: int) -> slice:
+        """Return where the points of a size lie."""
+        return slice(*np.searchsorted(self.size_of, [k, k + 1]).tolist())
 
 
-def independent(p: Reals, counts: Ints) -> Reals:
-    """Return the variance of P(S > s) if avalanches were independent, of resamples of a size.
+class Profile(NamedTuple):
+    """The least-squares fit at one D."""
 
-    q (1 - q) mean(1 / m) / runs, q = (k + 1/2) / (m + 1) of all avalanches. ``p`` (resamples,
-    points); ``counts`` (resamples, runs) holds m of each drawn run, which counts if it has data.
-    """
-    there = counts > 0
-    inverse = np.where(there, 1 / np.maximum(counts, 1), 0.0).sum(axis=1) / there.sum(axis=1) ** 2
-    total = counts.sum(axis=1)[:, None]
-    q = (p * total + 0.5) / (total + 1)
-    variance: Reals = inverse[:, None] * q * (1 - q)
-    return variance
+    chi2: float  # before the errors' common factor
+    beta: float
+    residual: Reals  # (points,), weighted
+    design: Reals  # (points, parameters), weighted: the curve, then D, then beta if it is free
 
 
 def collapse(
@@ -126,195 +107,249 @@ def collapse(
     bins: Windows,
     draws: Sequence[Ints],
     confidence: float,
+    *,
+    free: bool,
+    smallest: float = 0.0,
     direct: Sequence[float] = (),
 ) -> Collapse:
-    """Find the exponent that collapses P(S > s) of all sizes on one curve of s / N^D.
+    """Find the exponents that collapse P(S > s) of all sizes, and judge the collapse.
 
-    ``values`` are an observable of the ensemble's avalanches, NaN where it is not defined; ``bins``
-    is a window of one bin. ``draws`` are the runs of each resample (:func:`draw_runs` of
-    ``resampling``, whose :func:`interval` it is too); a resample in which a size lost all its data
-    is left out. ``direct`` are other exponents at which S is wanted.
+    Parameters
+    ----------
+    ensemble, values, bins
+        ``values`` (rows,) are an observable of the ensemble's avalanches, NaN where it is not
+        defined; ``bins`` is a window of one bin.
+    draws
+        Runs of each resample, of every size: ``resampling.draw_runs``.
+    confidence
+        Of the intervals.
+    free
+        Whether beta is fitted, or 0.
+    smallest
+        Only P(S > s) at s above this is compared. Small avalanches feel the lattice and do not
+        scale; with beta = 0 nothing needs to be left out.
+    direct
+        Other exponents D at which S is wanted, with beta = 0.
     """
-    s = grid(values)
-    counts, total = exceedances(ensemble, values, bins, s)
-    none = Collapse(None, None, None, None, (None,) * len(direct), 0, 0, None)
-    runs = runs_of(ensemble, s, counts, total)
-    if isinstance(runs, str):
-        return replace(none, reason=runs)
-    whole = runs.curves([np.arange(len(each))[None] for each in runs.counts])
-    phi = design_effect(runs, whole)
+    none = Collapse(None, None, None, None, None, (None,) * len(direct), 0, 0, None)
+    curves = curves_of(ensemble, values, bins, smallest)
+    if isinstance(curves, str):
+        return replace(none, reason=curves)
+    phi = design_effect(curves)
     if not phi > 0:
         why = "the runs of a size do not differ, or there is one: P(S > s) has no error"
         return replace(none, reason=why)
-    at = tuple(quality(runs.points, whole, d) / phi for d in direct)
-    none = replace(none, at=at, n_points=int((whole.stop - whole.start - 1).sum()))
-    around = valley(runs.points, whole)
-    if around is None:
-        why = f"S has no minimum well inside the search range, {SEARCH[0]:g} to {SEARCH[1]:g}"
-        return replace(none, reason=why)
-    exponent = float(vertices(runs.points, whole, *around)[0])
-    drawn = [draws[k] for k in runs.used]
-    valid = runs.held(drawn)
-    found = np.full(len(valid), np.nan)
-    if valid.any():
-        resampled = runs.curves([each[valid] for each in drawn])
-        found[valid] = vertices(runs.points, resampled, *around)
-    few = resampling.widening(influences(ensemble, runs, around), ensemble.size_of)
-    low, high = resampling.interval(found[:, None], few, confidence)
-    return replace(
+    freedom = len(curves.log_s) - profile(curves, 0.0, free).design.shape[1]
+    at = tuple(profile(curves, d, False).chi2 / phi / (freedom + free) for d in direct)
+    none = replace(none, at=at, n_points=len(curves.log_s))
+    d, reason = best(curves, free)
+    if d is None:
+        return replace(none, reason=reason)
+    found = profile(curves, d, free)
+    basis, triangle = np.linalg.qr(found.design)
+    chi2 = found.chi2 / phi
+    drawn = resampled(curves, basis, [draws[k] for k in curves.used])
+    known = drawn[np.isfinite(drawn)]
+    beyond = int((known >= chi2).sum())
+    none = replace(
         none,
-        exponent=exponent,
-        ci_low=None if np.isnan(low[0]) else float(low[0]),
-        ci_high=None if np.isnan(high[0]) else float(high[0]),
-        quality=quality(runs.points, whole, exponent) / phi,
-        n_draws=int((~np.isnan(found)).sum()),
+        quality=chi2 / freedom,
+        p=(1 + beyond) / (1 + len(known)) if len(known) else None,
+        n_draws=len(known),
+        reason=reason,
+    )
+    if reason is not None:
+        return none
+    of_d, *of_beta = np.linalg.solve(triangle, basis.T)[-1 - free :] * np.sqrt(curves.weight)
+    # Misfit that the test does not reject, and that scatter alone would not give, widens intervals.
+    misfit = max(1.0, chi2 / known.mean()) if len(known) else 1.0
+    told = partial(exponent, ensemble, curves, misfit=misfit, confidence=confidence)
+    beta, tau = None, None
+    if free:
+        beta = told(of_beta[0], found.beta)
+    if free and d > 0:
+        tau = told(of_beta[0] / d - found.beta / d**2 * of_d, 1 + found.beta / d)
+    return replace(none, exponent=told(of_d, d), beta=beta, tau=tau)
+
+
+def curves_of(ensemble: Ensemble, values: Reals, bins: Windows, smallest: float) -> Curves | str:
+    """Gather P(S > s) of all sizes with data; say in words why curves cannot be compared."""
+    inside = (bins.bin_of >= 0) & ~np.isnan(values)
+    observed, run = values[inside], ensemble.run[inside]
+    order = np.lexsort((observed, run))
+    observed, starts = observed[order], np.searchsorted(run[order], np.arange(ensemble.runs + 1))
+    used = np.unique(ensemble.size_of[np.diff(starts) > 0])
+    if len(used) < MINIMUM_SIZES:
+        return f"a collapse needs at least {MINIMUM_SIZES} sizes with data, there are {len(used)}"
+    parts = []
+    for size in used:
+        mine = np.flatnonzero(ensemble.size_of == size)
+        part = curve([observed[starts[r] : starts[r + 1]] for r in mine], smallest)
+        if part is None:
+            return (
+                f"the avalanches of N = {ensemble.sizes[size]} are too few or too much alike: "
+                f"at no two s are {LEAST} of them above and {LEAST} below"
+            )
+        parts.append(part)
+    log_n = np.log(ensemble.sizes[used].astype(np.float64))
+    lengths = [len(part[0]) for part in parts]
+    log_s, log_p, weight = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    size_of = np.repeat(np.arange(len(used)), lengths)
+    shares = tuple(part[3] for part in parts)
+    return Curves(log_n - log_n.mean(), used, size_of, log_s, log_p, weight, shares)
+
+
+def curve(runs: Sequence[Reals], smallest: float) -> tuple[Reals, Reals, Reals, Reals] | None:
+    """Return ln s, ln P, weight and each run's share of one size; None for under two points.
+
+    Between whole numbers P(S > s) is constant: there a point stands halfway to the next one.
+    """
+    pooled = np.sort(np.concatenate(runs))
+    total = len(pooled)
+    if total < 2 * LEAST:
+        return None
+    low, high = max(pooled[LEAST - 1], smallest), pooled[total - LEAST]
+    if high <= 0 or low >= high:
+        return None
+    low = max(low, np.min(pooled[pooled > 0]))
+    s = np.geomspace(low, high, POINTS)
+    if (pooled == np.rint(pooled)).all():
+        s = np.floor(s) + 0.5
+    s = np.unique(s)
+    above = np.array([len(run) - np.searchsorted(run, s, side="right") for run in runs])
+    count = above.sum(axis=0)
+    kept = (count >= LEAST) & (count <= total - LEAST) & (s >= smallest)
+    if kept.sum() < 2:
+        return None
+    lengths = np.array([len(run) or np.nan for run in runs])
+    share = above[:, kept] / lengths[:, None]
+    p = np.nanmean(share, axis=0)
+    variance = np.nanmean(1 / lengths) / np.isfinite(lengths).sum() * (1 - p) / p
+    return np.log(s[kept]), np.log(p), 1 / variance, share / p - 1
+
+
+def design_effect(curves: Curves) -> float:
+    """Return phi, the variance of ln P over runs over that of independent avalanches."""
+    spread, points = 0.0, 0
+    for k, shares in enumerate(curves.shares):
+        known = shares[~np.isnan(shares[:, 0])]
+        if len(known) > 1:
+            weight = curves.weight[curves.of(k)]
+            spread += float((known.var(axis=0, ddof=1) / len(known) * weight).sum())
+            points += len(weight)
+    return spread / points if points else np.nan
+
+
+def knots(x: Reals) -> Reals:
+    """Place the knots of the common curve, halfway between even spacing and equal shares of x."""
+    share = np.linspace(0, 1, max(1, min(STRETCHES, len(x) // 6)) + 1)
+    inner = (np.quantile(x, share) + x.min() + share * (x.max() - x.min())) / 2
+    margin = 1e-9 * (1 + np.abs(inner[[0, -1]]))
+    inner[[0, -1]] += [-margin[0], margin[1]]
+    return np.concatenate([np.repeat(inner[0], 3), inner, np.repeat(inner[-1], 3)])
+
+
+def profile(curves: Curves, d: float, free: bool) -> Profile:
+    """Fit the common curve, and beta if it is free, at a given D."""
+    log_n = curves.log_n[curves.size_of]
+    x = curves.log_s - d * log_n
+    places, root = knots(x), np.sqrt(curves.weight)
+    spline = BSpline.design_matrix(x, places, 3).toarray()
+    linear = np.column_stack([spline, -log_n]) if free else spline
+    solved, *_ = np.linalg.lstsq(linear * root[:, None], curves.log_p * root, rcond=None)
+    residual = (curves.log_p - linear @ solved) * root
+    slope = BSpline(places, solved[: spline.shape[1]], 3).derivative()(x)
+    columns = [spline, -slope * log_n, *([-log_n] if free else [])]
+    return Profile(
+        float(residual @ residual),
+        float(solved[-1]) if free else 0.0,
+        residual,
+        np.column_stack(columns) * root[:, None],
     )
 
 
-def grid(values: Reals) -> Reals:
-    """Return the s at which P(S > s) is taken: a log grid, each point in the middle of its gap."""
-    known = np.unique(values[np.isfinite(values) & (values > 0)])
-    if not len(known):
-        return np.empty(0)
-    ratio = 10 ** (1 / PER_DECADE)
-    steps = int(np.ceil(np.log(known[-1] / known[0]) / np.log(ratio))) + 1
-    s = known[0] * ratio ** np.arange(steps)
-    edges = np.concatenate([[known[0] / ratio], known, [known[-1] * ratio]])
-    place = np.searchsorted(known, s, side="right")
-    return np.unique(np.append((edges[place] + edges[place + 1]) / 2, edges[:2].mean()))
+def best(curves: Curves, free: bool) -> tuple[float | None, str | None]:
+    """Return D of the best collapse, and why it is no exponent or None.
 
-
-def exceedances(ensemble: Ensemble, values: Reals, bins: Windows, s: Reals) -> tuple[Ints, Ints]:
-    """Count the avalanches of each run above each s, shape (R, points), and all, shape (R,)."""
-    inside = (bins.bin_of >= 0) & ~np.isnan(values)
-    level = np.searchsorted(s, values[inside])  # how many s lie below
-    width = len(s) + 1
-    place = ensemble.run[inside] * width + level
-    by_level = np.bincount(place, minlength=ensemble.runs * width).reshape(-1, width)
-    total = by_level.sum(axis=1)
-    return total[:, None] - by_level.cumsum(axis=1)[:, :-1], total
-
-
-def runs_of(ensemble: Ensemble, s: Reals, counts: Ints, total: Ints) -> Runs | str:
-    """Gather the runs of all sizes with data; say in words why their curves cannot be compared."""
-    used = np.unique(ensemble.size_of[total > 0])
-    if len(used) < MINIMUM_SIZES:
-        return f"a collapse needs at least {MINIMUM_SIZES} sizes with data, there are {len(used)}"
-    log_s, shares, totals = [], [], []
-    for size in used:
-        mine = ensemble.size_of == size
-        above = counts[mine].sum(axis=0)
-        falls = np.flatnonzero(above < above[:1])
-        if not len(falls):
-            return f"all avalanches of N = {ensemble.sizes[size]} are 0"
-        # One point of the level part at either end.
-        kept = slice(falls[0] - 1, np.flatnonzero(above)[-1] + 2)
-        log_s.append(np.log(s[kept]))
-        known = np.where(total[mine] > 0, total[mine], np.nan)[:, None]
-        shares.append(counts[mine, kept] / known)
-        totals.append(total[mine])
-    first = np.cumsum([0, *map(len, log_s)])
-    log_n = np.log(ensemble.sizes[used].astype(np.float64))
-    return Runs(Points(np.concatenate(log_s), first, log_n), used, shares, totals)
-
-
-def design_effect(runs: Runs, whole: Curves) -> float:
-    """Return phi, the variance of P over runs over that of independent avalanches; NaN for none."""
-    spread, expected = 0.0, 0.0
-    for k, (shares, counts) in enumerate(zip(runs.shares, runs.counts, strict=True)):
-        mine, n = shares[counts > 0], int((counts > 0).sum())
-        if n > 1:
-            begin = runs.points.first[k]
-            inner = slice(whole.start[0, k] + 1 - begin, whole.stop[0, k] - begin)
-            spread += float((mine.var(axis=0, ddof=1) / n)[inner].sum())
-            expected += float((1 / whole.weight[0, begin + inner.start : begin + inner.stop]).sum())
-    return spread / expected if expected > 0 else np.nan
-
-
-def quality(points: Points, whole: Curves, exponent: float) -> float:
-    """Return S of one set of curves at an exponent, for dy^2 without its common factor."""
-    out = np.empty((1, 1))
-    qualities(points, whole, np.array([exponent]), np.zeros(1, np.int64), out)
-    return float(out[0, 0])
-
-
-def valley(points: Points, whole: Curves) -> tuple[float, float] | None:
-    """Return middle and half width of where S is below twice its least; None at the search ends."""
+    Curves that are driven apart disagree nowhere, and the spline would follow each in turn.
+    Exponents are therefore first compared by chi^2 over the number of other curves that the range
+    of a point holds; the best is then refined to the least chi^2 nearby, if there is one.
+    """
     steps = round((SEARCH[1] - SEARCH[0]) / STEP)
-    tried = SEARCH[0] + STEP * np.arange(steps + 1)
-    s = np.empty((1, steps + 1))
-    qualities(points, whole, tried, np.zeros(1, np.int64), s)
-    least = int(s[0].argmin())
-    banks = np.flatnonzero(s[0] >= 2 * s[0, least])
-    left, right = banks[banks < least], banks[banks > least]
-    if not len(left) or not len(right):
-        return None
-    low, high = min(left[-1], least - 2), max(right[0], least + 2)
-    return float(tried[low] + tried[high]) / 2, float(tried[high] - tried[low]) / 2
+    tried = [SEARCH[0] + STEP * i for i in range(steps + 1)]
+    shared = [cover(curves, d) for d in tried]
+    merit = [
+        profile(curves, d, free).chi2 / share if share >= 1 else np.inf
+        for d, share in zip(tried, shared, strict=True)
+    ]
+    least = int(np.argmin(merit))
+    if least in (0, steps) or not np.isfinite(merit[least]):
+        return None, f"no D from {SEARCH[0]:g} to {SEARCH[1]:g} brings the curves together"
+    d = tried[least]
+    for _ in range(50):  # Gauss and Newton: each step solves for D and all else at once
+        now = profile(curves, d, free)
+        step = float(np.linalg.lstsq(now.design, now.residual, rcond=None)[0][-1 - free])
+        d += float(np.clip(step, -STEP, STEP))
+        if abs(step) < 1e-9:
+            break
+    if abs(d - tried[least]) <= NEAR:
+        return d, None
+    return tried[least], "chi^2 has no minimum at which the curves overlap"
 
 
-def vertices(points: Points, curves: Curves, middle: float, half: float) -> Reals:
-    """Find the exponent of least S for each set of curves, shape (resamples,).
+def cover(curves: Curves, d: float) -> float:
+    """Return how many other curves have a point's x in their range, on average."""
+    x = curves.log_s - d * curves.log_n[curves.size_of]
+    mine = [x[curves.of(k)] for k in range(len(curves.log_n))]
+    low, high = (np.array([end(each) for each in mine]) for end in (np.min, np.max))
+    inside = (x[:, None] >= low) & (x[:, None] <= high)
+    return float(inside.sum() / len(x) - 1)
 
-    ``middle`` and ``half`` are the valley of S of the data: the search is over everything, but
-    begins there, and its half width is that of the parabolas. The exponent is the vertex of the
-    parabola through S at ``2 REACH + 1`` points around the least; NaN where they reach beyond the
-    search range.
+
+def resampled(curves: Curves, basis: Reals, draws: Sequence[Ints]) -> Reals:
+    """Return chi^2 over phi of each resample of whole runs about the mean of their own size.
+
+    The scatter of the drawn runs, widened by n / (n - 1), goes through the same fit, of which
+    ``basis`` (points, parameters) is an orthonormal basis; their phi is their own.
     """
-    step = half / REACH
-    first = int(np.ceil((SEARCH[0] - middle) / step))
-    last = int(np.floor((SEARCH[1] - middle) / step))
-    fine = middle + step * np.arange(first, last + 1)
-    coarse = np.arange(-first % (REACH // 2), len(fine), REACH // 2)
-    coarse = coarse[np.argsort(np.abs(fine[coarse] - middle), kind="stable")]
-    best = np.empty(len(curves.height), np.int64)
-    nearest(points, curves, fine[coarse], best)
-    spare = REACH // 2
-    wide = REACH + spare
-    out, centre = np.full(len(best), np.nan), coarse[best]
-    inside = (centre >= wide) & (centre < len(fine) - wide)
-    if not inside.any():
-        return out
-    chosen, start = Curves(*(each[inside] for each in curves)), centre[inside] - wide
-    s = np.empty((len(start), 2 * wide + 1))
-    qualities(points, chosen, fine, start, s)
-    # Once around the best of the coarse exponents, then around the vertex found there.
-    shift = np.clip(np.rint(lowest(s[:, spare:-spare])), -spare, spare).astype(np.int64)
-    window = wide + shift[:, None] + np.arange(-REACH, REACH + 1)
-    vertex = lowest(np.take_along_axis(s, window, axis=1))
-    out[inside] = fine[0] + step * (start + wide + shift + vertex)
-    return out
-
-
-def lowest(s: Reals) -> Reals:
-    """Return the vertices of the parabolas through rows of S, in steps; or where S is least."""
-    offset = np.arange(s.shape[1]) - s.shape[1] // 2
-    # On evenly spaced points slope and bend are orthogonal.
-    square = offset**2 - (offset**2).mean()
-    slope, bend = s @ offset / (offset @ offset), s @ square / (square @ square)
-    shift = -slope / np.where(bend > 0, 2 * bend, np.nan)
-    sound = np.abs(shift) <= offset[-1]
-    vertex: Reals = np.where(sound, shift, offset[s.argmin(axis=1)])
-    return vertex
-
-
-def influences(ensemble: Ensemble, runs: Runs, around: tuple[float, float]) -> Reals:
-    """Work out the influence of each run on the exponent by leaving it out, shape (R, 1).
-
-    (n - 1) (mean of D over the runs of the size left out in turn - D without the run), n runs of
-    the size with data; NaN for a run without data, 0 for the only run of a size.
-    """
-    out = np.full((ensemble.runs, 1), np.nan)
-    for k, size in enumerate(runs.used):
-        there = np.flatnonzero(runs.counts[k] > 0)
-        mine = np.flatnonzero(ensemble.size_of == size)[there]
-        if len(there) == 1:
-            out[mine] = 0.0
+    count = len(draws[0])
+    scatter, spread, points = np.zeros((count, len(curves.log_s))), np.zeros(count), 0
+    for k, (shares, drawn) in enumerate(zip(curves.shares, draws, strict=True)):
+        n, mine = int((~np.isnan(shares[:, 0])).sum()), curves.of(k)
+        if n < 2:  # its scatter is not known
             continue
-        draws = [np.tile(np.arange(len(each)), (len(there), 1)) for each in runs.counts]
-        draws[k] = np.array([there[there != r] for r in there])
-        held = runs.held(draws)
-        found = np.full(len(there), np.nan)
-        found[held] = vertices(runs.points, runs.curves([each[held] for each in draws]), *around)
-        out[mine, 0] = (len(there) - 1) * (found.mean() - found)
-    return out
+        mean, square = (np.empty((count, shares.shape[1])) for _ in range(2))
+        resampled_means(np.ascontiguousarray(shares), drawn, mean)
+        resampled_means(np.ascontiguousarray(shares**2), drawn, square)
+        wider = n / (n - 1)
+        scatter[:, mine] = mean * np.sqrt(wider)
+        # The unbiased variance of the drawn runs, widened, over their number.
+        spread += ((square - mean**2) * (wider**2 / n * curves.weight[mine])).sum(axis=1)
+        points += shares.shape[1]
+    scatter *= np.sqrt(curves.weight)
+    # Not a matrix product, whose last bits depend on the library and its threads.
+    fitted = np.einsum("gp,pq->gq", scatter, basis)
+    chi2 = np.einsum("gp,gp->g", scatter, scatter) - np.einsum("gq,gq->g", fitted, fitted)
+    found: Reals = np.divide(chi2 * points, spread, out=np.full(count, np.nan), where=spread > 0)
+    return found
+
+
+def exponent(
+    ensemble: Ensemble,
+    curves: Curves,
+    response: Reals,
+    value: float,
+    misfit: float,
+    confidence: float,
+) -> Exponent:
+    """Return an exponent with its interval.
+
+    ``response`` (points,) is how it moves with ln P, ``misfit`` what its variance is multiplied by.
+    """
+    influence = np.full((ensemble.runs, 1), np.nan)
+    for k, size in enumerate(curves.used):
+        share = np.einsum("p,rp->r", response[curves.of(k)], curves.shares[k])
+        influence[ensemble.size_of == size, 0] = share
+    few = resampling.widening(influence * np.sqrt(misfit), ensemble.size_of)
+    low, high = resampling.student(np.array([value]), few, confidence)
+    return Exponent(value, *(None if np.isnan(end[0]) else float(end[0]) for end in (low, high)))

@@ -126,6 +126,7 @@ class Widening:
     scale: Reals  # c, the root of the unbiased variance over that of the resampling
     freedom: Reals  # Welch-Satterthwaite degrees of freedom of the variance
     single: npt.NDArray[np.bool_]  # whether some size has one run, so that nothing can be said
+    variance: Reals  # of the estimate, unbiased
 
 
 def widening(influences: Reals, size_of: Ints) -> Widening:
@@ -148,7 +149,15 @@ def widening(influences: Reals, size_of: Ints) -> Widening:
         np.sqrt(np.where(moving, variance, 1.0) / np.where(moving, resampled, 1.0)),
         np.where(moving, variance**2 / np.where(moving, spread, 1.0), 1.0),
         single,
+        variance,
     )
+
+
+def student(value: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
+    """Interval of estimates (bins,) from the variance over runs and Student's t; NaN: one run."""
+    half = special.stdtrit(few.freedom, 0.5 + confidence / 2) * np.sqrt(few.variance)
+    half = np.where(few.single, np.nan, half)
+    return value - half, value + half
 
 
 def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:

@@ -290,21 +290,21 @@ def test_the_collapse_divides_by_n_to_the_exponent_of_the_largest(tables):
     assert "max size" in words(rescaled.figure)
 
 
-def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
+def test_collapses_draw_the_share_above_each_value_rescaled(tables):
     (data,) = scaling.ensembles(rows(tables["avalanche"], surrogate="none"))
-    interval, none = {"ci_low": 1.0, "ci_high": 1.5}, {"ci_low": None, "ci_high": None}
-    given = {
-        collapse.told("direct fit", 1.25, interval, 2.34): 1.25,
-        collapse.told("least S", 0.75, none, None): 0.75,
-    }
+    alone = {"value": 1.25, "ci_low": 1.0, "ci_high": 1.5}
+    both = [{"value": each, "ci_low": None, "ci_high": None} for each in (0.75, 0.5)]
+    given = [
+        (collapse.told("D alone", [alone], {"value": 2.34, "p": 0.03}), [1.25]),
+        (collapse.told("D and beta", both, {"value": None, "p": None}), [0.75, 0.5]),
+    ]
     with style.context():
         axes = Figure().subplots(1, 2)
         collapse.draw(list(axes), data, "size", "post", given)
-    assert axes[0].get_xlim() == axes[1].get_xlim()
-    assert axes[0].get_ylim() == axes[1].get_ylim()
     wanted = [r for r in tables["avalanche"].to_pylist() if r["surrogate"] == "none"]
     wanted = naive.in_window(wanted, "post")
-    for ax, exponent in zip(axes, given.values(), strict=True):
+    for ax, (_, exponents) in zip(axes, given, strict=True):
+        exponent, beta = (*exponents, 0.0)[:2]
         assert f"D = {exponent:.3f}" in words(ax.figure)
         for n in (33, 65, 129, 257):
             x, y = lines(ax, str(n))
@@ -312,8 +312,9 @@ def test_collapses_share_their_axes_and_draw_the_share_above_each_value(tables):
             s = sorted({v for values in runs for v in values})
             np.testing.assert_allclose(x[1:], np.array(s) / n**exponent, rtol=1e-12)
             p = [np.mean([np.mean([v > t for v in values]) for values in runs]) for t in s]
-            assert y[0] == 1
-            np.testing.assert_allclose(y[1:], np.where(np.array(p) > 0, p, np.nan), atol=1e-12)
+            assert y[0] == n**beta
+            p = np.where(np.array(p) > 0, p, np.nan) * n**beta
+            np.testing.assert_allclose(y[1:], p, rtol=1e-12)
     assert "S = 2.34" in words(axes[0].figure)
 
 
