@@ -31,7 +31,7 @@ OBSERVABLES = (
 # What is estimated where nothing is asked for: the threshold puts 10 % of N into the size, so the
 # size never stands without the part that the cascade added.
 SHOWN = ("size", "excess", "branching")
-STATISTICS = ("mean", "run-max", "max")
+STATISTICS = ("mean", "run-max", "cutoff", "max")
 WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 DIFFERENCE = "post - pre"
@@ -43,6 +43,8 @@ OF_SWEEPS = {"choices": ("sweep", "effects", "variance", "crossings")}
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "nulls": ("nulls",),
     "straightness": (),
+    "halves": (),
+    "moments": ("moments",),
     "crossings": (),
     "placebos": ("placebos",),
     "collapse": ("collapses",),
@@ -57,7 +59,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "gini": (),
 }
 # Statistics whose draws are unbiased.
-RESAMPLED = ("mean", "run-max")
+RESAMPLED = ("mean", "run-max", "cutoff")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
 # Verdicts that are told in words: on a number, and on a claim without an error.

@@ -91,7 +91,7 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
 
 def judged(found: Collapse, kind: str) -> list[Row]:
     """Make the rows of one collapse, with intervals only where it is not rejected."""
-    quality = finding("collapse-quality", found.quality, part=kind, p=found.p, n=found.n_points)
+    quality = finding("collapse-quality", found.quality, part=kind, p=found.p, n=found.n_draws)
     stands = judge.collapses(quality) and found.reason is None
     words = found.reason or ("least squares" if stands else "the curves do not collapse")
     quality["method"] = words
@@ -99,9 +99,10 @@ def judged(found: Collapse, kind: str) -> list[Row]:
     for name, value in (("exponent", found.exponent), ("beta", found.beta), ("tau", found.tau)):
         if value is None and name != "exponent":
             continue
-        ends = {"ci_low": value.ci_low, "ci_high": value.ci_high} if value and stands else {}
-        number = value and value.value
-        rows.append(finding(f"collapse-{name}", number, part=kind, **ends, method=words))
+        more: Row = {"part": kind, "n": found.n_points, "method": words}
+        if value and stands:
+            more |= {"ci_low": value.ci_low, "ci_high": value.ci_high}
+        rows.append(finding(f"collapse-{name}", value and value.value, **more))
     return rows
 
 
@@ -117,7 +118,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             for symbol, name in (("D", "exponent"), ("beta", "beta"), ("tau", "tau")):
                 found = place[f"collapse-{name}", kind]
                 row |= {symbol: found["value"], f"{symbol} interval": ends(found)}
-            row |= {"S": quality["value"], "p": quality["p"], "points": quality["n"]}
+            row |= {"S": quality["value"], "p": quality["p"]}
             row["remark"] = quality["method"]
             out.append(row)
     title = "data collapse: N^beta P(S > s) against s / N^D"
@@ -285,6 +286,7 @@ QUANTITIES = {
 }
 QUESTION = Question(
     quantities=QUANTITIES,
+    checks=("collapse-quality",),
     of_family=of_family,
     section=section,
     answers=answers,

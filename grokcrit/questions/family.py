@@ -91,13 +91,20 @@ def curves(
 
 
 def phases(
-    members: Sequence[Ensemble], observable: str, statistic: str, draws: Sequence[Ints]
+    members: Sequence[Ensemble],
+    observable: str,
+    statistic: str,
+    draws: Sequence[Ints],
+    sizes: Ints | None = None,
 ) -> Estimate:
-    """Estimate the exponents ``aggregate, pre, post, post - pre``."""
+    """Estimate the exponents ``aggregate, pre, post, post - pre``, over some sizes or all."""
     kinds = [scaling.windows(members[0], name) for name in PHASES]
     by_run = np.concatenate(
-        [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=1
+        [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=-1
     )
+    if sizes is not None:
+        kept = np.isin(members[0].sizes, sizes)[members[0].size_of]
+        by_run = np.where(kept[:, None], by_run, np.nan)
     return resampling.exponents(members[0], by_run, statistic, draws).with_difference()
 
 
@@ -115,7 +122,7 @@ def course(
     by_size = scaling.over_runs(ensemble, by_run, statistic)
     whole = ~np.isnan(by_size).any(axis=1)
     times = np.array(bins.times, np.int64)[whole]
-    found = resampling.exponents(ensemble, by_run[:, whole], statistic, draws)
+    found = resampling.exponents(ensemble, by_run[..., whole], statistic, draws)
     return Course(window, times, found)
 
 

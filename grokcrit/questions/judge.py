@@ -11,10 +11,9 @@ import numpy as np
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import MINIMUM_SIZES, PHASES
 from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.lines import ALPHA
 from grokcrit.tables.schemas import CASE_COLUMNS
 
-# The level of every test. Nothing else tells two numbers apart.
-ALPHA = 0.05
 # With many runs any curve is significantly bent. A slope that changes by 0.1 from the smallest
 # size to the largest changes the first decimal of D, in which the source's D differ.
 BEND = 0.1
@@ -22,6 +21,9 @@ BEND = 0.1
 EXCESS = 0.01
 # A null model keeps most of the distance where its interval lies above this, loses most below it.
 HALF = 0.5
+# Beyond a fifth the logarithm of a mean is off by 2 % on average, and skewed: intervals of D from
+# moments then cover too little (docs/truth.md).
+SAMPLED = 0.2
 # What distinguishes one family of data and null models from another.
 FAMILY = tuple(name for name in CASE_COLUMNS if name not in ("surrogate", "replicate"))
 
@@ -29,6 +31,12 @@ FAMILY = tuple(name for name in CASE_COLUMNS if name not in ("surrogate", "repli
 def apart(p: float | None) -> bool:
     """Return whether a p tells a number from zero; a p that does not exist never does."""
     return p is not None and p < ALPHA
+
+
+def adjusted(row: Row) -> float | None:
+    """Return the p of a row that words follow: adjusted for the tests of its question if it is."""
+    p = row.get("p_adjusted")
+    return row["p"] if p is None else float(p)
 
 
 def bent(bend: float | None, p: float | None) -> bool:
@@ -54,6 +62,21 @@ def collapses(quality: Row) -> bool:
     Not adjusted for the number of tests: an assumption is checked, not a finding claimed.
     """
     return quality["p"] is not None and not apart(quality["p"])
+
+
+def opposite(one: Row, other: Row) -> bool:
+    """Return whether two numbers have opposite signs, and either differs from zero."""
+    return one["value"] * other["value"] < 0 and any(apart(adjusted(row)) for row in (one, other))
+
+
+def multiscaling(bend: Row) -> bool:
+    """Return whether the bend of sigma(q) changes its slope by ``BEND`` or more from q = 1 to 4."""
+    return bent(6 * (bend["value"] or 0.0), adjusted(bend))
+
+
+def sampled(error: Row) -> bool:
+    """Return whether the highest moment is known well enough: ``SAMPLED`` of it."""
+    return bool(error["value"] <= SAMPLED)
 
 
 def thin_windows(fits: Sequence[Row]) -> list[str]:

@@ -32,6 +32,10 @@ TEXTS = {
     "difference is also one of sizes: at some sizes one of the two has no data, or only 0",
     "truncated": "{} of {} avalanches were cut off at --max-steps with nodes still above the "
     "threshold: their sizes are too small",
+    "halves-disagree": "the change of D at grokking has opposite signs on the smaller and on the "
+    "larger half of the sizes ({}): one exponent sums up two regimes; look at the halves",
+    "undersampled": "the fourth moment is known to no better than 20 % ({}): D and tau of moments "
+    "are uncertain beyond their intervals; take more avalanches or runs",
     "quiet": "{} of {} avalanches are quiet (size 0, nothing above theta)",
     "zero-threshold": "the threshold is 0 in {} of {} avalanches, whose sizes mean nothing; they "
     "are left out: cascade them with --threshold-of nonzero, or keep them with "

@@ -34,6 +34,7 @@ from grokcrit.questions.rows import (
     shown,
 )
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clusters import BoolArray
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.scaling.resampling import Estimate
 
@@ -60,13 +61,15 @@ def of_curves(asked: Asked) -> list[Row]:
         found = compared(data.phases, null.phases, zero, confidence, in_phases())
         zeros = base.courses if base else (None, None)
         for courses in zip(data.courses, null.courses, zeros, strict=True):
-            found += at_times(*courses, confidence)
+            found += at_times(*courses, confidence, asked.swaps)
         found += exponents(null.phases, confidence)
         rows += labelled(found, surrogate=name)
     return rows
 
 
-def at_times(data: Course, null: Course, base: Course | None, confidence: float) -> list[Row]:
+def at_times(
+    data: Course, null: Course, base: Course | None, confidence: float, swaps: BoolArray
+) -> list[Row]:
     """Compare two courses at the times that all have."""
     times = np.intersect1d(data.times, null.times)
     if base is not None:
@@ -77,21 +80,26 @@ def at_times(data: Course, null: Course, base: Course | None, confidence: float)
         return course.estimate[np.isin(course.times, times)]
 
     zero = there(base) if base is not None else None
-    return compared(there(data), there(null), zero, confidence, places)
+    return compared(there(data), there(null), zero, confidence, places, swaps)
 
 
 def compared(
-    data: Estimate, null: Estimate, base: Estimate | None, confidence: float, places: list[Row]
+    data: Estimate,
+    null: Estimate,
+    base: Estimate | None,
+    confidence: float,
+    places: list[Row],
+    swaps: BoolArray | None = None,
 ) -> list[Row]:
-    """Make the rows of some bins."""
-    rows = of_bins("data-minus-null", data - null, confidence, places, method="paired draws")
+    """Make the rows of some bins; ``swaps`` of runs test those of a curve in time as one."""
+    method = "paired draws"
+    rows = of_bins("data-minus-null", data - null, confidence, places, swaps=swaps, method=method)
     if base is None:
         return rows
     value, low, high = fieller(null - base, data - base, confidence)
-    tests = [row["p"] for row in rows]
-    for place, v, a, b, p in zip(places, value, low, high, tests, strict=True):
+    for place, v, a, b in zip(places, value, low, high, strict=True):
         method = UNDEFINED if np.isnan(v) else FIELLER
-        rows.append(finding("fraction-kept", v, **place, ci_low=a, ci_high=b, p=p, method=method))
+        rows.append(finding("fraction-kept", v, **place, ci_low=a, ci_high=b, method=method))
     return rows
 
 
@@ -172,7 +180,7 @@ def change(rows: Sequence[Row]) -> Answer | None:
         before, after, step = (one(mine, "exponent", w) for w in ("pre", "post", DIFFERENCE))
         if not (before and after and step):
             continue
-        there = judge.apart(step["p"])
+        there = judge.apart(judge.adjusted(step))
         amount = shown(abs(step["value"]) if there else step["value"])
         way = ("rises" if step["value"] > 0 else "falls") if there else "changes"
         words.append(
@@ -198,7 +206,7 @@ def against_null(rows: Sequence[Row]) -> Answer | None:
         own = one(rows, "exponent", window, surrogate="none")
         if gap is None:
             continue
-        sides[window] = (1 if gap["value"] > 0 else -1) if judge.apart(gap["p"]) else 0
+        sides[window] = (1 if gap["value"] > 0 else -1) if judge.apart(judge.adjusted(gap)) else 0
         where = {1: "above", -1: "below", 0: "indistinguishable from"}[sides[window]]
         sentence = (
             f"{name} grokking D is {where} that of {GAUSSIAN}: data minus null "
@@ -262,7 +270,7 @@ def arrangement(rows: Sequence[Row]) -> Answer | None:
     words = [f"{sentence}."]
     gap = one(rows, "data-minus-null", "post", surrogate="permute")
     if gap is not None:
-        if distribution and judge.apart(gap["p"]):
+        if distribution and judge.apart(judge.adjusted(gap)):
             word += ", in a smaller part on their arrangement"
         words.append(
             f"The arrangement contributes {shown(gap['value'])} (data minus shuffled: "
@@ -336,6 +344,8 @@ QUESTION = Question(
         "fraction-kept": "(D_null - D_gaussian) / (D_data - D_gaussian); Fieller's interval; null "
         "where the data are indistinguishable from the Gaussian null",
     },
+    primary={"quantity": "data-minus-null", "observable": "size", "statistic": "mean"}
+    | {"surrogate": "gaussian", "window": DIFFERENCE},
     of_curves=of_curves,
     every_null=True,
     section=section,

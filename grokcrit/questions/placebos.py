@@ -45,7 +45,8 @@ PERMUTED = "grokking epochs permuted among the runs of a size"
 def of_curves(asked: Asked) -> list[Row]:
     """Split every run elsewhere: at one epoch for all, at the grokking epoch of another run."""
     family, options = asked.family, asked.options
-    if np.isnan(family.data.grok).all():
+    # A cutoff is a ratio of two means, and its placebos would repeat those of the mean.
+    if asked.statistic == "cutoff" or np.isnan(family.data.grok).all():
         return []
     rows = splits(asked)
     for level in asked.levels:
@@ -237,7 +238,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
 
 def more(row: Row) -> bool:
     """Return whether the runs' own grokking epochs separate D more than a common split does."""
-    return row["value"] > 0 and judge.apart(row["p"])
+    return row["value"] > 0 and judge.apart(judge.adjusted(row))
 
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
@@ -258,7 +259,7 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     common = [r for r in known(size, "own-minus-split", window=DIFFERENCE) if r["p"] is not None]
     words, tied = [], True
     if permuted is not None and permuted["p"] is not None and permuted["ci_low"] is not None:
-        tied = judge.apart(permuted["p"]) and permuted["value"] > permuted["ci_high"]
+        tied = judge.apart(judge.adjusted(permuted)) and permuted["value"] > permuted["ci_high"]
         words.append(
             "With the grokking epochs permuted among the runs of a size, D changes by "
             f"{shown(ends(permuted))}; with their own, by {shown(permuted['value'])} "
@@ -269,7 +270,7 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
         words.append(f"One split for all runs was tried at epoch {times}.")
         equal = [r for r in common if not more(r)]
         for r in equal:
-            larger = r["value"] < 0 and judge.apart(r["p"])
+            larger = r["value"] < 0 and judge.apart(judge.adjusted(r))
             words.append(
                 f"A split at epoch {r['time']} changes D "
                 f"{'more' if larger else 'no less, within the error'}: own epochs minus this split "

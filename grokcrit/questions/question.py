@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.plot.panel import Layout, Panel
 from grokcrit.questions.family import Exponents, Family
+from grokcrit.scaling.clusters import BoolArray
 from grokcrit.scaling.ensembles import Ints
 
 Task: TypeAlias = Callable[[Stop], list[Row]]
@@ -31,6 +32,7 @@ class Asked:
     own: Exponents  # exponents of the data
     nulls: Mapping[str, Exponents]  # of the null models, by name
     options: DiagnoseOptions
+    swaps: BoolArray  # runs in which two curves are exchanged, (R, permutations)
 
     @property
     def gaussian(self) -> Exponents | None:
@@ -70,6 +72,10 @@ class Question:
 
     # Meaning of each quantity, or of several with commas: docs/diagnostics.md.
     quantities: Mapping[str, str]
+    # Columns of the row of its primary test; of a column with several values the first there is.
+    primary: Mapping[str, Any] = field(default_factory=dict)
+    # Quantities whose p checks an assumption; they are not adjusted for the number of tests.
+    checks: tuple[str, ...] = ()
     # Tasks that make rows of one case; of all cases together.
     of_family: Callable[[Family, DiagnoseOptions], list[Task]] | None = None
     of_families: Callable[[Sequence[Family], DiagnoseOptions], list[Task]] | None = None

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.summary import Row, cell
 from grokcrit.base.vocabulary import DIFFERENCE, PHASES
-from grokcrit.questions.judge import is_data
+from grokcrit.questions.judge import adjusted, is_data
+from grokcrit.scaling.clusters import cluster_p
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
 
@@ -44,14 +46,23 @@ def of_bins(
     confidence: float,
     places: Sequence[Row],
     tested: Sequence[bool] | bool = True,
+    swaps: npt.NDArray[np.bool_] | None = None,
     **more: Any,
 ) -> list[Row]:
-    """Make a row of each bin, named by its place; only those ``tested`` have the p of zero."""
+    """Make a row of each bin, named by its place; only those ``tested`` have the p of zero.
+
+    Bins that are the times of a curve are adjusted as one, by ``swaps`` of runs (`cluster_p`).
+    """
     low, high = estimate.interval(confidence)
-    p = np.where(np.isnan(low) | ~np.broadcast_to(tested, low.shape), np.nan, estimate.p())
+    known = ~np.isnan(low) & np.broadcast_to(tested, low.shape)
+    columns = {"value": estimate.value, "ci_low": low, "ci_high": high}
+    columns["p"] = np.where(known, estimate.p(), np.nan)
+    if swaps is not None:
+        columns["p_adjusted"] = np.where(known, cluster_p(estimate, swaps), np.nan)
+    each = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     return [
-        finding(quantity, v, **place, ci_low=a, ci_high=b, p=each, **more)
-        for place, v, a, b, each in zip(places, estimate.value, low, high, p, strict=True)
+        finding(quantity, **numbers, **place, **more)
+        for place, numbers in zip(places, each, strict=True)
     ]
 
 
@@ -148,5 +159,9 @@ def interval(row: Row, form: str = ".3f") -> str:
 
 
 def p_of(row: Row) -> str:
-    """Write a p."""
-    return "no p" if row["p"] is None else f"p {row['p']:.2g}"
+    """Write the p that words follow; a count of none among n draws says only what p is below."""
+    p, n = adjusted(row), row.get("n")
+    if p is None:
+        return "no p"
+    least = n is not None and abs(p * (n + 1) - 1) < 1e-9
+    return f"p {'< ' if least else ''}{p:.2g}"

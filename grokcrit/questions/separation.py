@@ -21,6 +21,7 @@ from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import ends, finding, labelled, of, of_bins
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clusters import BoolArray
 from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Reals
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def separations(
     """
     groks, confidence = pair[0].data.grok, options.confidence
     draws = resampling.draw_runs(pair[0].data, options.resamples, options.seed)
+    swaps = resampling.draw_swaps(pair[0].data, options.permutations, options.seed)
     rows: list[Row] = []
     for window in AXES:
         how = observable, statistic, window, draws
@@ -91,7 +93,7 @@ def separations(
                 null = over_time(quantity, along(members), confidence)
                 found += labelled(null, surrogate=name)
         gap = courses["D-grokking"] - courses["D-control"]
-        found += over_time("D-difference", gap, confidence)
+        found += over_time("D-difference", gap, confidence, swaps)
         found.append(separation(gap, confidence))
         rows += labelled(found, window=window)
     return labelled(
@@ -103,10 +105,12 @@ def separations(
     )
 
 
-def over_time(quantity: str, shown: Course, confidence: float) -> list[Row]:
-    """Make a row of each time; differences have a p."""
+def over_time(
+    quantity: str, shown: Course, confidence: float, swaps: BoolArray | None = None
+) -> list[Row]:
+    """Make a row of each time; a difference has a p, and is tested as a curve by ``swaps``."""
     places = [{"time": int(t)} for t in shown.times]
-    return of_bins(quantity, shown.estimate, confidence, places, quantity == "D-difference")
+    return of_bins(quantity, shown.estimate, confidence, places, swaps is not None, swaps)
 
 
 def since_when(times: Reals, apart: Reals) -> Reals:

@@ -31,7 +31,10 @@ from grokcrit.questions.rows import (
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Reals
+from grokcrit.scaling.lines import Lines, lines_of
 from grokcrit.scaling.resampling import Estimate
+
+JOHANSEN = "chi^2 about the line, errors from runs; n: degrees of freedom"
 
 
 def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
@@ -66,20 +69,23 @@ def of_curves(asked: Asked) -> list[Row]:
         by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
         by_size = scaling.over_runs(data, by_run, asked.statistic)
         drawn = resampling.resample(data, by_run, asked.draws)
-        found = curvature(data, by_run, by_size, drawn, confidence)
-        found += local(data, by_run, by_size[0], drawn[:, 0], confidence)
+        lines = lines_of(data, by_run, asked.statistic)
+        fit = lines.lack_of_fit()
+        found = [finding("lack-of-fit", fit.chi2[0], p=fit.p[0], n=fit.freedom[0], method=JOHANSEN)]
+        found += curvature(data, lines, by_size, drawn, confidence)
+        found += local(data, lines.shares[:, 0], by_size[0], drawn[:, 0], confidence)
         rows += labelled(found, window=window)
     return rows
 
 
 def curvature(
-    ensemble: Ensemble, by_run: Reals, by_size: Reals, drawn: Reals, confidence: float
+    ensemble: Ensemble, lines: Lines, by_size: Reals, drawn: Reals, confidence: float
 ) -> list[Row]:
-    """Make the rows of the curvature; its p is widened as that of the exponent is."""
+    """Make the rows of the curvature."""
     bend = Estimate(
         scaling.fit(ensemble.sizes, by_size).curvature,
         scaling.fit(ensemble.sizes, drawn).curvature,
-        resampling.influence(ensemble, by_run, by_size),
+        lines.influences(power=2),
         ensemble.size_of,
     )
     if np.isnan(bend.value).all():
@@ -94,9 +100,9 @@ def curvature(
 
 
 def local(
-    ensemble: Ensemble, by_run: Reals, by_size: Reals, drawn: Reals, confidence: float
+    ensemble: Ensemble, shares: Reals, by_size: Reals, drawn: Reals, confidence: float
 ) -> list[Row]:
-    """Make the rows of the exponents between neighbouring sizes."""
+    """Make the rows of the exponents between neighbouring sizes; ``shares`` (R,) of the runs."""
     step = np.diff(np.log(ensemble.sizes.astype(np.float64)))
 
     def slopes(statistic: Reals) -> Reals:
@@ -105,11 +111,10 @@ def local(
         return np.diff(logs, axis=-1) / step
 
     k = ensemble.size_of
-    share = by_run[:, 0] / np.where(by_size > 0, by_size, np.nan)[k] - 1
     pair = np.arange(len(step))
     # A run moves the slope above its size down and the one below it up, and no other.
     sign = (k[:, None] == pair + 1).astype(float) - (k[:, None] == pair)
-    influences = np.where(sign != 0, sign * share[:, None] / step, np.nan)
+    influences = np.where(sign != 0, sign * shares[:, None] / step, np.nan)
     estimate = Estimate(slopes(by_size), slopes(drawn), influences, k)
     places = [
         {"n_params": int(n), "part": f"{n} to {m}"}
@@ -121,25 +126,27 @@ def local(
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up the curvature, and the smallest and largest exponent between neighbouring sizes."""
     out = []
-    chosen = of(rows, "curvature", "bend", "local-exponent")
+    chosen = of(rows, "lack-of-fit", "curvature", "bend", "local-exponent")
     for key, mine in groups(chosen, *shown, "observable", "statistic", "window").items():
         place = index(mine, "quantity")
         found = sorted(known(mine, "local-exponent"), key=lambda row: row["value"])
         local = found or [dict.fromkeys(COLUMNS)]
         curved = place["curvature",]
         row = dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
+        fit = place["lack-of-fit",]
+        row |= {"chi^2": fit["value"], "dof": fit["n"], "p of fit": fit["p"]}
         row |= {"curvature": curved["value"], "p": curved["p"]}
         row["change of slope"] = place["bend",]["value"]
         row |= {"least local": local[0]["value"], "at N": local[0]["part"]}
         row |= {"greatest local": local[-1]["value"], "at N ": local[-1]["part"]}
         out.append(row)
     title = "straightness: is ln(statistic) against ln(N) a line?"
-    return Summary(title, out, formats={"p": ".2g"})
+    return Summary(title, out, formats={"p": ".2g", "p of fit": ".2g", "chi^2": ".1f"})
 
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
     """Warn of bent lines, and where gamma exceeds D."""
-    bent = [judge.named(r) for r in of(rows, "bend") if judge.bent(r["value"], r["p"])]
+    bent = [judge.named(r) for r in of(rows, "bend") if judge.bent(r["value"], judge.adjusted(r))]
     size = of(rows, "exponent", observable="size", surrogate="none")
     keys = (*judge.FAMILY, "window")
     largest = index(of(size, "exponent", statistic="max"), *keys)
@@ -157,7 +164,7 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     found = [row for window in PHASES if (row := one(size, "bend", window))]
     if not found:
         return []
-    bent = any(judge.bent(row["value"], row["p"]) for row in found)
+    bent = any(judge.bent(row["value"], judge.adjusted(row)) for row in found)
     amounts = "; ".join(
         f"{PHASE_NAMES[r['window']]} {shown(r['value'])} ({p_of(r)})" for r in found
     )
@@ -170,10 +177,14 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
 
 QUESTION = Question(
     quantities={
+        "lack-of-fit": "chi^2 of ln(statistic) about the line with the errors from runs, `n` its "
+        "degrees of freedom, with its p",
         "local-exponent": "between a size (`n_params`) and the next",
         "curvature, bend": "coefficient of (ln N)^2; the change of slope from the smallest to the "
         "largest size",
     },
+    primary={"quantity": "lack-of-fit", "observable": "size", "statistic": "mean"}
+    | {"surrogate": "none", "window": ("post", "aggregate")},
     of_family=of_family,
     of_curves=of_curves,
     section=section,

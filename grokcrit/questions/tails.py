@@ -93,7 +93,9 @@ def run_interval(
         if found is not None:
             exponents[d, 0] = found.exponent
     n = len(runs)
-    few = Widening(np.array([math.sqrt(n / (n - 1))]), np.array([n - 1.0]), np.array([False]))
+    few = Widening(
+        np.array([math.sqrt(n / (n - 1))]), np.array([n - 1.0]), np.array([False]), np.zeros(1)
+    )
     low, high = resampling.interval(exponents, few, confidence)
     return float(low[0]), float(high[0])
 
@@ -181,6 +183,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
 
 
 QUESTION = Question(
+    checks=("tau",),
     quantities={
         "tau": "exponent of P(s) ~ s^-tau of one size; interval over resampled runs, p the "
         "goodness of fit; `method` says the range, and where it is too short",

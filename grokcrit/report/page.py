@@ -13,7 +13,6 @@ import pyarrow as pa
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Notice, Summary
 from grokcrit.questions import choices
-from grokcrit.questions.judge import ALPHA
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer
 from grokcrit.questions.rows import of, shown
@@ -21,6 +20,7 @@ from grokcrit.report.figures import Drawn, draw, drawings, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
 from grokcrit.report.verdict import of_case
+from grokcrit.scaling.lines import ALPHA
 from grokcrit.stages.avalanche import avalanche_summary
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary

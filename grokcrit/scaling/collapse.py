@@ -84,7 +84,7 @@ class Curves:
     log_s: Reals  # (points,)
     log_p: Reals  # (points,)
     weight: Reals  # (points,): 1 / variance of ln P, were avalanches independent
-    # Of each size (runs, its points): P of a run over their mean, minus 1; NaN for runs without data.
+    # Of each size (runs, its points): P of a run over their mean, minus 1; NaN: no data.
     shares: tuple[Reals, ...]
 
     def of(self, k: int) -> slice:

@@ -234,7 +234,13 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
 
 
 def over_snapshots(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> Reals:
-    """Return the mean or maximum of each run's avalanches in each bin, (R, bins); NaN for none."""
+    """Return the statistic of each run's avalanches in each bin, (R, bins); NaN for none.
+
+    ``cutoff`` is a ratio of means, <s^2> over <s>: (2, R, bins) holds both.
+    """
+    if statistic == "cutoff":
+        parts = [over_snapshots(ensemble, values**q, bins, "mean") for q in (2, 1)]
+        return np.stack(parts)
     shape = (ensemble.runs, len(bins.times))
     inside = (bins.bin_of >= 0) & ~np.isnan(values)
     place = ensemble.run[inside] * shape[1] + bins.bin_of[inside]
@@ -259,7 +265,12 @@ def tally(ensemble: Ensemble, bins: Windows, chosen: npt.NDArray[np.bool_]) -> I
 
 
 def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
-    """Reduce (R, bins) to the mean over the runs of each size, or their maximum: (bins, K)."""
+    """Reduce (R, bins) to the mean over the runs of each size, or their maximum: (bins, K).
+
+    A ratio of means, (2, R, bins), becomes the one over the other.
+    """
+    if values.ndim == 3:
+        return ratio_of_means(*(over_runs(ensemble, each, "mean") for each in values))
     largest, size_of = statistic == "max", ensemble.size_of
     there = ~np.isnan(values)
     filled = np.where(there, values, -np.inf if largest else 0.0)
@@ -269,6 +280,17 @@ def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
         joint = mine.max(axis=0) if largest else mine.sum(axis=0) / np.maximum(count, 1)
         reduced[:, k] = np.where(count > 0, joint, np.nan)
     return reduced
+
+
+def quotient(top: Reals, bottom: Reals) -> Reals:
+    """Divide; NaN where the divisor is not above 0."""
+    safe = np.nan_to_num(bottom, nan=-1.0) > 0
+    return np.where(safe, top / np.where(safe, bottom, 1.0), np.nan)
+
+
+def ratio_of_means(top: Reals, bottom: Reals) -> Reals:
+    """Divide the mean of s^2 by that of s; 0 where all s are 0, NaN where there are none."""
+    return np.where(bottom == 0, 0.0, quotient(top, bottom))
 
 
 @dataclass(frozen=True)
@@ -298,30 +320,28 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
     def centred(values: Reals) -> Reals:
         return np.where(there, values - (weight * values).sum(axis=-1, keepdims=True), 0.0)
 
-    def ratio(top: Reals, bottom: Reals) -> Reals:
-        safe = bottom > 0
-        return np.where(safe, top / np.where(safe, bottom, 1.0), np.nan)
-
     dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
     # A flat line is flat: what rounding left of it is no variance to be explained.
     flat = np.abs(dy).max(axis=-1, initial=0) <= 1e-14 * (1 + np.abs(y).max(axis=-1, initial=0))
     dy = np.where(flat[..., None], 0.0, dy)
     sxx = (dx * dx).sum(axis=-1)
-    exponent = ratio((dx * dy).sum(axis=-1), sxx)
+    exponent = quotient((dx * dy).sum(axis=-1), sxx)
     residual = dy - exponent[..., None] * dx
     squared, total = (residual**2).sum(axis=-1), (dy**2).sum(axis=-1)
     # The part of (ln N)^2 that is orthogonal to a straight line.
     bend = centred(np.broadcast_to(x * x, y.shape))
-    bend = bend - ratio((bend * dx).sum(axis=-1), sxx)[..., None] * dx
+    bend = bend - quotient((bend * dx).sum(axis=-1), sxx)[..., None] * dx
     enough, free = count >= MINIMUM_SIZES, count - 2
     return Fit(
         exponent=np.where(enough, exponent, np.nan),
         intercept=np.where(enough, (weight * (y - exponent[..., None] * x)).sum(axis=-1), np.nan),
-        stderr=np.where(enough, np.sqrt(ratio(squared, np.maximum(free, 1) * sxx)), np.nan),
+        stderr=np.where(enough, np.sqrt(quotient(squared, np.maximum(free, 1) * sxx)), np.nan),
         # Not defined for a flat line, which has no variance.
-        r_squared=np.where(enough, 1 - ratio(squared, total), np.nan),
+        r_squared=np.where(enough, 1 - quotient(squared, total), np.nan),
         curvature=np.where(
-            count > MINIMUM_SIZES, ratio((bend * dy).sum(axis=-1), (bend**2).sum(axis=-1)), np.nan
+            count > MINIMUM_SIZES,
+            quotient((bend * dy).sum(axis=-1), (bend**2).sum(axis=-1)),
+            np.nan,
         ),
         n_sizes=count,
     )

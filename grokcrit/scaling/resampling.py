@@ -1,4 +1,4 @@
-"""The run bootstrap: draws of whole runs, and the intervals and p values made from them."""
+"""The run bootstrap: draws of whole runs, their intervals, and p from each run's influence."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from grokcrit.base.rng import stream
 from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.lines import Lines, lines_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Estimate:
     draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
     influences: Reals  # (R, bins): share of each run, to first order
     size_of: Ints  # (R,): index of each run's size
+    lines: Lines | None = None  # whose slopes they are, where they are slopes
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Subtract bin by bin, draw by draw."""
@@ -31,12 +33,17 @@ class Estimate:
             self.draws - other.draws,
             self.influences - other.influences,
             self.size_of,
+            self.lines - other.lines if self.lines and other.lines else None,
         )
 
     def __getitem__(self, bins: slice | npt.NDArray[np.bool_]) -> Estimate:
         """Pick bins."""
         return Estimate(
-            self.value[bins], self.draws[:, bins], self.influences[:, bins], self.size_of
+            self.value[bins],
+            self.draws[:, bins],
+            self.influences[:, bins],
+            self.size_of,
+            self.lines and self.lines[bins],
         )
 
     def with_difference(self) -> Estimate:
@@ -46,15 +53,48 @@ class Estimate:
             with_difference(self.draws),
             with_difference(self.influences),
             self.size_of,
+            self.lines and self.lines.with_difference(),
         )
 
     def interval(self, confidence: float) -> tuple[Reals, Reals]:
-        """Expanded percentile interval of each bin; NaN without draws. See :func:`interval`."""
-        return interval(self.draws, widening(self.influences, self.size_of), confidence)
+        """Interval of each bin, NaN without draws: expanded percentile, and where a line misfits.
+
+        See :func:`interval`. Where the line does not fit, each end is moved out by the misfit's
+        standard error times Student's t of the line's degrees of freedom, added in quadrature.
+        """
+        low, high = interval(self.draws, widening(self.influences, self.size_of), confidence)
+        if self.lines is None:
+            return low, high
+        fit = self.lines.lack_of_fit()
+        t = special.stdtrit(np.maximum(fit.freedom, 1), 0.5 + confidence / 2)
+        more = np.where(fit.misfit > 0, t * np.sqrt(fit.misfit), 0.0)
+
+        def outward(end: Reals) -> Reals:
+            distance = np.abs(self.value - end)
+            return np.hypot(distance, more) - distance
+
+        return low - outward(low), high + outward(high)
 
     def p(self) -> Reals:
-        """Two-sided p of zero of each bin; NaN without draws. See :func:`two_sided_p`."""
-        return two_sided_p(self.draws, widening(self.influences, self.size_of))
+        """Two-sided p of zero of each bin, by Student's t; NaN where a size has a single run."""
+        variance, freedom = self.spread()
+        t = np.abs(self.value) / np.sqrt(np.where(variance > 0, variance, np.nan))
+        return 2 * special.stdtr(freedom, -t)
+
+    def spread(self) -> tuple[Reals, Reals]:
+        """Return the variance of each bin and its degrees of freedom; NaN for a single run.
+
+        It is that over runs, from their influences, and that of the misfit where a line does not
+        fit, with the degrees of freedom of both (Welch and Satterthwaite).
+        """
+        few = widening(self.influences, self.size_of)
+        of_runs = np.where(few.single, np.nan, few.variance)
+        if self.lines is None:
+            return of_runs, few.freedom
+        fit = self.lines.lack_of_fit()
+        variance = of_runs + fit.misfit
+        parts = few.variance**2 / few.freedom + fit.misfit**2 / np.maximum(fit.freedom, 1)
+        return variance, np.where(parts > 0, variance**2 / np.where(parts > 0, parts, 1.0), 1.0)
 
 
 def with_difference(phases: Reals) -> Reals:
@@ -65,15 +105,12 @@ def with_difference(phases: Reals) -> Reals:
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
     """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
     by_size = scaling.over_runs(ensemble, by_run, statistic)
-    drawn = np.empty((0, by_run.shape[1]))
+    drawn = np.empty((0, by_run.shape[-1]))
     if statistic != "max":
         drawn = scaling.fit(ensemble.sizes, resample(ensemble, by_run, draws)).exponent
-    return Estimate(
-        scaling.fit(ensemble.sizes, by_size).exponent,
-        drawn,
-        influence(ensemble, by_run, by_size),
-        ensemble.size_of,
-    )
+    lines = lines_of(ensemble, by_run, statistic)
+    value = scaling.fit(ensemble.sizes, by_size).exponent
+    return Estimate(value, drawn, lines.influences(), ensemble.size_of, lines)
 
 
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
@@ -88,31 +125,26 @@ def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
     ]
 
 
+def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np.bool_]:
+    """Draw which runs swap labels, shape (R, count); the same for every case of the runs."""
+    return np.concatenate(
+        [
+            stream("permutation", root_seed, int(n)).random((runs, count)) < 0.5
+            for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
+        ]
+    )
+
+
 def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
-    """Average drawn runs: from (R, bins) to (resamples, bins, K)."""
+    """Average drawn runs: from (R, bins) to (resamples, bins, K); or the ratio of two averages."""
+    if values.ndim == 3:
+        return scaling.ratio_of_means(*(resample(ensemble, each, draws) for each in values))
     out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
     buffer = np.empty(out.shape[:2])
     for k, drawn in enumerate(draws):
         resampled_means(np.ascontiguousarray(values[ensemble.size_of == k]), drawn, buffer)
         out[:, :, k] = buffer
     return out
-
-
-def influence(ensemble: Ensemble, values: Reals, statistic: Reals) -> Reals:
-    """Share of each run in the exponent, to first order: w_k (v_r / mean_k - 1), shape (R, bins).
-
-    The exponent is sum_k w_k ln(mean_k) with w_k = (x_k - mean x) / sum (x - mean x)^2,
-    x = ln N, over the sizes in the fit; its derivative by run r of size k is this over n_k.
-    Differences of exponents have the differences of the influences. NaN where a run has no data.
-    """
-    there = np.nan_to_num(statistic, nan=-1.0) > 0
-    x = np.log(ensemble.sizes.astype(np.float64))
-    centre = (there * x).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    deviation = np.where(there, x - centre[:, None], 0.0)
-    scale = (deviation**2).sum(axis=1)
-    weight = deviation / np.where(scale > 0, scale, np.nan)[:, None]
-    mean = np.where(there, statistic, np.nan)
-    return (weight[:, ensemble.size_of] * (values.T / mean[:, ensemble.size_of] - 1)).T
 
 
 @dataclass(frozen=True)
@@ -182,18 +214,6 @@ def percentiles(
         if len(valid):
             ends[:, b] = np.quantile(valid, [low[b], high[b]])
     return ends[0], ends[1]
-
-
-def two_sided_p(draws: Reals, few: Widening) -> Reals:
-    """Two-sided p of zero: one minus the confidence at which the interval just reaches it.
-
-    At least that of one draw beyond zero; NaN without draws or with a single run.
-    """
-    below, above = (draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0)
-    valid = (~np.isnan(draws)).sum(axis=0)
-    tail = np.minimum(0.5, (1 + np.minimum(below, above)) / (1 + valid))
-    p = 2 * special.stdtr(few.freedom, special.ndtri(tail) / few.scale)
-    return np.where((valid > 0) & ~few.single, p, np.nan)
 
 
 def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:

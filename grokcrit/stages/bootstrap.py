@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.parallel import Progress, Stop
-from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
 from grokcrit.questions import judge
+from grokcrit.questions.adjusting import benjamini_hochberg
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, record_of, warn
 from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
@@ -32,6 +32,14 @@ from grokcrit.tables.types import narrowest
 PLAIN, BCA = "percentile", "BCa"
 # While rows are made, an index is wide enough for every n_params.
 WIDE = BOOTSTRAP.arrow.set(BOOTSTRAP.arrow.get_field_index("index"), pa.field("index", pa.int64()))
+# The primary test; all others are adjusted for their number.
+PRIMARY = {
+    "observable": "size",
+    "statistic": "mean",
+    "window": DIFFERENCE,
+    "part": MINUS_GAUSSIAN,
+    "kind": "interval",
+}
 # Leave-one-out leaves out tenths of the training, too.
 SNAPSHOT_INTERVALS = 10
 
@@ -99,7 +107,29 @@ def bootstrap(
     joint = pa.concat_tables(parts)
     place = joint.schema.get_field_index("index")
     joint = joint.set_column(place, "index", narrowest(joint["index"], BOOTSTRAP.column("index")))
+    joint = with_adjusted(joint)
     return joint.replace_schema_metadata(provenance.encode(record))
+
+
+def with_adjusted(table: pa.Table) -> pa.Table:
+    """Fill ``p_adjusted``: of all tests of a case but the primary one."""
+    tested = pc.indices_nonzero(pc.is_valid(table["p"])).to_numpy()
+    rows = table.take(tested).to_pylist()
+    adjusted = np.full(table.num_rows, np.nan)
+    for members in groups_of(rows):
+        others = [i for i in members if not all(rows[i][k] == v for k, v in PRIMARY.items())]
+        p = np.array([rows[i]["p"] for i in others], np.float64)
+        adjusted[tested[others]] = benjamini_hochberg(p)
+    place = table.schema.get_field_index("p_adjusted")
+    return table.set_column(place, "p_adjusted", pa.array(adjusted, from_pandas=True))
+
+
+def groups_of(rows: Sequence[Row]) -> list[list[int]]:
+    """Return the rows of each case and its null models."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        found.setdefault(tuple(row[name] for name in judge.FAMILY), []).append(i)
+    return list(found.values())
 
 
 def null_samples(
@@ -136,7 +166,7 @@ def case_samples(
     """Resample one case, or the mean over replicates of a null model."""
     ensemble = members[0]
     draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
-    swaps = draw_swaps(ensemble, chosen.resamples, chosen.seed)
+    swaps = resampling.draw_swaps(ensemble, chosen.resamples, chosen.seed)
     samples = []
     for observable in chosen.observable:
         values = [member.observe(observable) for member in members]
@@ -145,16 +175,6 @@ def case_samples(
             labels = {**ensemble.case, "observable": observable, "statistic": statistic}
             samples.append(sample(members, labels, values, draws, swaps, leave_out))
     return samples
-
-
-def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np.bool_]:
-    """Draw which runs swap their phases, shape (R, count); the same for every case of the runs."""
-    return np.concatenate(
-        [
-            stream("permutation", root_seed, int(n)).random((runs, count)) < 0.5
-            for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
-        ]
-    )
 
 
 def sample(
@@ -182,7 +202,7 @@ def sample(
                         )
                         for bins in kinds
                     ],
-                    axis=1,
+                    axis=-1,
                 )
                 for member, observed in zip(members, values, strict=True)
             ]
@@ -192,7 +212,7 @@ def sample(
     left_out = leave_one_out(ensemble, by_run, phases, statistic) if leave_out else {}
     swapped = np.empty(0)
     if statistic != "max":
-        pre, post = by_run[:, 1:2], by_run[:, 2:]
+        pre, post = by_run[..., 1:2], by_run[..., 2:]
         exchange = swaps & ~np.isnan(pre) & ~np.isnan(post)
         fits = [
             scaling.fit(
@@ -236,7 +256,7 @@ def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -
     """Turn a sample into rows, and its difference to the baseline where there is one."""
     parts = [estimates(sample, None, sample.estimate, chosen)]
     # A maximum over more snapshots is larger: swapped, the windows would differ in length alone.
-    if sample.labels["statistic"] == "mean":
+    if sample.labels["statistic"] in ("mean", "cutoff"):
         parts.append(permutation(sample, None, sample.estimate, sample.swapped, chosen))
     if null is not None:
         against = sample.estimate - null.estimate
@@ -259,18 +279,17 @@ def estimates(
     if not len(estimate.draws):
         return tables[0]
     difference = np.array([part is not None or w == DIFFERENCE for w in PHASES_AND_CHANGE])
-    few = resampling.widening(estimate.influences, estimate.size_of)
-    one = np.ones(len(PHASES_AND_CHANGE))
-    as_drawn = resampling.Widening(one, one * np.inf, few.single)
-    for method, (low, high), wider in (
-        (INTERVAL, estimate.interval(chosen.confidence), few),
-        (BCA, resampling.bca(estimate, chosen.confidence), None),
-        (PLAIN, resampling.interval(estimate.draws, as_drawn, chosen.confidence), as_drawn),
+    single = resampling.widening(estimate.influences, estimate.size_of).single
+    one = np.full(len(PHASES_AND_CHANGE), 0.5)
+    half = one * chosen.confidence
+    for method, (low, high) in (
+        (INTERVAL, estimate.interval(chosen.confidence)),
+        (BCA, resampling.bca(estimate, chosen.confidence)),
+        (PLAIN, resampling.percentiles(estimate.draws, one - half, one + half, ~single)),
     ):
         ends = {"ci_low": low, "ci_high": high}
-        if wider is not None:
-            p = np.where(difference, resampling.two_sided_p(estimate.draws, wider), np.nan)
-            ends["p"] = np.where(np.isnan(low), np.nan, p)
+        if method == INTERVAL:
+            ends["p"] = np.where(difference & ~np.isnan(low), estimate.p(), np.nan)
         tables.append(rows(sample, {**columns, "kind": "interval", "method": method, **ends}))
     return pa.concat_tables(tables)
 
@@ -356,7 +375,7 @@ def bootstrap_summary(table: pa.Table) -> Summary:
                 "interval": ends(own),
                 "minus null": against and against["exponent"],
                 "interval of difference": against and ends(against),
-                "p": against and against["p"],
+                "p": against and judge.adjusted(against),
             }
         )
     warnings = left_out_of(table)

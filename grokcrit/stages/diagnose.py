@@ -16,6 +16,7 @@ from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
 from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
 from grokcrit.questions import load, questions
+from grokcrit.questions.adjusting import adjust
 from grokcrit.questions.family import Exponents, Family, curves, families
 from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
@@ -92,7 +93,7 @@ def diagnose(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
     )
     found = in_order(lambda task, stop: task(stop), tasks, threads=threads, progress=progress)
-    rows = [row for part in found for row in part]
+    rows = adjust([row for part in found for row in part], asked)
     return to_table(rows).replace_schema_metadata(provenance.encode(record))
 
 
@@ -130,7 +131,8 @@ def curve_rows(
         stop.check()
         if name == "gaussian" or any(each.every_null for each in asked):
             nulls[name] = curves(members, observable, statistic, draws)
-    what = Asked(family, observable, statistic, draws, own, nulls, chosen)
+    swaps = resampling.draw_swaps(family.data, chosen.permutations, chosen.seed)
+    what = Asked(family, observable, statistic, draws, own, nulls, chosen, swaps)
     rows: list[Row] = []
     for each in asked:
         stop.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
 from grokcrit.tables.schemas import FSS
+
+# Columns of what the scatter of runs tests, of every fit.
+TESTED = ("ci_low", "ci_high", "curvature_p", "chi2", "chi2_freedom", "chi2_p")
 
 
 def fss(
@@ -95,7 +99,7 @@ def statistic_fits(
 ) -> dict[str, Any]:
     """Fit one statistic in all windows at once: one column of the arrays a window."""
     by_run = np.concatenate(
-        [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=1
+        [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=-1
     )
     sizes, n_sizes = ensemble.sizes, len(ensemble.sizes)
     by_size = scaling.over_runs(ensemble, by_run, statistic)
@@ -104,19 +108,23 @@ def statistic_fits(
     # An aligned bin that lacks a size cannot be compared with its neighbours: no fit.
     lacking = (names == "aligned") & np.isnan(by_size).any(axis=1)
     fitted = ~np.isnan(straight.exponent) & ~lacking
-    low, high, bend_p = (np.full(len(fitted), np.nan) for _ in range(3))
+    tested = {name: np.full(len(fitted), np.nan) for name in TESTED}
     if statistic != "max" and fitted.any():
-        kept = by_run[:, fitted]
-        drawn = scaling.fit(sizes, resampling.resample(ensemble, kept, draws))
-        influences = resampling.influence(ensemble, kept, by_size[fitted])
-        few = resampling.widening(influences, ensemble.size_of)
-        low[fitted], high[fitted] = resampling.interval(drawn.exponent, few, chosen.confidence)
-        bend_p[fitted] = resampling.two_sided_p(drawn.curvature, few)
+        kept = by_run[..., fitted]
+        slope = resampling.exponents(ensemble, kept, statistic, draws)
+        bend = dataclasses.replace(slope, value=straight.curvature[fitted], lines=None)
+        assert slope.lines is not None
+        bend = dataclasses.replace(bend, influences=slope.lines.influences(power=2))
+        fit = slope.lines.lack_of_fit()
+        found = (*slope.interval(chosen.confidence), bend.p(), fit.chi2, fit.freedom, fit.p)
+        for name, each in zip(TESTED, found, strict=True):
+            tested[name][fitted] = each
+        tested["chi2_freedom"][np.isnan(tested["chi2"])] = np.nan
 
     def total(which: Any) -> scaling.Ints:
         return np.concatenate([scaling.tally(ensemble, b, which).sum(axis=0) for b in kinds])
 
-    n_runs = (~np.isnan(by_run)).sum(axis=0)
+    n_runs = (~np.isnan(by_run)).reshape(-1, *by_run.shape[-2:])[0].sum(axis=0)
     estimates = {
         name: np.where(lacking, np.nan, getattr(straight, name))
         for name in ("exponent", "stderr", "r_squared", "intercept", "curvature")
@@ -125,8 +133,7 @@ def statistic_fits(
         "window": names,
         "time": [time for bins in kinds for time in bins.times],
         **estimates,
-        "ci_low": low,
-        "ci_high": high,
+        **tested,
         "n_sizes": straight.n_sizes,
         "n_runs": n_runs,
         "n_avalanches": total(np.ones(len(ensemble.epoch), bool)),
@@ -134,7 +141,6 @@ def statistic_fits(
         "n_sizes_excluded": n_sizes - straight.n_sizes,
         "n_truncated": total(ensemble.truncated),
         "n_quiet": total(ensemble.observe("size") == 0),
-        "curvature_p": np.where(np.isnan(straight.curvature), np.nan, bend_p),
     }
 
 
@@ -158,7 +164,9 @@ def fss_summary(table: pa.Table) -> Summary:
                 "interval": ends(f),
                 "null": null and null["exponent"],
                 "null interval": null and ends(null),
-                "R^2": f["r_squared"],
+                "chi^2": f["chi2"],
+                "dof": f["chi2_freedom"],
+                "p of fit": f["chi2_p"],
                 "sizes": f["n_sizes"],
                 "runs": f["n_runs"],
                 "avalanches": f["n_avalanches"],
@@ -168,7 +176,8 @@ def fss_summary(table: pa.Table) -> Summary:
     warnings += (
         counted(data) + of_lines(data, provenance.sizes(record_of(table))) + lacking_bins(table)
     )
-    return Summary("statistic ~ N^exponent", rows, warnings)
+    formats = {"chi^2": ".1f", "p of fit": ".2g"}
+    return Summary("statistic ~ N^exponent", rows, warnings, formats)
 
 
 def against_nulls(

@@ -1,0 +1,128 @@
+"""Halves: is the exponent the same on the smaller and on the larger half of the sizes?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES
+from grokcrit.questions import judge
+from grokcrit.questions.family import phases
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import Answer, Asked, Question
+from grokcrit.questions.rows import (
+    PHASE_NAMES,
+    PHASES_AND_CHANGE,
+    ends,
+    groups,
+    in_phases,
+    index,
+    interval,
+    labelled,
+    of,
+    of_bins,
+    p_of,
+    shown,
+)
+
+HALVES = ("smaller half", "larger half")
+
+
+def of_curves(asked: Asked) -> list[Row]:
+    """Fit every phase and the change on either half of the sizes, of the data and minus the null.
+
+    Of an odd number of sizes the middle one belongs to both halves; a half needs three sizes.
+    """
+    sizes = asked.family.data.sizes
+    half = -(-len(sizes) // 2)
+    confidence = asked.options.confidence
+    change = [window == DIFFERENCE for window in PHASES_AND_CHANGE]
+    null = asked.family.nulls.get("gaussian")
+    made = []
+    for part, kept in zip(HALVES, (sizes[:half], sizes[-half:]), strict=True):
+        what = (asked.observable, asked.statistic, asked.draws, kept)
+        own = phases([asked.family.data], *what)
+        found = of_bins("half-exponent", own, confidence, in_phases(), change)
+        if null:
+            gap = own - phases(null, *what)
+            rows = of_bins("half-minus-null", gap, confidence, in_phases())
+            found += labelled(rows, surrogate="gaussian")
+        made += labelled(found, part=part, method=f"N = {kept[0]} to {kept[-1]}", n=len(kept))
+    return made
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up the exponents of both halves."""
+    out = []
+    keys = (*shown, "observable", "statistic", "window")
+    for key, mine in groups(of(rows, "half-exponent"), *keys).items():
+        place = index(mine, "part")
+        row = dict(zip(keys, key, strict=True))
+        for part in HALVES:
+            row |= {part: place[part,]["value"], f"interval of {part}": ends(place[part,])}
+        out.append(row)
+    return Summary("halves: the exponent on the smaller and on the larger half of the sizes", out)
+
+
+def opposed(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return both halves of each change at grokking, of the data, where their signs differ."""
+    found = of(rows, "half-exponent", window=DIFFERENCE, surrogate="none")
+    pairs = groups(found, *judge.FAMILY, "observable", "statistic").values()
+    return [(a, b) for a, b in (pair for pair in pairs if len(pair) == 2) if judge.opposite(a, b)]
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn where D changes up on one half of the sizes and down on the other."""
+    return warn(
+        "halves-disagree",
+        [
+            f"{a['observable']} {a['statistic']} {shown(a['value'])} and {shown(b['value'])}"
+            for a, b in opposed(rows)
+        ],
+    )
+
+
+def stated(rows: Sequence[Row], window: str) -> str | None:
+    """Say the exponent of both halves in one window."""
+    place = index(of(rows, "half-exponent", window=window), "part")
+    small, large = (place[part,] for part in HALVES)
+    if small["value"] is None or large["value"] is None:
+        return None
+    name = PHASE_NAMES.get(window, "the change")
+    tests = f", {p_of(small)}; {p_of(large)}" if window == DIFFERENCE else ""
+    return (
+        f"{name}: {shown(small['value'])} ({interval(small)}) on the smaller half, "
+        f"{shown(large['value'])} ({interval(large)}) on the larger half{tests}"
+    )
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say no where the change at grokking has opposite signs on the two halves."""
+    mine = of(rows, "half-exponent", observable="size", statistic="mean", surrogate="none")
+    told = [each for window in (*PHASES, DIFFERENCE) if (each := stated(mine, window))]
+    if not told:
+        return []
+    place = index(of(mine, "half-exponent", window=DIFFERENCE), "part")
+    small, large = (place[part,] for part in HALVES)
+    word = "See the numbers"
+    if small["value"] is not None and large["value"] is not None:
+        word = "No, opposite" if judge.opposite(small, large) else "Yes, of one sign"
+    question = "Does D change the same way on small and on large sizes?"
+    return [Answer("halves", question, word, tuple(f"{each}." for each in told))]
+
+
+QUESTION = Question(
+    quantities={
+        "half-exponent": "exponent on the smaller and on the larger half of the sizes, per phase; "
+        "of the change with the p of zero",
+        "half-minus-null": "the same, data minus Gaussian null",
+    },
+    primary={"quantity": "half-exponent", "part": "larger half", "observable": "size"}
+    | {"statistic": "mean", "surrogate": "none", "window": DIFFERENCE},
+    of_curves=of_curves,
+    section=section,
+    about="A line through all sizes can hide two regimes. Here each phase and the change at "
+    "grokking are fitted on either half of the sizes.",
+    cautions=cautions,
+    answers=answers,
+)
