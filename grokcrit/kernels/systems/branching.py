@@ -39,10 +39,12 @@ def advance(state: Trees, rng: np.random.Generator, series: Series) -> None:
     """Draw one tree after another, and write them down."""
     for k in range(len(series.size)):
         size, duration, peak, alive = 0, 0, 0, 1
-        while alive > 0 and duration < state.generations and size <= LARGEST:
+        while alive > 0:
             size += alive
             duration += 1
             peak = max(peak, alive)
+            if duration == state.generations or size > LARGEST:
+                break
             alive = rng.poisson(state.offspring * alive)
         series.truncated[k] = size > LARGEST
         put(series, k, size, size, duration, peak)
