@@ -75,9 +75,9 @@ class System:
 
         The first make ``topplings`` topplings. Then windows follow, each as long as all that was
         before it. The system has settled after a window whose early and late half agree, within
-        APART standard errors of their blocks, in the mean size and in the mean of what is held: a
-        drift that remains is smaller than the noise of as many avalanches (after Geweke, Bayesian
-        Statistics 4, 169, 1992).
+        APART standard errors of their blocks, in the mean size and in the mean of what is held
+        (after Geweke, Bayesian Statistics 4, 169, 1992). A drift that hardly begins before that
+        many avalanches is not seen, hence ``topplings``.
         """
         done, made = 0, 0.0
         while made < topplings or done < SHORTEST:
