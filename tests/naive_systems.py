@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -34,14 +33,14 @@ def oslo(slopes, thresholds, rng, avalanches):
             for i in unstable:
                 slopes[i] -= 2
                 thresholds[i] = 1 + next(coins)
-            following = [i for i in unstable if slopes[i] > thresholds[i]]
+            following = {i: None for i in unstable if slopes[i] > thresholds[i]}
             for i in unstable:
                 for j in (i - 1, min(i + 1, last)):
                     if j >= 0:
                         slopes[j] += 1
-                        if slopes[j] > thresholds[j] and j not in following:
-                            following.append(j)
-            unstable = following
+                        if slopes[j] > thresholds[j]:
+                            following[j] = None
+            unstable = list(following)
         found.append(counts(steps))
     return found
 
@@ -69,14 +68,14 @@ def pile(held, rng, avalanches, full, sent):
             steps.append(unstable)
             for i in unstable:
                 held[i] -= full
-            following = [i for i in unstable if held[i] >= full]
+            following = {i: None for i in unstable if held[i] >= full}
             for i in unstable:
                 for j in sent(i):
                     if j in held:
                         held[j] += 1
-                        if held[j] >= full and j not in following:
-                            following.append(j)
-            unstable = following
+                        if held[j] >= full:
+                            following[j] = None
+            unstable = list(following)
         found.append(counts(steps))
     return found
 
@@ -96,7 +95,7 @@ def btw(held, rng, avalanches):
 
 
 def ofc(stress, alpha, avalanches):
-    """Avalanches of a lattice of Fractions by site, uniformly driven: without any rounding."""
+    """Avalanches of a lattice of stresses by site, uniformly driven; Fractions are not rounded."""
     found = []
     for _ in range(avalanches):
         rise = 1 - max(stress.values())
@@ -107,7 +106,7 @@ def ofc(stress, alpha, avalanches):
             steps.append(unstable)
             passed = {i: alpha * stress[i] for i in unstable}
             for i in unstable:
-                stress[i] = Fraction(0)
+                stress[i] = 0
             for i in unstable:
                 for j in sides(i):
                     if j in stress:

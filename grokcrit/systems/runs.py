@@ -17,10 +17,10 @@ from grokcrit.systems import SystemOptions
 
 # Avalanches in one call of a kernel, between which a run can be stopped.
 BLOCK = 1024
-# Blocks of a window of a warm-up, half of them early and half late, and its fewest avalanches.
+# Blocks of a window of a warm-up, and the fewest avalanches before the first of them.
 BLOCKS = 32
 SHORTEST = BLOCKS * 32
-# Standard errors by which both halves of a window may differ.
+# Standard errors by which successive windows may differ.
 APART = 2.0
 
 
@@ -74,20 +74,20 @@ class System:
         """Make avalanches until the system no longer drifts; return how many these were.
 
         The first make ``topplings`` topplings. Then windows follow, each as long as all that was
-        before it. The system has settled after a window whose early and late half agree, within
+        before it. The system has settled after a window that agrees with the one before, within
         APART standard errors of their blocks, in the mean size and in the mean of what is held
-        (after Geweke, Bayesian Statistics 4, 169, 1992). A drift that hardly begins before that
-        many avalanches is not seen, hence ``topplings``.
+        (after Geweke, Bayesian Statistics 4, 169, 1992). A drift that hardly begins in that time
+        is not seen, hence ``topplings``.
         """
         done, made = 0, 0.0
         while made < topplings or done < SHORTEST:
             made += BLOCK * self.skip(BLOCK)[0]
             done += BLOCK
-        while True:
-            window = np.array([self.skip(done // BLOCKS) for _ in range(BLOCKS)])
+        windows: list[npt.NDArray[np.float64]] = []
+        while len(windows) < 2 or not agree(*windows[-2:]):
+            windows.append(np.array([self.skip(done // BLOCKS) for _ in range(BLOCKS)]))
             done *= 2
-            if agree(window[: BLOCKS // 2], window[BLOCKS // 2 :]):
-                return done
+        return done
 
 
 def agree(early: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> bool:

@@ -95,11 +95,11 @@ def test_a_warm_up_goes_on_until_nothing_drifts():
 def test_a_warm_up_ends_where_nothing_drifts():
     lengths = [Drifting(0, seed).settle(0) for seed in range(40)]
     # Each of two means differs by more than two standard errors in one of 18 windows.
-    assert np.mean(np.array(lengths) == 2 * SHORTEST) > 0.7
-    assert Drifting(0, 0).settle(50_000) >= 2 * 50_000 * 0.9
+    assert np.mean(np.array(lengths) == 4 * SHORTEST) > 0.7
+    assert Drifting(0, 0).settle(50_000) >= 4 * 50_000 * 0.9
 
 
-def test_halves_agree_only_if_both_means_do():
+def test_windows_agree_only_if_both_means_do():
     rng = np.random.default_rng(0)
     early, late = rng.normal(size=(2, 16, 2))
     assert agree(early, late - late.mean(axis=0) + early.mean(axis=0))
@@ -121,7 +121,7 @@ def test_ofc_moves_to_the_mean_size_of_a_long_run():
     exact, means = long.series.size[400_000:].mean(), [each.series.size.mean() for each in made]
     assert abs(np.mean(means) - exact) < 4 * np.std(means, ddof=1) / np.sqrt(8)
     assert np.mean([each.series.size.mean() for each in fresh]) < 0.95 * exact
-    assert min(each.warmup for each in made) >= 2 * SHORTEST
+    assert min(each.warmup for each in made) >= 4 * SHORTEST
 
 
 def test_the_record_tells_cases_apart_and_joins_runs_of_one():
@@ -180,7 +180,7 @@ def test_the_summary_says_how_runs_began_and_compares_with_what_is_exact():
     assert summed("oslo", size=4, seeds=1, avalanches=5).rows[0]["standard error"] is None
     stress = summed("ofc", size=4, seeds=2, avalanches=50).rows[0]
     assert stress["exact mean"] is None
-    assert stress["warm-up"][0] >= 2 * SHORTEST
+    assert stress["warm-up"][0] >= 4 * SHORTEST
     asked = summed("ofc", size=4, seeds=2, avalanches=50, warmup=77).rows[0]
     assert asked["warm-up"] == (77, 77)
     trees = summed("branching", size=400, seeds=1, avalanches=20, branching=2.0)
