@@ -145,7 +145,7 @@ def simulate_summary(options: SystemOptions, log: list[Row]) -> Summary:
         for row in rows:
             del row["warm-up"]
     names = ("mean s", "standard error", "exact mean", "mean duration")
-    count = f"{options.seeds} run{'s' * (options.seeds > 1)} of {options.avalanches} avalanches"
+    count = f"{options.seeds} run{'s' * (options.seeds > 1)} of {options.avalanches:,} avalanches"
     sizes = f"{len(rows)} size{'s' * (len(rows) > 1)}"
     title = f"{options.case}: {count} for each of {sizes}; {beginning(options, log)}"
     return Summary(title, rows, truncated(options, log), dict.fromkeys(names, ".4g"))
@@ -154,13 +154,11 @@ def simulate_summary(options: SystemOptions, log: list[Row]) -> Summary:
 def beginning(options: SystemOptions, log: list[Row]) -> str:
     """Return how the runs came to the state in which their avalanches count."""
     if options.warmup is not None:
-        return f"warm-up of {options.warmup} avalanches, as asked for"
+        return f"warm-up of {options.warmup:,} avalanches, as asked for"
     if options.drifts:
         least, most = (f(run["warmup"] for run in log) for f in (min, max))
-        return (
-            f"warm-up of {least} to {most} avalanches, until mean stress and mean size no longer "
-            "drifted"
-        )
+        count = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+        return f"warm-up of {count} avalanches, until mean stress and mean size no longer drifted"
     return "no warm-up, as runs start in the stationary state"
 
 
