@@ -1,7 +1,7 @@
 """Time grokcrit against its peers and against what the machine can do; check that answers agree.
 
     python benchmarks/bench.py [--sizes 2001,10000,...] [--rounds 5] [--out results-bench/]
-                               [--only cascade,threads,training,tails,bootstrap]
+                               [--only cascade,threads,training,tails,bootstrap,systems]
     python benchmarks/bench.py --markdown results-bench/bench.parquet
 
 Writes bench.parquet and bench.png into the folder and prints a table a section. All in one process;
@@ -23,6 +23,7 @@ import cascades
 import pyarrow as pa
 import pyarrow.parquet as pq
 import slopes
+import systems
 import tails
 import threads
 import training
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Callable[[list[int], int], Section]] = {
     "training": lambda _, rounds: training.run(min(rounds, TRAINING_ROUNDS)),
     "tails": lambda _, rounds: tails.run(rounds),
     "bootstrap": lambda _, rounds: slopes.run(rounds),
+    "systems": lambda _, rounds: systems.run(rounds),
 }
 TITLES = {
     "cascade": "One cascade (ba, degree 4, Student-t gradient)",
@@ -47,6 +49,7 @@ TITLES = {
     "training": "In-line training of the default XOR runs",
     "tails": "Power-law fit with a free lower cutoff",
     "bootstrap": "Bootstrap of the scaling exponent",
+    "systems": "Avalanches of known systems",
 }
 SCHEMA = pa.schema(
     [

@@ -29,6 +29,7 @@ PAGES = (
     "docs/nulls.md",
     "docs/ingest.md",
     "docs/sweep.md",
+    "docs/simulate.md",
     "docs/commands.md",
 )
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)

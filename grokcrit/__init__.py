@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from grokcrit.stages.fss import fss as fss
     from grokcrit.stages.ingest import ingest as ingest
     from grokcrit.stages.robustness import robustness as robustness
+    from grokcrit.stages.simulate import simulate as simulate
     from grokcrit.stages.train import train as train
     from grokcrit.sweeps.sweep import sweep as sweep
 
@@ -37,6 +38,7 @@ _HOME = {
     "bootstrap": "grokcrit.stages.bootstrap",
     "diagnose": "grokcrit.stages.diagnose",
     "robustness": "grokcrit.stages.robustness",
+    "simulate": "grokcrit.stages.simulate",
     "sweep": "grokcrit.sweeps.sweep",
 }
 # A module, loaded as `grokcrit.report` is first named: its function has its own name.

@@ -44,6 +44,7 @@ COMMANDS = (
     "plot",
     "report",
     "reproduce",
+    "simulate",
 )
 for name in COMMANDS:
     app.command()(getattr(importlib.import_module(f"grokcrit.cli.{name}"), name))

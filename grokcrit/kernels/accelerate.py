@@ -19,7 +19,7 @@ def align_times(folder: Path) -> None:
     (seen). A cache folder named by a digest of the sources would be a setting for other people's
     functions too.
     """
-    times = {path: path.stat().st_mtime_ns for path in folder.glob("*.py")}
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")}
     shared = max(times.values())
     if min(times.values()) == shared:
         return

@@ -79,9 +79,17 @@ class Schema:
 
 
 CASE = (
-    Column("task", pa.string(), "what was learnt: `xor`, `modadd`, or as given; `npy`: a file"),
+    Column(
+        "task",
+        pa.string(),
+        "what was learnt: `xor`, `modadd`, or as given; `npy`: a file; of `simulate` the system",
+    ),
     Column("case", pa.string(), "label, or digest of the training options but width and seed"),
-    Column("field", pa.string(), "what the vector is: `gradient`, `clipped-gradient`, `update`"),
+    Column(
+        "field",
+        pa.string(),
+        "what the vector is: `gradient`, `clipped-gradient`, `update`; `avalanche`: there is none",
+    ),
 )
 # Null where avalanches are not those of a gradient: a sandpile has no threshold_of, no quantile.
 SETUP = (
@@ -96,10 +104,15 @@ SETUP = (
 )
 CASE_COLUMNS = tuple(c.name for c in CASE + SETUP)
 RUN = (
-    Column("width", pa.int32(), "hidden units h", minimum=1),
-    Column("n_params", pa.int64(), "parameters N = nodes of the graph", minimum=1),
+    Column("width", pa.int32(), "hidden units h; of `simulate` the `--size`", minimum=1),
+    Column("n_params", pa.int64(), "parameters N = nodes of the graph, or sites", minimum=1),
     Column("seed", pa.int32(), "seed of the run", minimum=0),
-    Column("epoch", pa.int32(), "updates made so far; 0 is before the first", minimum=0),
+    Column(
+        "epoch",
+        pa.int32(),
+        "updates made so far; 0 is before the first; of `simulate` the number of the avalanche",
+        minimum=0,
+    ),
 )
 GROK = Column(
     "grok_epoch",
@@ -173,7 +186,7 @@ TRAIN = Schema(
 AVALANCHE = Schema(
     "avalanche",
     1,
-    "One row a snapshot and case.",
+    "One row per snapshot and case; of `simulate` per avalanche.",
     (
         *CASE,
         *SETUP,

@@ -16,7 +16,7 @@ import pytest
 from tests.cli.conftest import SMALL
 from tests.shell import COMMAND, ENVIRONMENT, grokcrit, sentence, writes_into
 
-STAGES = ("train", "ingest", "avalanche", "fss", "bootstrap", "plot", "reproduce")
+STAGES = ("train", "ingest", "avalanche", "fss", "bootstrap", "plot", "reproduce", "simulate")
 
 
 def test_version_is_answered_without_loading_anything_heavy(tmp_path):

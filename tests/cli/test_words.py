@@ -63,6 +63,7 @@ COMMANDS = {
     "plot": ["fig1", "x.parquet"],
     "report": ["."],
     "reproduce": [],
+    "simulate": ["oslo"],
 }
 
 

@@ -56,6 +56,14 @@ COMMANDS = {
         "avalanche.parquet",
         needs=("train",),
     ),
+    "simulate": Command(
+        (
+            *("simulate", "manna", "--size", "4,8,12", "--seeds", "1", "--avalanches", "200"),
+            *("--threads", "1"),
+        ),
+        "avalanche.parquet",
+        longer=("--avalanches", "200000"),
+    ),
 }
 OLD = b"an older result"
 # Typer makes the command line anew at every call, which takes as long as the command itself.
