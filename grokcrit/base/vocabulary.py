@@ -62,5 +62,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 RESAMPLED = ("mean", "run-max", "cutoff")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
+# The same where a line does not fit: the scatter of runs without the misfit, which another run of
+# the same sizes would share.
+RUNS_ALONE = "expanded percentile, runs alone"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")

@@ -66,6 +66,8 @@ def collapses(quality: Row) -> bool:
 
 def opposite(one: Row, other: Row) -> bool:
     """Return whether two numbers have opposite signs, and either differs from zero."""
+    if one["value"] is None or other["value"] is None:
+        return False
     return one["value"] * other["value"] < 0 and any(apart(adjusted(row)) for row in (one, other))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,14 @@ import pyarrow.compute as pc
 from grokcrit.base.parallel import Progress, Stop
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
+from grokcrit.base.vocabulary import (
+    DIFFERENCE,
+    INTERVAL,
+    MINUS_GAUSSIAN,
+    PHASES,
+    RUNS_ALONE,
+    STATISTICS,
+)
 from grokcrit.questions import judge
 from grokcrit.questions.adjusting import benjamini_hochberg
 from grokcrit.questions.family import mean_of_replicates
@@ -284,6 +292,7 @@ def estimates(
     half = one * chosen.confidence
     for method, (low, high) in (
         (INTERVAL, estimate.interval(chosen.confidence)),
+        (RUNS_ALONE, dataclasses.replace(estimate, lines=None).interval(chosen.confidence)),
         (BCA, resampling.bca(estimate, chosen.confidence)),
         (PLAIN, resampling.percentiles(estimate.draws, one - half, one + half, ~single)),
     ):
