@@ -11,7 +11,7 @@ import numpy as np
 from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import PHASES, STATISTICS
+from grokcrit.base.vocabulary import STATISTICS
 from grokcrit.plot.panel import PAGE, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
 from grokcrit.questions.family import Family
@@ -57,7 +57,7 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     draws = resampling.draw_runs(ensemble, options.resamples, options.seed)
     values = ensemble.observe(observable)
     made: list[Row] = []
-    for window in PHASES:
+    for window in ensemble.phases:
         bins = scaling.windows(ensemble, window)
         tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
         direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
@@ -111,7 +111,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     held = rows(sources.table("diagnostics"), **wanted).to_pylist()
     found = index(of(held, "collapse-exponent", "collapse-quality"), "quantity", "part", "window")
     lines = []
-    for window in PHASES:
+    for window in data.phases:
         best = found["collapse-exponent", None, window]
         least = found["collapse-quality", None, window]
         bins = scaling.windows(data, window)
@@ -223,7 +223,7 @@ QUESTION = Question(
             "collapses",
             "Do the distributions of all sizes fall on one curve?",
             "Rescaled by the D of the largest avalanche (left) and by the D of the best collapse "
-            "(right), phase by phase; S about 1 would be a collapse within errors.",
+            "(right), window by window; S about 1 would be a collapse within errors.",
             describe,
             wide=True,
         ),

@@ -62,6 +62,7 @@ class Shown:
     caption: str
     describe: Callable[[Sequence[Row]], str]
     wide: bool = False
+    training: bool = False  # whether it shows something of a training or its null models
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Question:
 
     # Meaning of each quantity, or of several with commas: docs/diagnostics.md.
     quantities: Mapping[str, str]
+    # What it needs of a training; empty where it can be asked of any avalanches.
+    training: str = ""
     # Tasks that make rows of one case; of all cases together.
     of_family: Callable[[Family, DiagnoseOptions], list[Task]] | None = None
     of_families: Callable[[Sequence[Family], DiagnoseOptions], list[Task]] | None = None
