@@ -66,7 +66,7 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     values = ensemble.observe(observable)
     whole = bool((values[~np.isnan(values)] % 1 == 0).all())
     made: list[Row] = []
-    for window in PHASES:
+    for window in ensemble.phases:
         bins = scaling.windows(ensemble, window)
         tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
         direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
@@ -147,7 +147,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     names = ("collapse-exponent", "collapse-beta", "collapse-quality")
     found = index(of(held, *names), "quantity", "part", "window")
     lines = []
-    for window in PHASES:
+    for window in data.phases:
         free, alone = (found["collapse-exponent", kind, window] for kind in KINDS)
         beta = found["collapse-beta", "D and beta", window]
         if free["value"] is None and alone["value"] is None:

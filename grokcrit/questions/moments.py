@@ -67,7 +67,7 @@ def estimates(
 ) -> tuple[dict[str, Jackknifed], list[Row]]:
     """Estimate the exponents of every phase and of the change; say how well moments are known."""
     found, rows = {}, []
-    for window in PHASES:
+    for window in members[0].phases:
         bins = [scaling.windows(member, window) for member in members]
         by_run = mean_of_replicates(
             [stage.by_run(m, m.observe(observable), b) for m, b in zip(members, bins, strict=True)]
@@ -80,7 +80,8 @@ def estimates(
             size = int(members[0].sizes[worst])
             where = {"window": window, "part": SIGMA[-1], "n_params": size}
             rows.append(finding("moment-error", float(errors[worst]), **where))
-    found[DIFFERENCE] = found["post"] - found["pre"]
+    if "post" in found:
+        found[DIFFERENCE] = found["post"] - found["pre"]
     return found, rows
 
 
