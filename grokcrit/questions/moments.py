@@ -100,13 +100,15 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up D, tau and the bend of each phase, beside the null's."""
     out = []
     keys = (*shown, "observable", "window")
+    compared = bool(of(rows, "moment", surrogate="gaussian"))
     for key, mine in groups(of(rows, "moment", "moment-minus-null"), *keys).items():
         place = index(mine, "quantity", "part", "surrogate")
         row = dict(zip(keys, key, strict=True))
         for part in NUMBERS:
             data = place["moment", part, "none"]
             row |= {part: data["value"], f"{part} interval": ends(data)}
-            row[f"{part} of null"] = place["moment", part, "gaussian"]["value"]
+            if compared:
+                row[f"{part} of null"] = place["moment", part, "gaussian"]["value"]
         row["p of bend"] = place["moment", "bend", "none"]["p"]
         out.append(row)
     formats = {"p of bend": ".2g"}

@@ -223,7 +223,7 @@ def test_one_run_a_size_gives_a_null_interval():
     rows = [r for r in regular_rows(1) if r["seed"] == 0]
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=10)
     found = rows_of(made, kind="interval")
-    assert len(found) == 3 * 4 * 3
+    assert len(found) == 4 * 4 * 3
     for each in found:
         assert each["ci_low"] is each["ci_high"] is each["p"] is None
     assert one(made, kind="estimate", statistic="mean", window="aggregate")["exponent"] is not None
