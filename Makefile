@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch extras examples reproduce smoke nulls quick test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage docs clean
+.PHONY: help install torch extras examples reproduce smoke nulls quick test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage bench-truth docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -23,6 +23,7 @@ help:
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
 	@echo "make bench-large  cascades of 1e8 and 1e9 entries, with time and memory"
+	@echo "make bench-truth  estimators on systems with known exponents; writes docs/truth.md (an hour)"
 	@echo "make bench-coverage  how often the intervals hold the truth (half an hour and more)"
 	@echo "make docs       write the generated pages and the outputs shown in the README again"
 	@echo "make clean      remove the virtual environment and what was made"
@@ -123,6 +124,9 @@ bench:
 bench-large: install
 	$(BIN)/python benchmarks/large.py ba 100000000
 	$(BIN)/python benchmarks/large.py affine 1000000000
+
+bench-truth: install
+	$(BIN)/python benchmarks/truth.py
 
 bench-coverage: install
 	$(BIN)/python benchmarks/interval_coverage.py

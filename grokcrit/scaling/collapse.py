@@ -148,7 +148,7 @@ def collapse(
     found = profile(curves, d, free)
     basis, triangle = np.linalg.qr(found.design)
     chi2 = found.chi2 / phi
-    drawn = resampled(curves, basis, [draws[k] for k in curves.used])
+    drawn = resampled(curves, basis, [draws[k] for k in curves.used]) / phi
     known = drawn[np.isfinite(drawn)]
     beyond = int((known >= chi2).sum())
     none = replace(
@@ -307,31 +307,25 @@ def cover(curves: Curves, d: float) -> float:
 
 
 def resampled(curves: Curves, basis: Reals, draws: Sequence[Ints]) -> Reals:
-    """Return chi^2 over phi of each resample of whole runs about the mean of their own size.
+    """Return chi^2, before phi, of each resample of whole runs about the mean of their own size.
 
     The scatter of the drawn runs, widened by n / (n - 1), goes through the same fit, of which
-    ``basis`` (points, parameters) is an orthonormal basis; their phi is their own.
+    ``basis`` (points, parameters) is an orthonormal basis. phi, pooled over all sizes, is that of
+    the data: with one of each resample 1.5 to 3 % of collapses of six runs were rejected, with the
+    data's 4 %.
     """
-    count = len(draws[0])
-    scatter, spread, points = np.zeros((count, len(curves.log_s))), np.zeros(count), 0
+    scatter = np.zeros((len(draws[0]), len(curves.log_s)))
     for k, (shares, drawn) in enumerate(zip(curves.shares, draws, strict=True)):
-        n, mine = int((~np.isnan(shares[:, 0])).sum()), curves.of(k)
-        if n < 2:  # its scatter is not known
-            continue
-        mean, square = (np.empty((count, shares.shape[1])) for _ in range(2))
-        resampled_means(np.ascontiguousarray(shares), drawn, mean)
-        resampled_means(np.ascontiguousarray(shares**2), drawn, square)
-        wider = n / (n - 1)
-        scatter[:, mine] = mean * np.sqrt(wider)
-        # The unbiased variance of the drawn runs, widened, over their number.
-        spread += ((square - mean**2) * (wider**2 / n * curves.weight[mine])).sum(axis=1)
-        points += shares.shape[1]
+        n = int((~np.isnan(shares[:, 0])).sum())
+        if n > 1:  # else its scatter is not known
+            mean = np.empty((len(drawn), shares.shape[1]))
+            resampled_means(np.ascontiguousarray(shares), drawn, mean)
+            scatter[:, curves.of(k)] = mean * np.sqrt(n / (n - 1))
     scatter *= np.sqrt(curves.weight)
     # Not a matrix product, whose last bits depend on the library and its threads.
     fitted = np.einsum("gp,pq->gq", scatter, basis)
-    chi2 = np.einsum("gp,gp->g", scatter, scatter) - np.einsum("gq,gq->g", fitted, fitted)
-    found: Reals = np.divide(chi2 * points, spread, out=np.full(count, np.nan), where=spread > 0)
-    return found
+    chi2: Reals = np.einsum("gp,gp->g", scatter, scatter) - np.einsum("gq,gq->g", fitted, fitted)
+    return chi2
 
 
 def exponent(
