@@ -3,8 +3,8 @@
     python benchmarks/truth.py [--tables 400] [--workers 2] [--only exponents,coverage,p,power]
 
 Exponents: long simulations, and what `fss` and `diagnose` make of them. Coverage: many tables per
-system and size of sample; the truth of an interval is the estimate from all tables together. What is
-not asked for stays as it stands on the page.
+system and size of sample; the truth of an interval is the estimate from all tables together. What
+is not asked for stays as it stands on the page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from grokcrit.scaling.collapse import collapse
 from grokcrit.scaling.ensembles import Ensemble, Reals
 from grokcrit.systems import system_options
 from grokcrit.systems.exact import mean_size
+from grokcrit.systems.runs import runs
 
 PAGE = Path(__file__).parents[1] / "docs/truth.md"
 Ends: TypeAlias = tuple[float, float, float]  # a value and its interval; NaN: none
@@ -58,14 +59,13 @@ LONG = (
     Known("btw", (32, 64, 128, 256), 20_000, None, None, 1.0, 0.0, 30),
     Known("ofc", (16, 32, 64), 20_000, None, None, None, 0.0, 30),
 )
+# Sizes; samples, of runs a size and avalanches a run; where the collapse begins.
 SHORT = {
-    "reed-frost": (256, 1024, 4096, 16_384, 65_536),
-    "branching": (8, 16, 32, 64, 128),
-    "oslo": (8, 16, 32, 64, 128),
-    "manna": (8, 16, 32, 64),
+    "reed-frost": ((256, 1024, 4096, 16_384, 65_536), ((6, 1000), (10, 5000)), 10),
+    "branching": ((32, 64, 128, 256), ((10, 5000), (20, 10_000)), 10),
+    "oslo": ((32, 64, 128, 256), ((10, 5000),), 50),
+    "manna": ((16, 32, 64), ((10, 5000),), 50),
 }
-# Runs a size and avalanches a run.
-SAMPLES = ((6, 1000), (10, 5000), (20, 10_000))
 ESTIMATES = ("mean", "cutoff", "D moments", "tau moments", "D collapse", "beta collapse")
 
 
@@ -168,25 +168,31 @@ def cell_of(row: Row) -> str:
 # --- coverage -------------------------------------------------------------------------------------
 
 
-def estimates(data: Ensemble, values: Reals, resamples: int, seed: int) -> dict[str, Ends]:
-    """Estimate everything whose coverage is measured, of all avalanches of one table."""
+def estimates(
+    data: Ensemble, values: Reals, smallest: int, resamples: int, seed: int
+) -> dict[str, Ends]:
+    """Estimate everything whose coverage is measured, of all avalanches of one table.
+
+    Intervals are those of runs alone: the truth has the same sizes, so that a line's misfit, which
+    intervals contain where there is one, is no error here.
+    """
     bins = scaling.windows(data, "aggregate")
     draws = resampling.draw_runs(data, resamples, seed)
     found: dict[str, Ends] = {}
     for name in ("mean", "cutoff"):
         by_run = scaling.over_snapshots(data, values, bins, name)
-        estimate = resampling.exponents(data, by_run, name, draws)
+        estimate = replace(resampling.exponents(data, by_run, name, draws), lines=None)
         low, high = estimate.interval(0.95)
         found[name] = float(estimate.value[0]), float(low[0]), float(high[0])
     of_moments = moments.moments(data, moments.by_run(data, values, bins))
-    jackknifed = moments.exponents(of_moments)
+    jackknifed = replace(moments.exponents(of_moments), lines=None)
     low, high = jackknifed.interval(0.95)
     for name in ("D", "tau"):
         i = moments.NAMES.index(name)
         ends = float(jackknifed.value[i]), float(low[i]), float(high[i])
         found[f"{name} moments"] = ends
     error = float(np.nanmax(of_moments.errors))
-    best = collapse(data, values, bins, draws, 0.95, free=True, smallest=10)
+    best = collapse(data, values, bins, draws, 0.95, free=True, smallest=smallest)
     for name, each in (("D", best.exponent), ("beta", best.beta)):
         known = each is not None and each.ci_low is not None
         found[f"{name} collapse"] = tuple(each) if known else (np.nan, np.nan, np.nan)
@@ -194,33 +200,40 @@ def estimates(data: Ensemble, values: Reals, resamples: int, seed: int) -> dict[
 
 
 def one_table(work: tuple[str, int, int, int]) -> tuple[dict[str, Ends], Reals]:
-    """Simulate one table; return its estimates and all its sizes."""
-    system, runs, avalanches, seed = work
-    table = grokcrit.simulate(
-        system, size=SHORT[system], seeds=runs, avalanches=avalanches, seed=seed, threads=1
+    """Simulate one table; return its estimates and all its sizes, (sizes, avalanches)."""
+    system, seeds, avalanches, seed = work
+    options = system_options(
+        system, size=SHORT[system][0], seeds=seeds, avalanches=avalanches, seed=seed
     )
-    (data,) = scaling.ensembles(table)
-    values = data.observe("size")
-    return estimates(data, values, 500, seed), values.astype(np.int32)
+    made = {(each.run.size, each.run.seed): each.series.size for each in runs(options, threads=1)}
+    values = np.array([made[key].astype(np.float64) for key in sorted(made)])
+    data = ensemble_of(system, values)
+    found = estimates(data, values.ravel(), SHORT[system][2], 500, seed)
+    return found, values.reshape(len(options.size), -1).astype(np.int32)
+
+
+def ensemble_of(system: str, values: Reals) -> Ensemble:
+    """Make an ensemble of (runs of all sizes, avalanches of a run)."""
+    sizes = SHORT[system][0]
+    count = len(values) // len(sizes)
+    options = system_options(system, size=sizes, seeds=1, avalanches=1)
+    return Ensemble(
+        case={"field": "avalanche"},
+        sizes=np.array(sizes, np.int64) ** options.dimension,
+        size_of=np.repeat(np.arange(len(sizes)), count),
+        seed=np.tile(np.arange(count), len(sizes)),
+        grok=np.full(len(values), np.nan),
+        run=np.repeat(np.arange(len(values)), values.shape[1]),
+        epoch=np.zeros(values.size, np.int64),
+        truncated=np.zeros(values.size, bool),
+        table=pa.table({}),
+    )
 
 
 def pooled(system: str, values: Reals, groups: int = 20) -> dict[str, Ends]:
     """Estimate from all tables together: (tables, sizes, avalanches of a table and size)."""
-    sizes = len(SHORT[system])
-    joint = values.transpose(1, 0, 2).reshape(sizes * groups, -1)
-    options = system_options(system, size=SHORT[system], seeds=1, avalanches=1)
-    data = Ensemble(
-        case={"field": "avalanche"},
-        sizes=np.array(SHORT[system], np.int64) ** options.dimension,
-        size_of=np.repeat(np.arange(sizes), groups),
-        seed=np.tile(np.arange(groups), sizes),
-        grok=np.full(sizes * groups, np.nan),
-        run=np.repeat(np.arange(sizes * groups), joint.shape[1]),
-        epoch=np.zeros(joint.size, np.int64),
-        truncated=np.zeros(joint.size, bool),
-        table=pa.table({}),
-    )
-    return estimates(data, joint.ravel().astype(np.float64), 200, 0)
+    joint = values.transpose(1, 0, 2).reshape(values.shape[1] * groups, -1).astype(np.float64)
+    return estimates(ensemble_of(system, joint), joint.ravel(), SHORT[system][2], 200, 0)
 
 
 def coverage(given: argparse.Namespace) -> str:
@@ -230,19 +243,17 @@ def coverage(given: argparse.Namespace) -> str:
         "error of ln M_4 |",
         f"|---|---|{'---|' * len(ESTIMATES)}---|---|",
     ]
-    for system in SHORT:
-        for runs, avalanches in SAMPLES:
-            work = [(system, runs, avalanches, seed) for seed in range(given.tables)]
+    for system, (_, samples, _) in SHORT.items():
+        for seeds, avalanches in samples:
+            work = [(system, seeds, avalanches, seed) for seed in range(given.tables)]
             with ProcessPoolExecutor(given.workers) as pool:
                 found = list(pool.map(one_table, work, chunksize=4))
-            sizes = len(SHORT[system])
-            values = np.array([each for _, each in found]).reshape(given.tables, sizes, -1)
-            truth = pooled(system, values)
+            truth = pooled(system, np.array([each for _, each in found]))
             cells = [held([one[name] for one, _ in found], truth[name][0]) for name in ESTIMATES]
             p = np.array([one["p"][0] for one, _ in found])
             error = np.median([one["error"][0] for one, _ in found])
             lines.append(
-                f"| {system} | {runs} x {avalanches:,} | {' | '.join(cells)} | "
+                f"| {system} | {seeds} x {avalanches:,} | {' | '.join(cells)} | "
                 f"{np.mean(p < 0.05):.1%} | {error:.2f} |"
             )
             print(lines[-1], flush=True)

@@ -101,7 +101,7 @@ def ccdf(ax: Axes, sources: Sources, request: Request) -> Axes:
     curves(ax, sources, request, 0.0)
     symbol, name = style.OBSERVABLES[request.observable]
     ax.set(xlabel=name, ylabel=rf"$P(\geq {symbol})$")
-    style.legend_above(ax, 4, title=f"{style.PARAMETERS}; {BAND}")
+    style.legend_above(ax, 4, title=f"{style.SYSTEM_SIZE}; {BAND}")
     return ax
 
 

@@ -60,7 +60,7 @@ OBSERVABLES = {
 }
 EPOCH = "epoch (updates)"
 SINCE = r"$t - t_\mathrm{grok}$ (updates)"
-PARAMETERS = "$N$ (parameters)"
+SYSTEM_SIZE = "system size $N$"
 # A legend of sizes that is longer than this names every second, third, ... of them.
 LEGEND_SIZES = 8
 
@@ -141,7 +141,7 @@ def size_axis(ax: Axes) -> None:
     """Make x the axis of N."""
     ax.set_xscale("log")
     ax.margins(x=0.06)
-    ax.set_xlabel(PARAMETERS)
+    ax.set_xlabel(SYSTEM_SIZE)
     plain_log_ticks(ax.xaxis)
 
 

@@ -132,13 +132,14 @@ def told(label: str, exponents: Sequence[Row], quality: Row) -> str:
         ends = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         lines.append(f"${symbol} = {row['value']:.3f}{ends}$")
     if quality["value"] is not None:
-        p = "" if quality["p"] is None else f", $p = {quality['p']:.2g}$"
-        lines.append(f"$S = {quality['value']:.3g}${p}")
+        lines.append(f"$S = {quality['value']:.2g}$, {p_of(quality)}")
     return "\n".join(lines)
 
 
 def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     """Draw every phase, rescaled with the D of the largest avalanche and with that of least S."""
+    from matplotlib.figure import Figure
+
     from grokcrit.plot import sizes
 
     data = sizes.ensemble(sources, "none")
@@ -170,6 +171,8 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     place = ax.get_subplotspec()
     assert place is not None  # every panel has one
     inner, figure = place.subgridspec(len(lines), 2), ax.figure
+    if isinstance(figure, Figure) and len(figure.axes) == 1:
+        figure.set_size_inches(PAGE, 1.3 + 1.9 * len(lines))
     ax.remove()
     for line, (window, rescalings) in enumerate(lines):
         axes = [figure.add_subplot(inner[line, column]) for column in range(len(rescalings))]
@@ -216,7 +219,7 @@ def draw(
         ax.set_ylabel(rf"${power}P({{>}}\,{symbol})$")
         style.plain_log_ticks(ax.xaxis)
         style.plain_log_ticks(ax.yaxis)
-    style.legend_above(axes[0], 4, title=f"{style.PARAMETERS}; {sizes.BAND}")
+    style.legend_above(axes[0], 4, title=f"{style.SYSTEM_SIZE}; {sizes.BAND}")
 
 
 def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
