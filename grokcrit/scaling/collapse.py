@@ -17,8 +17,8 @@ The common curve g is a cubic spline, fitted with D and beta by weighted least s
 - **Goodness of fit.** Whole runs are resampled, each curve about its own mean, and what is left of
   them after the same fit is compared with the data: p is the share with a larger S.
 - **Intervals** follow from each run's influence on the fit, which least squares gives exactly to
-  first order, and Student's t. They are wider by the root of chi^2 over its mean in the resamples,
-  where that is above 1. Coverage: docs/truth.md.
+  first order, and Student's t. Where p is below 0.2 they are wider by the root of chi^2 over its
+  mean in the resamples. Coverage: docs/truth.md.
 
 The quality of J. Houdayer and A. K. Hartmann (Phys. Rev. B 70, 014418, 2004) compares each point
 with a line through two neighbours on every other curve; it is a jagged function of D, and its least
@@ -47,6 +47,8 @@ STRETCHES = 10
 # Exponents that are tried before the best is refined.
 SEARCH = (-1.0, 4.0)
 STEP = 0.05
+# Below this p of the goodness of fit the misfit widens intervals.
+DOUBTFUL = 0.2
 # How far from where curves overlap best the least chi^2 may lie.
 NEAR = 0.25
 
@@ -150,19 +152,12 @@ def collapse(
     chi2 = found.chi2 / phi
     drawn = resampled(curves, basis, [draws[k] for k in curves.used]) / phi
     known = drawn[np.isfinite(drawn)]
-    beyond = int((known >= chi2).sum())
-    none = replace(
-        none,
-        quality=chi2 / freedom,
-        p=(1 + beyond) / (1 + len(known)) if len(known) else None,
-        n_draws=len(known),
-        reason=reason,
-    )
+    p = (1 + int((known >= chi2).sum())) / (1 + len(known)) if len(known) else None
+    none = replace(none, quality=chi2 / freedom, p=p, n_draws=len(known), reason=reason)
     if reason is not None:
         return none
     of_d, *of_beta = np.linalg.solve(triangle, basis.T)[-1 - free :] * np.sqrt(curves.weight)
-    # Misfit that the test does not reject, and that scatter alone would not give, widens intervals.
-    misfit = max(1.0, chi2 / known.mean()) if len(known) else 1.0
+    misfit = chi2 / known.mean() if p is not None and p < DOUBTFUL else 1.0
     told = partial(exponent, ensemble, curves, misfit=misfit, confidence=confidence)
     beta, tau = None, None
     if free:

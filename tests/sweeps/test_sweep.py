@@ -63,7 +63,7 @@ def test_every_point_has_a_row_for_each_surrogate_observable_statistic_and_windo
         (s, o, t, w)
         for s in ("none", "gaussian")
         for o in ("size", "excess")
-        for t in ("mean", "run-max", "max")
+        for t in ("mean", "run-max", "cutoff", "max")
         for w in ("aggregate", "pre", "post", "post - pre")
     }
     for point in points:
@@ -273,7 +273,7 @@ def test_a_training_that_diverges_fails_all_its_points_and_says_why(write, tmp_p
     found = sweep(path, tmp_path / "sweep", threads=1)
     assert len(found.failed) == 2
     assert all("diverged" in reason for reason in found.failed.values())
-    assert joint(tmp_path)["error"].null_count == 2 * 48
+    assert joint(tmp_path)["error"].null_count == 2 * 64
 
 
 def test_a_point_whose_runs_never_grok_has_nulls_and_has_not_failed(write, tmp_path):
