@@ -110,13 +110,13 @@ def main() -> None:
                 value, low, high = np.array([each[key] for each in made]).T
                 there = ~np.isnan(low)
                 held = (low <= TRUTH[system]) & (TRUTH[system] <= high)
-                numbers = "-"
+                numbers, mean = "-", np.nanmean(value) if there.any() else np.nan
                 if there.mean() >= 0.1:
                     width = np.median((high - low)[there])
                     numbers = f"{held[there].mean():.1%} {width:.3f}"
                 print(
                     f"{system:10s} {design[0]} x {design[1]:<6d} {key[1]!s:>6s} {key[0]:6s} "
-                    f"{np.nanmean(value) if there.any() else np.nan:.3f} {there.mean():.0%} {numbers}",
+                    f"{mean:.3f} {there.mean():.0%} {numbers}",
                     flush=True,
                 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from grokcrit.base.options import ADDED
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES
+from grokcrit.scaling.blocks import Cut, cut_runs
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
@@ -45,6 +46,7 @@ class Ensemble:
     truncated: npt.NDArray[np.bool_]  # (rows,)
     table: pa.Table  # the rows, sorted by size, seed, epoch
     left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
+    cuts: tuple[Cut, ...] = ()  # sizes whose runs are blocks of a run
 
     @property
     def runs(self) -> int:
@@ -98,18 +100,20 @@ def over_cases(
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
     """Compute a function of each case; return cases, results and the record of the new table."""
     inputs = Inputs(tables, AVALANCHE)
-    cases = ensembles_of(inputs, options.keep_zero_threshold)
+    cases = ensembles_of(inputs, options.keep_zero_threshold, options.blocks)
     record = provenance.record(
         schema, asdict(options), root_seed=options.seed, inputs=inputs.records
     )
     found = in_order(
         function, cases, cost=lambda case: case.runs, threads=threads, progress=progress
     )
-    return cases, list(found), record | left_out(cases)
+    return cases, list(found), record | left_out(cases) | cut(cases)
 
 
-def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
-    """Read avalanche tables and split them into their cases.
+def ensembles_of(
+    inputs: Inputs, keep_zero_threshold: bool = False, blocks: int | None = None
+) -> list[Ensemble]:
+    """Read avalanche tables, split them into their cases, and long runs into blocks.
 
     Raise TableError where they differ in what no column tells, so that they would be pooled in
     silence; FitError where no case has three sizes.
@@ -128,7 +132,7 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    return ensembles(inputs.read(), keep_zero_threshold)
+    return [in_blocks(each, blocks) for each in ensembles(inputs.read(), keep_zero_threshold)]
 
 
 def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
@@ -151,6 +155,34 @@ def left_out(cases: Sequence[Ensemble]) -> dict[str, Any]:
     count = sum(each.left_out for each in data)
     total = count + sum(len(each.epoch) for each in data)
     return {KEY: {"zero_threshold": count, "gradients": total}} if count else {}
+
+
+def in_blocks(ensemble: Ensemble, blocks: int | None) -> Ensemble:
+    """Let blocks of each run stand for runs; see ``cut_runs`` for how many.
+
+    None leaves gradients of a training alone, whose time is no stationary series.
+    """
+    trained = ensemble.case["field"] != "avalanche" or not np.isnan(ensemble.grok).all()
+    if blocks is None and trained:
+        return ensemble
+    size = column(ensemble.table, "size").astype(np.float64)
+    run, parent, cuts = cut_runs(ensemble.sizes, ensemble.size_of, ensemble.run, size, blocks)
+    first = np.searchsorted(parent, np.arange(ensemble.runs))
+    number = np.bincount(parent, minlength=ensemble.runs)
+    return replace(
+        ensemble,
+        size_of=ensemble.size_of[parent],
+        seed=ensemble.seed[parent] * number.max() + np.arange(len(parent)) - first[parent],
+        grok=ensemble.grok[parent],
+        run=run,
+        cuts=tuple(cuts),
+    )
+
+
+def cut(cases: Sequence[Ensemble]) -> dict[str, Any]:
+    """Return how the runs of the first case that has blocks were cut, for a record."""
+    cuts = next((case.cuts for case in cases if case.cuts), ())
+    return {"blocks": [asdict(each) for each in cuts]} if cuts else {}
 
 
 def with_usable(table: pa.Table) -> pa.Table:

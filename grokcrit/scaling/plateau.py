@@ -70,8 +70,8 @@ def lower_part(pairs: Pairs, lower: int, upper: int) -> Plateau | None:
     found = solve(observed, *terms(lower, end), lower, end)
     if found is None:
         return None
-    theta, inverse = found
-    return Plateau(float(theta[0]), float(theta[1]) / end, lower, end, n, inverse[0] / n)
+    theta, covariance = found
+    return Plateau(float(theta[0]), float(theta[1]) / end, lower, end, n, covariance[0] / n)
 
 
 def features(values: Reals, lower: int, upper: int) -> Reals:
@@ -93,7 +93,9 @@ def terms(lower: int, upper: int) -> tuple[Reals, Reals]:
     edges = np.linspace(math.log(start), math.log(end), panels + 1)
     half = (edges[1] - edges[0]) / 2
     places = np.exp((edges[:-1, None] + half * (1 + NODES)).ravel())
-    return np.append(head, places), np.append(np.ones(len(head)), half * np.tile(WEIGHTS, panels) * places)
+    return np.append(head, places), np.append(
+        np.ones(len(head)), half * np.tile(WEIGHTS, panels) * places
+    )
 
 
 def solve(
@@ -118,16 +120,22 @@ def solve(
         information = (each * chance) @ each.T - np.outer(mean, mean)
         step = np.linalg.solve(information, observed - mean)
         if step @ (observed - mean) < 1e-16:
-            return theta, np.linalg.inv(information)
+            return theta, inverse(information)
         for _ in range(40):
             level, trial = law(theta + step)
             if level >= reached:
                 break
             step = step / 2
         else:
-            return theta, np.linalg.inv(information)
+            return theta, inverse(information)
         theta, reached, chance = theta + step, level, trial
     return None
+
+
+def inverse(matrix: Reals) -> Reals:
+    """Invert a matrix."""
+    found: Reals = np.linalg.inv(matrix).astype(np.float64)
+    return found
 
 
 def influences(counts: Ints, each: Reals, covariance: Reals) -> Reals:

@@ -88,7 +88,7 @@ class Found(NamedTuple):
 
 
 def fit(
-    values: npt.NDArray[np.integer],
+    values: npt.NDArray[np.number],
     counts: npt.NDArray[np.integer],
     *,
     lower: int | None = None,

@@ -18,6 +18,7 @@ from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
 from grokcrit.questions import load, questions
 from grokcrit.questions.adjusting import adjust
 from grokcrit.questions.family import Exponents, Family, curves, families
+from grokcrit.questions.notices import cut_runs, record_of
 from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
@@ -70,10 +71,12 @@ def diagnose(
     asked = [load(name) for name in QUESTIONS if name in chosen.only]
     tasks: list[Task] = []
     records: list[provenance.Record] = []
+    made: dict[str, Any] = {}
     if "avalanche" in parts and not all(each.of_training for each in asked):
         inputs = Inputs(parts["avalanche"], AVALANCHE)
         records += inputs.records
-        known = families(scaling.ensembles_of(inputs, chosen.keep_zero_threshold))
+        cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold, chosen.blocks)
+        known, made = families(cases), scaling.cut(cases)
         for family in known:
             tasks += family_tasks(family, asked, chosen)
         tasks += [t for each in asked if each.of_families for t in each.of_families(known, chosen)]
@@ -94,7 +97,7 @@ def diagnose(
     )
     found = in_order(lambda task, stop: task(stop), tasks, threads=threads, progress=progress)
     rows = adjust([row for part in found for row in part], asked)
-    return to_table(rows).replace_schema_metadata(provenance.encode(record))
+    return to_table(rows).replace_schema_metadata(provenance.encode(record | made))
 
 
 def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: Stop) -> list[Row]:
@@ -162,5 +165,5 @@ def diagnose_summary(table: pa.Table) -> Summary:
         counted = pc.value_counts(few["quantity"]).to_pylist()
         named = [{"quantity": each["values"], "rows": each["counts"]} for each in counted]
         sections = [Summary("diagnostics", named)]
-    warnings = [notice for each in known for notice in each.cautions(rows)]
+    warnings = cut_runs(record_of(table)) + [n for each in known for n in each.cautions(rows)]
     return dataclasses.replace(sections[0], warnings=warnings, more=sections[1:])
