@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy import stats
 
 # --- section 2: the cascade -----------------------------------------------------------------
 
@@ -206,11 +207,22 @@ def by_run(rows, observable):
 
 def statistic(rows, observable, name):
     """N to the statistic; sizes without data are absent."""
+    if name == "cutoff":
+        first, second = moment(rows, observable, 1), moment(rows, observable, 2)
+        return {n: second[n] / first[n] if first[n] else 0.0 for n in first}
     sizes = {}
     for (n, _), values in by_run(rows, observable).items():
         sizes.setdefault(n, []).append(sum(values) / len(values) if name == "mean" else max(values))
     join = max if name == "max" else lambda values: sum(values) / len(values)
     return {n: join(values) for n, values in sizes.items()}
+
+
+def moment(rows, observable, q):
+    """N to the mean over runs of the mean of s^q."""
+    sizes = {}
+    for (n, _), values in by_run(rows, observable).items():
+        sizes.setdefault(n, []).append(math.fsum(v**q for v in values) / len(values))
+    return {n: math.fsum(values) / len(values) for n, values in sizes.items()}
 
 
 def points(sizes):
@@ -224,6 +236,39 @@ def slope(x, y):
     mean_x, mean_y = math.fsum(x) / len(x), math.fsum(y) / len(y)
     top = math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
     return top / math.fsum((a - mean_x) ** 2 for a in x)
+
+
+def lack_of_fit(log_n, heights, variances, counts):
+    """Chi^2 of a line through independent heights, and p by Johansen's F, in matrices.
+
+    The hypothesis is that contrasts orthogonal to every line vanish.
+    """
+    design = np.column_stack([np.ones(len(log_n)), log_n])
+    contrasts = np.linalg.svd(design.T)[2][2:]
+    v, y = np.diag(variances), np.asarray(heights)
+    inverse = np.linalg.inv(contrasts @ v @ contrasts.T)
+    chi2 = float(y @ contrasts.T @ inverse @ contrasts @ y)
+    p = v @ contrasts.T @ inverse @ contrasts
+    a = 0.0
+    for k, n in enumerate(counts):
+        part = p @ np.diag(np.eye(len(y))[k])
+        a += (np.trace(part @ part) + np.trace(part) ** 2) / 2 / (n - 1)
+    f = len(y) - 2
+    return (
+        chi2,
+        f,
+        float(stats.f.sf(chi2 / (f + 2 * a - 6 * a / (f + 2)), f, f * (f + 2) / (3 * a))),
+    )
+
+
+def misfit(log_n, heights, variances):
+    """What scatter beyond the runs' adds to the variance of the least-squares slope."""
+    x = np.column_stack([np.ones(len(log_n)), log_n])
+    hat = x @ np.linalg.inv(x.T @ x) @ x.T
+    rest = np.eye(len(log_n)) - hat
+    square = float(heights @ rest @ heights) - float(np.trace(rest @ np.diag(variances)))
+    between = max(0.0, square / (len(log_n) - 2))
+    return between / float(((log_n - np.mean(log_n)) ** 2).sum())
 
 
 def exponent(rows, observable, name):

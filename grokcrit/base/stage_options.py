@@ -68,9 +68,19 @@ class AvalancheOptions(Options):
         ]
 
 
+def size_column() -> Any:
+    """Make the field that every stage has which reads avalanches of other programs."""
+    return option(
+        None,
+        "Column that holds the system's size, in avalanche tables of other programs",
+        metavar="<name>",
+        unset="n_params",
+    )
+
+
 @dataclass(frozen=True)
 class EstimateOptions(Options):
-    """Options of the estimating stages; `bootstrap` has no others."""
+    """Options that all estimating stages have."""
 
     observable: tuple[str, ...] = option(
         vocabulary.SHOWN, "What is measured of an avalanche", choices=vocabulary.OBSERVABLES
@@ -91,10 +101,24 @@ class EstimateOptions(Options):
 
 
 @dataclass(frozen=True)
-class FssOptions(EstimateOptions):
-    """Options of ``fss``."""
+class BootstrapOptions(EstimateOptions):
+    """Options of ``bootstrap``."""
+
+    size_column: str | None = size_column()
+
+
+@dataclass(frozen=True)
+class FitOptions(EstimateOptions):
+    """Options of fits that need no draws beyond their intervals."""
 
     resamples: int = 2000
+
+
+@dataclass(frozen=True)
+class FssOptions(FitOptions):
+    """Options of ``fss``."""
+
+    size_column: str | None = size_column()
 
 
 @dataclass(frozen=True)
@@ -115,7 +139,7 @@ class DiagnoseOptions(FssOptions):
 
 
 @dataclass(frozen=True)
-class RobustnessOptions(FssOptions):
+class RobustnessOptions(FitOptions):
     """The grid of ``robustness``: one axis is varied at a time, all else is as in training."""
 
     observable: tuple[str, ...] = ("size", "excess")
@@ -141,6 +165,13 @@ class RobustnessOptions(FssOptions):
 
 
 @dataclass(frozen=True)
+class ReportOptions(Options):
+    """Options of a report."""
+
+    size_column: str | None = size_column()
+
+
+@dataclass(frozen=True)
 class PlotOptions(Options):
     """Options of a figure."""
 
@@ -153,3 +184,4 @@ class PlotOptions(Options):
     )
     run: int | None = option(None, "Seed of the example run", unset="the first")
     aligned: bool = option(False, "Against the time since each run's grokking epoch")
+    size_column: str | None = size_column()

@@ -37,6 +37,9 @@ PHASES = ("aggregate", "pre", "post")
 DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
 MINIMUM_SIZES = 3
+# The `field` of avalanches that are of no vector. There is no training behind them, so there are no
+# phases, no grokking and no null models; `epoch` is the number of an avalanche within its run.
+NO_TRAINING = "avalanche"
 # Modules of questions/ that show sweeps, and what they draw.
 OF_SWEEPS = {"choices": ("sweep", "effects", "variance", "crossings")}
 # What `diagnose` answers, in the order of their rows, each with the panels that it draws.
@@ -62,5 +65,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 RESAMPLED = ("mean", "run-max", "cutoff")
 # The interval that is meant where none is named; `percentile` stands beside it.
 INTERVAL = "expanded percentile"
+# The same where a line does not fit: the scatter of runs without the misfit, which another run of
+# the same sizes would share.
+RUNS_ALONE = "expanded percentile, runs alone"
 # Verdicts that are told in words: on a number, and on a claim without an error.
 DISAGREE = ("no", "not seen")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from grokcrit.base.stage_options import EstimateOptions
+from grokcrit.base.stage_options import BootstrapOptions
 from grokcrit.cli.command import Avalanches, Call, command
 
 
-@command(EstimateOptions, out="bootstrap.parquet")
+@command(BootstrapOptions, out="bootstrap.parquet")
 def bootstrap(call: Call, avalanche: Avalanches) -> None:
     """Resample the runs: intervals, differences, leave-one-out. Makes bootstrap.parquet.
 

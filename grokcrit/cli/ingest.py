@@ -17,24 +17,32 @@ def ingest(
         inputs(
             "FILES...",
             ".npy, .npz, .safetensors, .pt (.pth, .bin, .ckpt, .pth.tar): a snapshot each; "
-            "shards, or their .index.json, are one network.",
+            "shards, or their .index.json, are one network. --avalanches: .csv, .parquet, .npy.",
         ),
     ],
 ) -> None:
-    """Make a train table of gradients or checkpoints that others saved. Makes ingest.parquet.
+    """Make a table of gradients, checkpoints or avalanches that others saved. Makes ingest.parquet.
 
     \b
     Example:
       grokcrit ingest grads/*.npz --pattern 'h{size}-seed{seed}/step{step}.npz'
       grokcrit ingest --checkpoints pythia-*/step*/model.safetensors \\
         --pattern '{family}-{size}/step{step}/model.safetensors' --sample 1%
+      grokcrit ingest --avalanches pile.csv --columns size=S,system=L,run=seed -o avalanche.parquet
     """
     from grokcrit.base.parallel import thread_count
+    from grokcrit.questions import sizes
+    from grokcrit.saved.avalanches import avalanches_of
     from grokcrit.stages import ingest as stage
     from grokcrit.tables import writing
 
     options = IngestOptions(**call.options)
     writing.check_output(call.out, files)
+    if options.avalanches:
+        table = avalanches_of(list(map(str, files)), options)
+        writing.write(call.out, [table], table.schema)
+        call.shell.show(sizes.summary(table), call.out)
+        return
     workers = thread_count(call.means["threads"])
     plan = stage.plan(files, options)
     with call.shell.progress("ingesting", "row groups") as progress:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from grokcrit.base.stage_options import ReportOptions
 from grokcrit.cli.command import DRAWING, NOTHING_RANDOM, Call, command, inputs
 from grokcrit.cli.plot import Where, conditions
 
 
-@command(out="report.html", writes="Page to write.", seed=NOTHING_RANDOM, threads=DRAWING)
+@command(
+    ReportOptions, out="report.html", writes="Page to write.", seed=NOTHING_RANDOM, threads=DRAWING
+)
 def report(
     call: Call,
     table: Annotated[
@@ -37,7 +40,7 @@ def report(
 
     writing.check_output(call.out, files_in(table))
     with call.shell.progress("drawing", "figures") as progress:
-        made = stage(table, call.out, where=conditions(where), progress=progress)
+        made = stage(table, call.out, where=conditions(where), progress=progress, **call.options)
     rows = [
         {"question": a.question, "answer": a.word, "because": " ".join(a.because)}
         for a in made.answers

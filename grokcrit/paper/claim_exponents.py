@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import INTERVAL, PHASES, STATISTICS, THE_FIVE
+from grokcrit.base.vocabulary import PHASES, RUNS_ALONE, STATISTICS, THE_FIVE
 from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import (
     Claim,
@@ -38,8 +38,11 @@ NORMAL_95 = 1.959964
 
 
 def interval_of(window: str, statistic: str, tables: Tables) -> tuple[float, float] | None:
-    """Return the interval of an exponent by the run bootstrap; None where runs are too few."""
-    place = {"kind": "interval", "method": INTERVAL, "part": None}
+    """Return the interval of an exponent by the run bootstrap; None where runs are too few.
+
+    The source has the same sizes, so that the misfit of a line is no error of the comparison.
+    """
+    place = {"kind": "interval", "method": RUNS_ALONE, "part": None}
     return ends(fit(tables["bootstrap"], window=window, statistic=statistic, **place))
 
 

@@ -11,6 +11,7 @@ from grokcrit.base.summary import Notice, Summary
 from grokcrit.base.vocabulary import DISAGREE, STATISTICS
 from grokcrit.paper import claim_dynamics as dynamics
 from grokcrit.paper import claim_exponents as exponents
+from grokcrit.paper import claim_scaling as scaling
 from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import Claim, Tables
 from grokcrit.questions.notices import warn
@@ -25,7 +26,8 @@ def claims(tables: Tables) -> list[Claim]:
     """Judge every claim that XOR and the synthetic control can answer.
 
     Tables by name, as `reproduce` makes them: ``train`` (without gradients), ``avalanche``,
-    ``fss``, ``bootstrap``; ``topologies-avalanche``, ``topologies-fss``; ``shadow-train``,
+    ``fss``, ``bootstrap``, ``scaling-diagnostics`` (moments, halves and collapse of the size);
+    ``topologies-avalanche``, ``topologies-fss``; ``shadow-train``,
     ``shadow-fss``; ``choices-train``, ``choices-fss``.
     """
     resampled = [s for s in STATISTICS if s != "max"]
@@ -44,6 +46,9 @@ def claims(tables: Tables) -> list[Claim]:
         exponents.crossing_topologies(tables),
         exponents.crossing_shadow(tables),
         dynamics.single_fits(tables),
+        scaling.fits(tables),
+        scaling.single_exponent(tables),
+        scaling.quasi_one_dimensional(tables),
     ]
 
 

@@ -129,6 +129,7 @@ class Work:
         return [
             self.experiment,
             self.estimates,
+            self.scaling,
             self.figures,
             self.topologies,
             self.shadow,
@@ -208,6 +209,12 @@ class Work:
         """Bootstrap it."""
         options = self.estimating | {"resamples": self.scale.resamples}
         self.keep("bootstrap", bootstrap(self.made["avalanche"], **options))
+
+    def scaling(self) -> None:
+        """Ask whether the size scales at all: moments, halves, collapse."""
+        asked = {"only": ("halves", "moments", "collapse"), "observable": "size"}
+        found = diagnose(self.made["avalanche"], **self.estimating | asked)
+        self.keep("scaling-diagnostics", found)
 
     def figures(self) -> None:
         """Draw the source's three figures."""

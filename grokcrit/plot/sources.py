@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -61,10 +62,14 @@ class Sources:
     """The tables given for a figure, sorted by stage; of one case, and read when asked for."""
 
     def __init__(
-        self, tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
+        self,
+        tables: TableLike | Sequence[TableLike],
+        where: Mapping[str, Any] | None = None,
+        size_column: str | None = None,
     ) -> None:
         """Find the stage of every table; read nothing but schemas."""
-        self._parts = by_stage(tables)
+        self._parts = by_stage(tables, size_column)
+        self._size_column = size_column
         self._where = {name: typed(name, value) for name, value in (where or {}).items()}
         self._tables: dict[str, pa.Table] = {}
         self._records: dict[str, list[provenance.Record]] = {}
@@ -79,7 +84,8 @@ class Sources:
         # A train table knows least about its case: the others, read first, narrow it down.
         settled: Row = {}
         for stage in sorted(stages, key=lambda stage: stage == "train"):
-            inputs = Inputs(self._parts[stage], TABLES[stage].without(HEAVY))
+            schema = TABLES[stage].without(HEAVY)
+            inputs = Inputs(self._parts[stage], schema, self._size_column)
             self._records[stage] = inputs.records
             table = inputs.read()
             if stage == "sweep":  # its cases are the choices that are to be compared
@@ -234,9 +240,8 @@ def written(value: Any) -> str:
 
 def rows(table: pa.Table, **equal: Any) -> pa.Table:
     """Return the rows in which columns have the given values."""
-    for name, value in equal.items():
-        table = table.filter(equal_to(table[name], value))
-    return table
+    masks = [equal_to(table[name], value) for name, value in equal.items()]
+    return table.filter(functools.reduce(pc.and_, masks)) if masks else table
 
 
 def equal_to(column: pa.ChunkedArray, value: Any) -> Any:

@@ -66,7 +66,7 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     values = ensemble.observe(observable)
     whole = bool((values[~np.isnan(values)] % 1 == 0).all())
     made: list[Row] = []
-    for window in PHASES:
+    for window in ensemble.phases:
         bins = scaling.windows(ensemble, window)
         tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
         direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
@@ -147,7 +147,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     names = ("collapse-exponent", "collapse-beta", "collapse-quality")
     found = index(of(held, *names), "quantity", "part", "window")
     lines = []
-    for window in PHASES:
+    for window in data.phases:
         free, alone = (found["collapse-exponent", kind, window] for kind in KINDS)
         beta = found["collapse-beta", "D and beta", window]
         if free["value"] is None and alone["value"] is None:
@@ -240,17 +240,20 @@ def exceedance(observed: Reals, run: Ints) -> tuple[Reals, Reals, Reals]:
 def stated(rows: Sequence[Row], window: str) -> str:
     """Say in one sentence whether the curves of a window collapse, and with which exponents."""
     place = index([r for r in rows if r["window"] == window], "quantity", "part")
-    quality = place["collapse-quality", "D and beta"]
     name = PHASE_NAMES[window]
-    if quality["value"] is None or place["collapse-exponent", "D and beta"]["value"] is None:
+    for kind in KINDS:
+        quality, d = (place[f"collapse-{what}", kind] for what in ("quality", "exponent"))
+        if quality["value"] is not None and d["value"] is not None:
+            break
+    else:
         return f"{name}: no exponents"
-    numbers = f"S = {shown(quality['value'], '.1f')}, {p_of(quality)}"
+    numbers = f"{kind}, S {shown(quality['value'], '.2f')}, {p_of(quality)}"
     if not judge.collapses(quality):
         return f"{name} the curves do not collapse ({numbers}), so there is no exponent to give"
     exponents = (
         f"{symbol} {shown(row['value'])} ({interval(row)})"
         for symbol, quantity in (("D", "exponent"), ("tau", "tau"))
-        if (row := place[f"collapse-{quantity}", "D and beta"])["value"] is not None
+        if (row := place[f"collapse-{quantity}", kind])["value"] is not None
     )
     return f"{name} a collapse is not rejected ({numbers}): {', '.join(exponents)}"
 

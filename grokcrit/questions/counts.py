@@ -28,11 +28,15 @@ def counts(family: Family) -> list[Row]:
     rows = [
         finding("truncated", float(data.truncated.sum()), n=len(quiet), method="avalanches"),
         finding("quiet", float(quiet.sum()), n=len(quiet), method="avalanches"),
-        finding("never-grokked", float(np.isnan(data.grok).sum()), n=data.runs, method="runs"),
     ]
+    if len(data.phases) > 1:
+        never = float(np.isnan(data.grok).sum())
+        rows.append(finding("never-grokked", never, n=data.runs, method="runs"))
     rows += zero_threshold(data)
     for window in (*PHASES, "epoch", "aligned"):
         bins = scaling.windows(data, window)
+        if not bins.times:
+            continue
         mine = [(data.size_of == k)[data.run] for k in range(len(data.sizes))]
         inside = np.array([scaling.tally(data, bins, chosen).sum(axis=0) for chosen in mine])
         lacking = (inside == 0).any(axis=0)

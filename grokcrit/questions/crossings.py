@@ -214,6 +214,7 @@ QUESTION = Question(
         "quantiles over runs, median run of each size",
         "crossing-lead-share, change-point-lead-share": "share of the runs that grok later",
     },
+    training="D in time",
     of_curves=of_curves,
     section=section,
     about="When D(t) rises for good above the Gaussian null and above 1, and when it changes most. "

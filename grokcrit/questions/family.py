@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import PHASES
 from grokcrit.questions.judge import FAMILY, same_snapshots
 from grokcrit.questions.rows import finding
 from grokcrit.scaling import ensembles as scaling
@@ -98,7 +97,7 @@ def phases(
     sizes: Ints | None = None,
 ) -> Estimate:
     """Estimate the exponents ``aggregate, pre, post, post - pre``, over some sizes or all."""
-    kinds = [scaling.windows(members[0], name) for name in PHASES]
+    kinds = [scaling.windows(members[0], name) for name in members[0].phases]
     by_run = np.concatenate(
         [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=-1
     )

@@ -147,6 +147,7 @@ QUESTION = Question(
         "gini-share-near, gini-share-passed": "share of runs that peak within 10 epochs of "
         "grokking; that are back below half height at the end",
     },
+    training="a train table",
     of_training=of_training,
     columns=COLUMNS,
     section=section,

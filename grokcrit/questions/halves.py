@@ -12,12 +12,12 @@ from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Asked, Question
 from grokcrit.questions.rows import (
     PHASE_NAMES,
-    PHASES_AND_CHANGE,
     ends,
     groups,
     in_phases,
     index,
     interval,
+    known,
     labelled,
     of,
     of_bins,
@@ -36,16 +36,17 @@ def of_curves(asked: Asked) -> list[Row]:
     sizes = asked.family.data.sizes
     half = -(-len(sizes) // 2)
     confidence = asked.options.confidence
-    change = [window == DIFFERENCE for window in PHASES_AND_CHANGE]
+    places = in_phases()[: len(asked.own.phases.value)]
+    change = [place["window"] == DIFFERENCE for place in places]
     null = asked.family.nulls.get("gaussian")
     made = []
     for part, kept in zip(HALVES, (sizes[:half], sizes[-half:]), strict=True):
         what = (asked.observable, asked.statistic, asked.draws, kept)
         own = phases([asked.family.data], *what)
-        found = of_bins("half-exponent", own, confidence, in_phases(), change)
+        found = of_bins("half-exponent", own, confidence, places, change)
         if null:
             gap = own - phases(null, *what)
-            rows = of_bins("half-minus-null", gap, confidence, in_phases())
+            rows = of_bins("half-minus-null", gap, confidence, places)
             found += labelled(rows, surrogate="gaussian")
         made += labelled(found, part=part, method=f"N = {kept[0]} to {kept[-1]}", n=len(kept))
     return made
@@ -57,6 +58,8 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     keys = (*shown, "observable", "statistic", "window")
     for key, mine in groups(of(rows, "half-exponent"), *keys).items():
         place = index(mine, "part")
+        if not known(mine, "half-exponent"):
+            continue
         row = dict(zip(keys, key, strict=True))
         for part in HALVES:
             row |= {part: place[part,]["value"], f"interval of {part}": ends(place[part,])}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import MINIMUM_SIZES, PHASES
+from grokcrit.base.vocabulary import MINIMUM_SIZES, NO_TRAINING, PHASES
 from grokcrit.scaling.ensembles import Ensemble
 from grokcrit.scaling.lines import ALPHA
 from grokcrit.tables.schemas import CASE_COLUMNS
@@ -66,6 +66,8 @@ def collapses(quality: Row) -> bool:
 
 def opposite(one: Row, other: Row) -> bool:
     """Return whether two numbers have opposite signs, and either differs from zero."""
+    if one["value"] is None or other["value"] is None:
+        return False
     return one["value"] * other["value"] < 0 and any(apart(adjusted(row)) for row in (one, other))
 
 
@@ -89,6 +91,11 @@ def thin_windows(fits: Sequence[Row]) -> list[str]:
 def named(fit: Row) -> str:
     """Name an estimate: observable, statistic, window."""
     return f"{fit['observable']} {fit['statistic']} {fit['window']}"
+
+
+def of_training(row: Row) -> bool:
+    """Return whether a row is of avalanches during a training; see ``Ensemble.phases``."""
+    return bool(row["field"] != NO_TRAINING)
 
 
 def is_data(row: Row) -> bool:

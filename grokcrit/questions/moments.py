@@ -67,7 +67,7 @@ def estimates(
 ) -> tuple[dict[str, Jackknifed], list[Row]]:
     """Estimate the exponents of every phase and of the change; say how well moments are known."""
     found, rows = {}, []
-    for window in PHASES:
+    for window in members[0].phases:
         bins = [scaling.windows(member, window) for member in members]
         by_run = mean_of_replicates(
             [stage.by_run(m, m.observe(observable), b) for m, b in zip(members, bins, strict=True)]
@@ -80,7 +80,8 @@ def estimates(
             size = int(members[0].sizes[worst])
             where = {"window": window, "part": SIGMA[-1], "n_params": size}
             rows.append(finding("moment-error", float(errors[worst]), **where))
-    found[DIFFERENCE] = found["post"] - found["pre"]
+    if "post" in found:
+        found[DIFFERENCE] = found["post"] - found["pre"]
     return found, rows
 
 
@@ -99,13 +100,15 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up D, tau and the bend of each phase, beside the null's."""
     out = []
     keys = (*shown, "observable", "window")
+    compared = bool(of(rows, "moment", surrogate="gaussian"))
     for key, mine in groups(of(rows, "moment", "moment-minus-null"), *keys).items():
         place = index(mine, "quantity", "part", "surrogate")
         row = dict(zip(keys, key, strict=True))
         for part in NUMBERS:
             data = place["moment", part, "none"]
             row |= {part: data["value"], f"{part} interval": ends(data)}
-            row[f"{part} of null"] = place["moment", part, "gaussian"]["value"]
+            if compared:
+                row[f"{part} of null"] = place["moment", part, "gaussian"]["value"]
         row["p of bend"] = place["moment", "bend", "none"]["p"]
         out.append(row)
     formats = {"p of bend": ".2g"}

@@ -8,6 +8,7 @@ from grokcrit.base.degenerate import KEY, most_zeros
 from grokcrit.base.summary import Notice
 from grokcrit.saved.tensor_names import some
 from grokcrit.scaling.blocks import FEWEST, LENGTH, Cut
+from grokcrit.scaling.ensembles import ABSENT
 from grokcrit.tables import provenance
 from grokcrit.tables.provenance import whole
 
@@ -37,7 +38,7 @@ TEXTS = {
     "larger half of the sizes ({}): one exponent sums up two regimes; look at the halves",
     "undersampled": "the fourth moment is known to no better than 20 % ({}): D and tau of moments "
     "are uncertain beyond their intervals; take more avalanches or runs",
-    "quiet": "{} of {} avalanches are quiet (size 0, nothing above theta)",
+    "quiet": "{} of {} avalanches are quiet: size 0, nothing toppled",
     "zero-threshold": "the threshold is 0 in {} of {} avalanches, whose sizes mean nothing; they "
     "are left out: cascade them with --threshold-of nonzero, or keep them with "
     "--keep-zero-threshold",
@@ -48,6 +49,8 @@ TEXTS = {
     "equal-values": "in {} of {} gradients (at epochs {}) many entries have one magnitude within "
     "0.1 %, as after Adam's first update; rounding decides what exceeds the threshold, so their "
     "sizes mean nothing: filter these epochs out of the table",
+    "absent": "{} left out: the avalanche table has no {}",
+    "absent/columns": "not in the table: {}; what is made of these is left out",
     "thin-window": "no fit in {}: fewer than three sizes have data",
     "sizes-excluded": "{} times a size was left out of a fit: no data, or 0",
     "never-grokked": "{} of {} runs never grok",
@@ -156,6 +159,14 @@ def cut_runs(record: dict[str, Any]) -> list[Notice]:
     return said + (warn("too-few-blocks", FEWEST, LENGTH, "; ".join(short)) if short else [])
 
 
+def absent_from(table: pa.Table) -> list[Notice]:
+    """Say which observables an estimate leaves out, as its record has them, and what they need."""
+    absent = record_of(table).get(ABSENT)
+    if not isinstance(absent, dict):
+        return []
+    return warn("absent", list(absent), list(absent.values()))
+
+
 def left_out_of(table: pa.Table) -> list[Notice]:
     """Warn of what an fss or bootstrap table leaves out, or should have, as its record says.
 
@@ -167,4 +178,4 @@ def left_out_of(table: pa.Table) -> list[Notice]:
     found += warn("zero-threshold", known.get("zero_threshold", 0), known.get("gradients", 0))
     for each in record.get("inputs", []):
         found += equal_values(recorded(each))
-    return found
+    return found + absent_from(table)

@@ -58,7 +58,8 @@ def of_curves(asked: Asked) -> list[Row]:
     for name, null in asked.nulls.items():
         base = asked.gaussian if name != "gaussian" else None
         zero = base.phases if base else None
-        found = compared(data.phases, null.phases, zero, confidence, in_phases())
+        places = in_phases()[: len(data.phases.value)]
+        found = compared(data.phases, null.phases, zero, confidence, places)
         zeros = base.courses if base else (None, None)
         for courses in zip(data.courses, null.courses, zeros, strict=True):
             found += at_times(*courses, confidence, asked.swaps)
@@ -161,7 +162,8 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
     """Warn where there is no Gaussian null."""
-    if of(rows, "exponent") and not of(rows, "data-minus-null", surrogate="gaussian"):
+    own = [row for row in of(rows, "exponent") if judge.of_training(row)]
+    if own and not of(rows, "data-minus-null", surrogate="gaussian"):
         return warn("no-null")
     return []
 
@@ -363,6 +365,7 @@ QUESTION = Question(
             "What each null model keeps",
             "0: no more than random numbers of a Gaussian distribution; 1: all that the data have.",
             describe,
+            training=True,
         ),
     ),
 )

@@ -342,6 +342,7 @@ QUESTION = Question(
         "permuted among the runs of a size, p two-sided",
         "placebo-permuted-crossing": "the same for the lasting rise of the aligned D(t)",
     },
+    training="grokking epochs",
     of_curves=of_curves,
     section=section,
     timed=("placebo-split", "own-minus-split"),

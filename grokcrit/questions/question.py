@@ -64,6 +64,7 @@ class Shown:
     caption: str
     describe: Callable[[Sequence[Row]], str]
     wide: bool = False
+    training: bool = False  # whether it shows something of a training or its null models
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Question:
     primary: Mapping[str, Any] = field(default_factory=dict)
     # Quantities whose p checks an assumption; they are not adjusted for the number of tests.
     checks: tuple[str, ...] = ()
+    # What it needs of a training; empty where it can be asked of any avalanches.
+    training: str = ""
     # Tasks that make rows of one case; of all cases together.
     of_family: Callable[[Family, DiagnoseOptions], list[Task]] | None = None
     of_families: Callable[[Sequence[Family], DiagnoseOptions], list[Task]] | None = None

@@ -20,7 +20,7 @@ from grokcrit.tables.schemas import CASE_COLUMNS, DIAGNOSTICS
 
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 MEDIAN = "median run"
-PHASE_NAMES = {"aggregate": "all epochs", "pre": "before grokking", "post": "after grokking"}
+PHASE_NAMES = {"aggregate": "all avalanches", "pre": "before grokking", "post": "after grokking"}
 # Columns of what is shown before, after, and of their difference.
 PHASE_COLUMNS = {"pre": "before", "post": "after", DIFFERENCE: "change"}
 # Windows of an exponent, and the difference of the last two.
@@ -68,9 +68,9 @@ def of_bins(
 
 def exponents(phases: Estimate, confidence: float) -> list[Row]:
     """Make the rows of the exponents themselves; only their difference is tested."""
-    return of_bins(
-        "exponent", phases, confidence, in_phases(), [w == DIFFERENCE for w in PHASES_AND_CHANGE]
-    )
+    places = in_phases()[: len(phases.value)]
+    tested = [place["window"] == DIFFERENCE for place in places]
+    return of_bins("exponent", phases, confidence, places, tested)
 
 
 def in_phases() -> list[Row]:

@@ -227,6 +227,7 @@ QUESTION = Question(
         "excludes 0, on the side where it ends; interval: central range over the draws that have "
         "one, not widened for few runs",
     },
+    training="a case that groks and one that never does",
     of_families=of_families,
     section=section,
     cautions=cautions,

@@ -45,7 +45,7 @@ def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
         rows = []
         for observable in options.observable:
             values = data.observe(observable)
-            for window in PHASES:
+            for window in data.phases:
                 exponent = scaling.exponent(data, values, scaling.windows(data, window), "max")
                 rows.append(finding("exponent", exponent, window=window))
                 rows[-1] |= {"observable": observable, "statistic": "max"}
@@ -64,7 +64,7 @@ def of_curves(asked: Asked) -> list[Row]:
     data, confidence = asked.family.data, asked.options.confidence
     values = data.observe(asked.observable)
     rows: list[Row] = []
-    for window in PHASES:
+    for window in data.phases:
         bins = scaling.windows(data, window)
         by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
         by_size = scaling.over_runs(data, by_run, asked.statistic)

@@ -14,7 +14,6 @@ from grokcrit.base.parallel import Stop
 from grokcrit.base.rng import stream
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import PHASES
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.questions.question import Question, Task
@@ -38,8 +37,11 @@ REFITS = 200
 
 def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
     """Fit every distribution; compare the exponents of size and duration."""
-    fits = [partial(distributions, family.data, name, options) for name in FITTED]
-    return [*fits, partial(crackling, family.data, options.confidence)]
+    known = [name for name in FITTED if family.data.has(name)]
+    made: list[Task] = [partial(distributions, family.data, name, options) for name in known]
+    if "duration" in known:
+        made.append(partial(crackling, family.data, options.confidence))
+    return made
 
 
 def distributions(
@@ -52,9 +54,9 @@ def distributions(
     p take avalanches to be independent, which those of one run are not: they are indicative.
     """
     draws = resampling.draw_runs(ensemble, options.resamples, options.seed)
-    values = ensemble.observe(observable).astype(np.int64)
+    values = np.nan_to_num(ensemble.observe(observable)).astype(np.int64)
     rows: list[Row] = []
-    for window in PHASES:
+    for window in ensemble.phases:
         inside = scaling.windows(ensemble, window).bin_of >= 0
         found: list[Row] = []
         sizes: list[Size] = []
@@ -170,10 +172,11 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
     ``crackling-left`` and ``crackling-right`` are its sides, null where an exponent does not exist;
     the p of the right is that of their being equal, both taken to be normal and independent.
     """
-    size, duration = (ensemble.observe(o).astype(np.int64) for o in ("size", "duration"))
+    observed = (np.nan_to_num(ensemble.observe(name)) for name in ("size", "duration"))
+    size, duration = (values.astype(np.int64) for values in observed)
     rows: list[Row] = []
     z = special.ndtri(0.5 + confidence / 2)
-    for window in PHASES:
+    for window in ensemble.phases:
         inside = scaling.windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (size > 0)

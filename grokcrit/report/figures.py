@@ -41,6 +41,8 @@ class Drawing:
     options: dict[str, Any] = field(default_factory=dict)
     wide: bool = True
     of: str = ""  # the diagnostics table that it shows, or ``sweep``
+    training: bool = True  # whether it shows something of a training or its null models
+    source: str = ""  # which figure of the source it is
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,13 @@ def tell_runs(made: Material) -> str:
     found = runs(table)
     sizes = np.unique(found.n_params)
     grok = found.grok[np.isfinite(found.grok)]
-    words = f"{len(found.grok)} runs of {len(sizes)} sizes, N = {sizes[0]} to {sizes[-1]}; "
+    words = f"{len(found.grok)} runs of {len(sizes)} sizes, N = {sizes[0]} to {sizes[-1]}"
+    if not made.of_training:
+        return f"{table.num_rows} avalanches, {words}."
     if not len(grok):
-        return words + "none of them groks."
-    return words + (
-        f"{len(grok)} of them grok, at epochs {grok.min():.0f} to {grok.max():.0f}, "
+        return f"{words}; none of them groks."
+    return (
+        f"{words}; {len(grok)} of them grok, at epochs {grok.min():.0f} to {grok.max():.0f}, "
         f"median {np.median(grok):g}."
     )
 
@@ -156,11 +160,20 @@ def tell_controls(made: Material, window: str = "epoch") -> str:
     return f"One panel, D(t) of the mean size against {axis}: {courses(made, window)}."
 
 
-def tell_sizes(made: Material) -> str:
-    """Describe figure 2."""
+def tell_distributions(made: Material) -> str:
+    """Describe the curves of figure 2."""
     data = rows(made.whole("avalanche"), surrogate="none")
     found = data.group_by("n_params").aggregate([("size", "max")]).sort_by("n_params").to_pylist()
     first, last = found[0], found[-1]
+    return (
+        f"share of avalanches at least as large as s, a curve for each of {len(found)} sizes from "
+        f"N = {first['n_params']}, largest avalanche {first['size_max']}, to "
+        f"N = {last['n_params']}, largest {last['size_max']}."
+    )
+
+
+def tell_sizes(made: Material) -> str:
+    """Describe figure 2."""
     laws = [
         f"{statistic} size of {NAMES[surrogate]}: D {exponent(fit)}"
         for surrogate, several in fits(made, "aggregate", GAUSSIAN_TOO).items()
@@ -169,10 +182,8 @@ def tell_sizes(made: Material) -> str:
         if fit["statistic"] == statistic
     ]
     return (
-        f"Three panels. (a) share of avalanches at least as large as s, a curve for each of "
-        f"{len(found)} sizes from N = {first['n_params']}, largest avalanche {first['size_max']}, "
-        f"to N = {last['n_params']}, largest {last['size_max']}. (b) the same curves against s "
-        f"divided by N to the power D. (c) mean and largest size against N, with fitted lines: "
+        f"Three panels. (a) {tell_distributions(made)} (b) the same curves against s divided by N "
+        f"to the power D. (c) mean and largest size against N, with fitted lines: "
         f"{'; '.join(laws)}."
     )
 
@@ -203,8 +214,8 @@ def tell_bootstrap(made: Material) -> str:
         if kept:
             ranges.append(f"{PHASE_NAMES[window]} {shown((min(kept), max(kept)), '.2f')}")
     return (
-        f"Three panels. {' '.join(panels)} (c) D of the mean size with one size, seed or tenth of "
-        f"the training left out: {'; '.join(ranges) or 'no fit'}."
+        f"Three panels. {' '.join(panels)} (c) D of the mean size with a part of the data left "
+        f"out: {'; '.join(ranges) or 'no fit'}."
     )
 
 
@@ -228,7 +239,11 @@ def tell_sweep(made: Material) -> str:
 
 def wanted(made: Material, drawing: Drawing) -> bool:
     """Return whether the tables call for a figure: of a sweep, of one experiment, or of both."""
-    return "sweep" in made.tables if drawing.of == "sweep" else made.experiment
+    if drawing.of == "sweep":
+        return "sweep" in made.tables
+    if drawing.name == "ccdf" and (made.of_training or "fss" in made.tables):
+        return False  # a panel of fig2, which needs exponents
+    return made.experiment and (made.of_training or not drawing.training)
 
 
 OWN = (
@@ -273,35 +288,53 @@ OWN = (
     Drawing(
         "fig1",
         "Learning, grokking, D and the weights in time",
-        "The source's first figure. (a) an example run; (b) when runs grok; (c) D(t) compared "
+        "(a) an example run; (b) when runs grok; (c) D(t) compared "
         "with the Gaussian null and 1; (d) the Gini coefficient of the weights, how unequal they "
         "are.",
         tell_learning,
+        source="first",
+    ),
+    Drawing(
+        "ccdf",
+        "Avalanches of every size",
+        "Share of avalanches at least as large as s, of every size of the system.",
+        lambda made: f"One panel: {tell_distributions(made)}",
+        wide=False,
+        training=False,
     ),
     Drawing(
         "fig2",
         "Avalanches of every size",
-        "The source's second figure. (a) distribution of avalanche sizes; (b) the same, rescaled: "
+        "(a) distribution of avalanche sizes; (b) the same, rescaled: "
         "curves of all sizes fall on one where the law holds; (c) the power laws: D is the slope.",
         tell_sizes,
+        training=False,
+        source="second",
     ),
     Drawing(
         "fig3",
         "How certain the exponents are",
-        "The source's third figure. (a), (b) the values of D when runs are resampled; (c) D "
-        "with one size, one seed or one part of the training left out.",
+        "(a), (b) the values of D when runs are resampled; (c) D with one part of the data left "
+        "out, such as a size or a seed.",
         tell_bootstrap,
+        training=False,
+        source="third",
     ),
 )
 
 
 def drawings() -> list[Drawing]:
     """Return every figure of the page: its own, and those of the questions."""
-    asked = [shown for each in questions().values() for shown in each.shown]
-    return [*OWN, *map(of_question, asked)]
+    asked = [
+        of_question(shown, bool(each.training))
+        for each in questions().values()
+        for shown in each.shown
+    ]
+    return [*OWN, *asked]
 
 
-def of_question(each: Shown) -> Drawing:
+def of_question(each: Shown, training: bool) -> Drawing:
     """Return the figure of a question."""
     words = each.panel, each.title, each.caption, lambda made: each.describe(made.rows)
-    return Drawing(*words, wide=each.wide, of="diagnostics")
+    needs = training or each.training
+    return Drawing(*words, wide=each.wide, of="diagnostics", training=needs)

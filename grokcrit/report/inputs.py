@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from grokcrit.base.errors import DamagedError, EmptyError, OptionError, TableError, UnreadableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.summary import Row
+from grokcrit.base.vocabulary import NO_TRAINING
 from grokcrit.plot.sources import check_columns, choosable, equal_to, rows, typed
 from grokcrit.stages.robustness import is_grid
 from grokcrit.tables import provenance
@@ -81,6 +82,13 @@ class Material:
         return bool(self.stages - {"sweep"} or self.claims)
 
     @property
+    def of_training(self) -> bool:
+        """Return whether there is a training behind the avalanches; see ``Ensemble.phases``."""
+        parts = [part for several in self.tables.values() for part in several]
+        held = [each["field"] for each in (*parts, *self.diagnostics.values())]
+        return {name for each in held for name in pc.unique(each).to_pylist()} != {NO_TRAINING}
+
+    @property
     def rows(self) -> list[Row]:
         """Rows of the main diagnostics table, of all runs; empty where there is none."""
         table = self.diagnostics.get("diagnostics", self.diagnostics.get("gini-diagnostics"))
@@ -89,7 +97,9 @@ class Material:
 
 
 def gather(
-    tables: TableLike | Sequence[TableLike], where: Mapping[str, Any] | None = None
+    tables: TableLike | Sequence[TableLike],
+    where: Mapping[str, Any] | None = None,
+    size_column: str | None = None,
 ) -> Material:
     """Find out what was given, read it, and keep the case that is asked for."""
     for name in where or {}:
@@ -98,14 +108,14 @@ def gather(
     made = Material(where={name: typed(name, value) for name, value in (where or {}).items()})
     for each in several:
         folder = None if isinstance(each, pa.Table) or not Path(each).is_dir() else Path(each)
-        for stage, parts in by_stage(each).items():
+        for stage, parts in by_stage(each, size_column).items():
             if folder is None:
-                take(made, stage, parts[0])
+                take(made, stage, parts[0], size_column)
                 continue
             chosen, others = choose(folder, stage, [Path(str(part)) for part in parts])
             made.others += [path.name for path in others]
             for path in chosen:
-                take(made, stage, path)
+                take(made, stage, path, size_column)
         if folder and (folder / CLAIMS).exists():
             take_claims(made, folder / CLAIMS)
     if not made.files:
@@ -139,9 +149,9 @@ def choose(folder: Path, stage: str, parts: list[Path]) -> tuple[list[Path], lis
     return parts, []
 
 
-def take(made: Material, stage: str, given: TableLike) -> None:
+def take(made: Material, stage: str, given: TableLike, size_column: str | None = None) -> None:
     """Read one table whole, checksums verified, without gradients; note where it comes from."""
-    inputs = Inputs(given, TABLES[stage].without(HEAVY))
+    inputs = Inputs(given, TABLES[stage].without(HEAVY), size_column)
     record = inputs.records[0] if inputs.records else None
     table = inputs.read().replace_schema_metadata(provenance.encode(record) if record else None)
     for name, value in made.where.items():

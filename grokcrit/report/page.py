@@ -52,6 +52,13 @@ TABLES = {
     ),
     "diagnostics": ("null models judged, placebos, straightness, crossings", ADD_DIAGNOSTICS),
 }
+# The same of avalanches behind which there is no training.
+OF_AVALANCHES = {
+    "avalanche": ("avalanches and their distributions", "grokcrit ingest --avalanches FILE"),
+    "fss": ("exponents of the mean and the largest size", "grokcrit fss avalanche.parquet"),
+    "bootstrap": TABLES["bootstrap"],
+    "diagnostics": ("straightness, collapse and tails", "grokcrit diagnose avalanche.parquet"),
+}
 ACCOUNTS: Mapping[str, Callable[[pa.Table], Summary]] = {
     "fss": fss_summary,
     "bootstrap": bootstrap_summary,
@@ -76,6 +83,7 @@ def report(
     *,
     scale: str | None = None,
     where: Mapping[str, Any] | None = None,
+    size_column: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write one self-contained page about tables of grokcrit.
@@ -92,6 +100,8 @@ def report(
     where
         Case columns and the value each must have, where the tables hold several cases; of a sweep,
         any option.
+    size_column
+        The column of the system's size, of an avalanche table of another program.
     progress
         Called with (figures done, in all).
 
@@ -107,7 +117,7 @@ def report(
     OptionError
         No table holds the case that is asked for.
     """
-    made = gather(tables_or_folder, where)
+    made = gather(tables_or_folder, where, size_column)
     made.scale = scale or made.scale
     page, said = template(), content(made, summarise(made))
     short: Report = said["short"]
@@ -211,9 +221,11 @@ def missing(made: Material) -> list[str]:
         return []
     said = [
         f"No {stage} table was given ({holds}); '{command}' makes it."
-        for stage, (holds, command) in TABLES.items()
+        for stage, (holds, command) in (TABLES if made.of_training else OF_AVALANCHES).items()
         if stage not in made.stages
     ]
+    if not made.of_training:
+        return said
     rows = made.rows
     if rows and not of(rows, "fraction-kept", surrogate="permute"):
         said.append(

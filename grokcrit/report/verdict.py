@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import DISAGREE, INTERVAL, MINUS_GAUSSIAN
 from grokcrit.questions import questions
-from grokcrit.questions.judge import FAMILY
+from grokcrit.questions.judge import FAMILY, of_training
 from grokcrit.questions.question import Answer
-from grokcrit.questions.rows import groups, of
+from grokcrit.questions.rows import groups, interval, of, one, shown
 from grokcrit.report.inputs import Material
 
 
@@ -62,7 +62,28 @@ def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
     kept = {"observable": ("size", "excess"), "statistic": ("mean", None)}
     mine = [r for r in rows if all(r[name] in values for name, values in kept.items())]
     asked = [each.answers for each in questions().values() if each.answers]
-    return [*(answer for answers in asked for answer in answers(mine)), *source(claims or ())]
+    answers = [answer for answers in asked for answer in answers(mine)]
+    return [*growth(rows), *answers, *source(claims or ())]
+
+
+def growth(rows: Sequence[Row]) -> list[Answer]:
+    """Say how avalanches grow with the system, where there is no training to ask about."""
+    place = {"observable": "size", "surrogate": "none"}
+    names = {"mean": "The mean size", "run-max": "The largest size of a run"}
+    found = {
+        name: row
+        for name in names
+        if (row := one(rows, "exponent", "aggregate", statistic=name, **place))
+        and not of_training(row)
+    }
+    if not found:
+        return []
+    words = tuple(
+        f"{names[name]} grows as N to the power {shown(row['value'])} ({interval(row)})."
+        for name, row in found.items()
+    )
+    word = ", ".join(f"{name}: N to the power {shown(row['value'])}" for name, row in found.items())
+    return [Answer("growth", "How do avalanches grow with the size N of the system?", word, words)]
 
 
 def source(claims: Sequence[Row]) -> list[Answer]:

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from grokcrit.base.errors import OptionError
-from grokcrit.base.options import Options, check_integer, option, root_seed, settle
+from grokcrit.base.options import (
+    Options,
+    check_choice,
+    check_integer,
+    option,
+    options_of,
+    root_seed,
+    settle,
+)
 
 FIELDS = ("gradient", "clipped-gradient", "update")
+# Columns of a file of avalanches by their name in the table, with the names that they may have in
+# the file; the first is that of --columns.
+AVALANCHE_COLUMNS = {
+    "n_params": ("system", "n_params"),
+    "seed": ("run", "seed"),
+    "epoch": ("time", "epoch"),
+    "size": ("size",),
+    "area": ("area",),
+    "duration": ("duration",),
+    "peak": ("peak",),
+    "activity": ("activity",),
+}
+# Options that are of avalanches, too.
+OF_AVALANCHES = ("avalanches", "columns", "pattern", "family", "size", "run_seed", "label", "seed")
 # What a path can say, too.
 IN_PATHS = ("family", "size", "step", "run_seed")
 
@@ -47,6 +70,28 @@ def sample_of(value: int | float | str) -> int | float:
     return share
 
 
+def columns_of(value: str | Mapping[str, str]) -> dict[str, str]:
+    """Read which columns of a file are meant, ``size=S,system=L``, by their name in the table."""
+    known = {name: ours for ours, names in AVALANCHE_COLUMNS.items() for name in names}
+    pairs = value.items() if isinstance(value, Mapping) else pairs_of(value)
+    found: dict[str, str] = {}
+    for name, theirs in pairs:
+        check_choice("columns", name, tuple(known))
+        if known[name] in found:
+            raise OptionError("columns", f"says twice which column {name} is")
+        found[known[name]] = theirs
+    return found
+
+
+def pairs_of(text: str) -> Iterator[tuple[str, str]]:
+    """Split ``size=S,system=L`` into pairs."""
+    for word in filter(None, map(str.strip, text.split(","))):
+        name, equals, theirs = (part.strip() for part in word.partition("="))
+        if not (name and equals and theirs):
+            raise OptionError("columns", f"must be as in size=S,system=L,run=seed; got {word!r}")
+        yield name, theirs
+
+
 def texts(help: str, metavar: str) -> Any:
     """Make a field of a list of texts."""
     return option((), help, raw=True, metavar=metavar)
@@ -58,6 +103,17 @@ class IngestOptions(Options):
 
     checkpoints: bool = option(
         False, "The files are weights: use the difference between consecutive checkpoints"
+    )
+    avalanches: bool = option(
+        False, "The files are avalanches, in .csv, .parquet or .npy: make an avalanche table"
+    )
+    columns: str | Mapping[str, str] | None = option(
+        None,
+        "--avalanches: which column of the files is what, as in size=S,system=L,run=seed; also "
+        "duration, area, peak, time, activity",
+        parse=columns_of,
+        metavar="<ours=theirs,...>",
+        unset="columns of these names",
     )
     field: str | None = option(
         None,
@@ -116,6 +172,13 @@ class IngestOptions(Options):
         from grokcrit.saved.names import matcher
 
         super().__post_init__()
+        if self.avalanches:
+            for name, each in options_of(type(self)).items():
+                if name not in OF_AVALANCHES and getattr(self, name) != each.default:
+                    raise OptionError(name, "is not an option of --avalanches")
+            settle(self, columns=self.columns or {})
+        elif self.columns is not None:
+            raise OptionError("columns", "is of avalanches: add --avalanches")
         if self.checkpoints and self.field not in (None, "update"):
             raise OptionError("field", f"is update for --checkpoints, got {self.field!r}")
         settle(self, field="update" if self.checkpoints else self.field or "gradient")

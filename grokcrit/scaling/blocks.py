@@ -7,11 +7,15 @@ errors that resampling runs would.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from grokcrit.scaling.ensembles import Ensemble
 
 Reals: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -86,3 +90,30 @@ def cut_runs(
     first = np.cumsum(number) - number
     block = first[run] + place * number[run] // np.maximum(lengths, 1)[run]
     return block, np.repeat(np.arange(len(size_of)), number), cuts
+
+
+def in_blocks(ensemble: Ensemble, blocks: int | None) -> Ensemble:
+    """Let blocks of each run stand for runs; see ``cut_runs`` for how many.
+
+    None leaves gradients of a training alone, whose time is no stationary series.
+    """
+    if blocks is None and len(ensemble.phases) > 1:
+        return ensemble
+    size = ensemble.table["size"].to_numpy().astype(np.float64)
+    run, parent, cuts = cut_runs(ensemble.sizes, ensemble.size_of, ensemble.run, size, blocks)
+    first = np.searchsorted(parent, np.arange(ensemble.runs))
+    number = np.bincount(parent, minlength=ensemble.runs)
+    return replace(
+        ensemble,
+        size_of=ensemble.size_of[parent],
+        seed=ensemble.seed[parent] * number.max() + np.arange(len(parent)) - first[parent],
+        grok=ensemble.grok[parent],
+        run=run,
+        cuts=tuple(cuts),
+    )
+
+
+def cut(cases: Sequence[Ensemble]) -> dict[str, Any]:
+    """Return how the runs of the first case that has blocks were cut, for a record."""
+    cuts = next((case.cuts for case in cases if case.cuts), ())
+    return {"blocks": [asdict(each) for each in cuts]} if cuts else {}

@@ -12,20 +12,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.degenerate import KEY, zero_threshold
-from grokcrit.base.errors import FitError, RecordError
+from grokcrit.base.errors import FitError, OptionError, RecordError
 from grokcrit.base.options import ADDED
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import EstimateOptions
-from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.scaling.blocks import Cut, cut_runs
+from grokcrit.base.vocabulary import MINIMUM_SIZES, NO_TRAINING, PHASES, SHOWN
+from grokcrit.scaling.blocks import Cut, cut, in_blocks
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
 
 R = TypeVar("R")
+Chosen = TypeVar("Chosen", bound=EstimateOptions)
 Reals: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
+# Key of a record under which observables are that the avalanches do not have, and what they need.
+ABSENT = "absent"
+# Columns that an observable is made of, besides the size.
+NEEDS = {
+    "excess": "activity",
+    "branching": "activity",
+    "area": "area",
+    "duration": "duration",
+    "peak": "peak",
+    "transported": "transported",
+    "transported-per-toppling": "transported",
+}
 # Width of an aligned bin, in epochs (METHOD, section 7).
 BIN = 10
 # Width of a bin of time over the grokking epoch, in per cent of it.
@@ -54,6 +67,20 @@ class Ensemble:
         return len(self.seed)
 
     @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases that there are: without a training behind the avalanches, all of them as one.
+
+        Told by ``field``, which every table has, rather than by null grokking epochs: these are
+        those of a network that never groks, too, whose D(t) is of interest.
+        """
+        return PHASES[:1] if self.case.get("field") == NO_TRAINING else PHASES
+
+    def has(self, observable: str) -> bool:
+        """Return whether the table holds what an observable is made of."""
+        needed = NEEDS.get(observable)
+        return needed is None or self.table[needed].null_count < self.table.num_rows
+
+    @property
     def complete(self) -> bool:
         """Return whether every size has avalanches."""
         return len(np.unique(self.size_of[self.run])) == len(self.sizes)
@@ -73,13 +100,14 @@ class Ensemble:
             return column(self.table, observable).astype(np.float64)
         activity = self.table["activity"].combine_chunks()
         flat = activity.flatten().to_numpy()
-        start = np.cumsum(np.concatenate([[0], activity.value_lengths().to_numpy()]))[:-1]
-        duration = column(self.table, "duration")
+        steps = activity.value_lengths().fill_null(0).to_numpy()
+        start = np.cumsum(np.concatenate([[0], steps]))[:-1]
         padded = np.append(flat, [0, 0])
-        first = np.where(duration > 0, padded[start], 0)
+        first = np.where(steps > 0, padded[start], 0)
         if observable == "excess":
-            return (column(self.table, "size") - first).astype(np.float64)
-        second = np.where(duration > 1, padded[start + 1], 0)
+            excess = (column(self.table, "size") - first).astype(np.float64)
+            return np.where(activity.is_null(), np.nan, excess)
+        second = np.where(steps > 1, padded[start + 1], 0)
         return np.where(first > 0, second / np.maximum(first, 1), np.nan)
 
 
@@ -90,24 +118,47 @@ def column(table: pa.Table, name: str) -> npt.NDArray[Any]:
 
 
 def over_cases(
-    function: Callable[[Ensemble, Stop], R],
+    function: Callable[[Ensemble, Chosen, Stop], R],
     tables: TableLike | Sequence[TableLike],
-    options: EstimateOptions,
+    options: Chosen,
     schema: str,
     *,
+    size_column: str | None = None,
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
     """Compute a function of each case; return cases, results and the record of the new table."""
-    inputs = Inputs(tables, AVALANCHE)
+    inputs = Inputs(tables, AVALANCHE, size_column)
     cases = ensembles_of(inputs, options.keep_zero_threshold, options.blocks)
-    record = provenance.record(
-        schema, asdict(options), root_seed=options.seed, inputs=inputs.records
-    )
+    known, absent = measured(cases, options)
+    record = provenance.record(schema, asdict(known), root_seed=options.seed, inputs=inputs.records)
     found = in_order(
-        function, cases, cost=lambda case: case.runs, threads=threads, progress=progress
+        lambda case, stop: function(case, known, stop),
+        cases,
+        cost=lambda case: case.runs,
+        threads=threads,
+        progress=progress,
     )
-    return cases, list(found), record | left_out(cases) | cut(cases)
+    return cases, list(found), record | left_out(cases) | cut(cases) | absent
+
+
+def measured(cases: Sequence[Ensemble], options: Chosen) -> tuple[Chosen, dict[str, Any]]:
+    """Return the options with those observables that some case has; what is absent, for a record.
+
+    Raise OptionError where one was asked for that no case has; of the default ones it is left out.
+    """
+    asked = options.observable
+    absent = {name: NEEDS[name] for name in asked if not any(case.has(name) for case in cases)}
+    if not absent:
+        return options, {}
+    if asked != SHOWN:
+        names = ", ".join(absent)
+        columns = " and ".join(dict.fromkeys(absent.values()))
+        raise OptionError(
+            "observable", f"{names} cannot be measured: the avalanche table has no {columns}"
+        )
+    kept = tuple(name for name in asked if name not in absent)
+    return replace(options, observable=kept), {ABSENT: absent}
 
 
 def ensembles_of(
@@ -142,9 +193,11 @@ def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemb
     found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
     most = max(found, key=lambda e: len(e.sizes)).sizes
     if len(most) < MINIMUM_SIZES:
+        trained = any(each.phases == PHASES for each in found)
         raise FitError(
             f"a fit needs at least {MINIMUM_SIZES} sizes, the table has {len(most)} "
-            f"(N = {', '.join(map(str, most))}); train more widths with --hidden"
+            f"(N = {', '.join(map(str, most))})"
+            f"{'; train more widths with --hidden' if trained else ''}"
         )
     return found
 
@@ -155,34 +208,6 @@ def left_out(cases: Sequence[Ensemble]) -> dict[str, Any]:
     count = sum(each.left_out for each in data)
     total = count + sum(len(each.epoch) for each in data)
     return {KEY: {"zero_threshold": count, "gradients": total}} if count else {}
-
-
-def in_blocks(ensemble: Ensemble, blocks: int | None) -> Ensemble:
-    """Let blocks of each run stand for runs; see ``cut_runs`` for how many.
-
-    None leaves gradients of a training alone, whose time is no stationary series.
-    """
-    trained = ensemble.case["field"] != "avalanche" or not np.isnan(ensemble.grok).all()
-    if blocks is None and trained:
-        return ensemble
-    size = column(ensemble.table, "size").astype(np.float64)
-    run, parent, cuts = cut_runs(ensemble.sizes, ensemble.size_of, ensemble.run, size, blocks)
-    first = np.searchsorted(parent, np.arange(ensemble.runs))
-    number = np.bincount(parent, minlength=ensemble.runs)
-    return replace(
-        ensemble,
-        size_of=ensemble.size_of[parent],
-        seed=ensemble.seed[parent] * number.max() + np.arange(len(parent)) - first[parent],
-        grok=ensemble.grok[parent],
-        run=run,
-        cuts=tuple(cuts),
-    )
-
-
-def cut(cases: Sequence[Ensemble]) -> dict[str, Any]:
-    """Return how the runs of the first case that has blocks were cut, for a record."""
-    cuts = next((case.cuts for case in cases if case.cuts), ())
-    return {"blocks": [asdict(each) for each in cuts]} if cuts else {}
 
 
 def with_usable(table: pa.Table) -> pa.Table:
@@ -225,7 +250,7 @@ def ensemble(rows: pa.Table) -> Ensemble:
         grok=np.array([np.nan if g is None else g for g in grok], np.float64),
         run=run,
         epoch=column(rows, "epoch").astype(np.int64),
-        truncated=rows["truncated"].to_numpy(),
+        truncated=rows["truncated"].fill_null(False).to_numpy(),
         table=rows,
         left_out=left_out,
     )
@@ -244,6 +269,8 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
     """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
     grok = ensemble.grok[ensemble.run]
     epoch = ensemble.epoch
+    if name not in ensemble.phases and len(ensemble.phases) < len(PHASES):
+        return Windows(name, [], np.full(len(epoch), -1))
     if name == "epoch":
         times, bin_of = np.unique(epoch, return_inverse=True)
         return Windows(name, times.tolist(), bin_of)

@@ -105,7 +105,7 @@ class Lines:
         """
         variance, count = self.variances()
         there = ~np.isnan(self.heights)
-        free = there.sum(axis=1) - 2
+        free = np.maximum(there.sum(axis=1) - 2, 0)
         known = (free >= MINIMUM_SIZES - 2) & (np.where(there, variance, 1.0) > 0).all(axis=1)
         w = np.where(there & known[:, None], 1 / np.where(variance > 0, variance, 1.0), 0.0)
         y = np.where(there, self.heights, 0.0)

@@ -76,10 +76,14 @@ class Estimate:
         return low - outward(low), high + outward(high)
 
     def p(self) -> Reals:
-        """Two-sided p of zero of each bin, by Student's t; NaN where a size has a single run."""
+        """Two-sided p of zero of each bin, by Student's t; NaN where a size has a single run.
+
+        1 for a difference that is exactly 0, whose variance is none.
+        """
         variance, freedom = self.spread()
         t = np.abs(self.value) / np.sqrt(np.where(variance > 0, variance, np.nan))
-        return 2 * special.stdtr(freedom, -t)
+        nothing = (self.value == 0) & (variance == 0)
+        return np.where(nothing, 1.0, 2 * special.stdtr(freedom, -t))
 
     def spread(self) -> tuple[Reals, Reals]:
         """Return the variance of each bin and its degrees of freedom; NaN for a single run.

@@ -24,6 +24,7 @@ from grokcrit.base.options import ADDED, CascadeOptions, recorded
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.base.summary import Summary
+from grokcrit.base.vocabulary import NO_TRAINING
 from grokcrit.cascades.counting import (
     COPIED,
     Counted,
@@ -44,7 +45,7 @@ from grokcrit.cascades.gradient_files import (
 )
 from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.surrogates import DETERMINISTIC
-from grokcrit.questions import judge
+from grokcrit.questions import judge, sizes
 from grokcrit.questions.notices import cascaded, warn
 from grokcrit.questions.rows import varying
 from grokcrit.tables import provenance
@@ -291,7 +292,9 @@ def gradients_of(run: pa.Table) -> npt.NDArray[np.floating]:
 
 
 def avalanche_summary(table: pa.Table) -> Summary:
-    """Sum up an avalanche table: sizes of each case."""
+    """Sum up an avalanche table: sizes of each case; those without a training size by size."""
+    if pc.unique(table["field"]).to_pylist() == [NO_TRAINING]:
+        return sizes.summary(table)
     share = pc.divide(pc.cast(table["size"], "double"), table["n_params"])
     wide = table.append_column("share", share).append_column("quiet", pc.equal(table["size"], 0))
     zero = zero_threshold(table["threshold"], table["size"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.parallel import Progress, Stop
-from grokcrit.base.stage_options import EstimateOptions
+from grokcrit.base.stage_options import BootstrapOptions, EstimateOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import DIFFERENCE, INTERVAL, MINUS_GAUSSIAN, PHASES, STATISTICS
+from grokcrit.base.vocabulary import (
+    DIFFERENCE,
+    INTERVAL,
+    MINUS_GAUSSIAN,
+    RUNS_ALONE,
+    STATISTICS,
+)
 from grokcrit.questions import judge
 from grokcrit.questions.adjusting import benjamini_hochberg
 from grokcrit.questions.family import mean_of_replicates
@@ -53,6 +60,11 @@ class Sample:
     swapped: Reals  # (resamples,): ``post - pre``, the phases swapped within random runs
     left_out: dict[tuple[str, int], Reals]  # (part, value left out) to exponents (windows,)
 
+    @property
+    def windows(self) -> list[str]:
+        """The phases that there are, and their difference."""
+        return list(PHASES_AND_CHANGE[: len(self.estimate.value)])
+
 
 def bootstrap(
     tables: TableLike | Sequence[TableLike],
@@ -75,7 +87,7 @@ def bootstrap(
     progress
         Called with (cases done, in all).
     **options
-        Fields of :class:`grokcrit.base.stage_options.EstimateOptions`.
+        Fields of :class:`grokcrit.base.stage_options.BootstrapOptions`.
 
     Returns
     -------
@@ -87,12 +99,13 @@ def bootstrap(
     FitError
         No case has three sizes.
     """
-    chosen = EstimateOptions(**options)
+    chosen = BootstrapOptions(**options)
     cases, samples, record = scaling.over_cases(
-        lambda each, stop: case_samples([each], chosen, stop),
+        lambda each, options, stop: case_samples([each], options, stop),
         tables,
         chosen,
         BOOTSTRAP.name,
+        size_column=chosen.size_column,
         threads=threads,
         progress=progress,
     )
@@ -187,7 +200,7 @@ def sample(
 ) -> Sample:
     """Estimate, resample, swap and leave out, for one observable and statistic."""
     ensemble, statistic, sizes = members[0], labels["statistic"], members[0].sizes
-    kinds = [scaling.windows(ensemble, name) for name in PHASES]
+    kinds = [scaling.windows(ensemble, name) for name in ensemble.phases]
 
     def phases(without: npt.NDArray[np.bool_] | None = None) -> Reals:
         return mean_of_replicates(
@@ -211,7 +224,7 @@ def sample(
     by_run = phases()
     left_out = leave_one_out(ensemble, by_run, phases, statistic) if leave_out else {}
     swapped = np.empty(0)
-    if statistic != "max":
+    if statistic != "max" and len(kinds) > 1:
         pre, post = by_run[..., 1:2], by_run[..., 2:]
         exchange = swaps & ~np.isnan(pre) & ~np.isnan(post)
         fits = [
@@ -245,7 +258,8 @@ def leave_one_out(
     for seed in np.unique(ensemble.seed):
         kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
         found["seed", int(seed)] = refit(kept)
-    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
+    trained = len(ensemble.phases) > 1
+    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS) if trained else ():
         if len(epochs):
             inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
             found["epoch", int(epochs[0])] = refit(phases(inside))
@@ -256,7 +270,7 @@ def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -
     """Turn a sample into rows, and its difference to the baseline where there is one."""
     parts = [estimates(sample, None, sample.estimate, chosen)]
     # A maximum over more snapshots is larger: swapped, the windows would differ in length alone.
-    if sample.labels["statistic"] in ("mean", "cutoff"):
+    if sample.labels["statistic"] in ("mean", "cutoff") and len(sample.swapped):
         parts.append(permutation(sample, None, sample.estimate, sample.swapped, chosen))
     if null is not None:
         against = sample.estimate - null.estimate
@@ -274,16 +288,17 @@ def estimates(
 ) -> pa.Table:
     """Rows of kind ``estimate`` and ``interval``, a window each."""
     columns: Row = {"kind": "estimate", "part": part, "method": "least squares"}
-    columns |= {"window": list(PHASES_AND_CHANGE), "exponent": estimate.value}
+    columns |= {"window": sample.windows, "exponent": estimate.value}
     tables = [rows(sample, columns)]
     if not len(estimate.draws):
         return tables[0]
-    difference = np.array([part is not None or w == DIFFERENCE for w in PHASES_AND_CHANGE])
+    difference = np.array([part is not None or w == DIFFERENCE for w in sample.windows])
     single = resampling.widening(estimate.influences, estimate.size_of).single
-    one = np.full(len(PHASES_AND_CHANGE), 0.5)
+    one = np.full(len(sample.windows), 0.5)
     half = one * chosen.confidence
     for method, (low, high) in (
         (INTERVAL, estimate.interval(chosen.confidence)),
+        (RUNS_ALONE, dataclasses.replace(estimate, lines=None).interval(chosen.confidence)),
         (BCA, resampling.bca(estimate, chosen.confidence)),
         (PLAIN, resampling.percentiles(estimate.draws, one - half, one + half, ~single)),
     ):
@@ -315,7 +330,7 @@ def draw_rows(sample: Sample) -> pa.Table:
     return rows(
         sample,
         {
-            "window": np.repeat(PHASES_AND_CHANGE, count),
+            "window": np.repeat(sample.windows, count),
             "kind": "draw",
             "index": np.tile(np.arange(count), windows),
             "exponent": sample.estimate.draws.T.ravel(),
@@ -325,11 +340,11 @@ def draw_rows(sample: Sample) -> pa.Table:
 
 def left_out_rows(sample: Sample) -> pa.Table:
     """Rows of kind ``leave-one-out``."""
-    keys = [key for key in sample.left_out for _ in PHASES_AND_CHANGE]
+    keys = [key for key in sample.left_out for _ in sample.windows]
     return rows(
         sample,
         {
-            "window": list(PHASES_AND_CHANGE) * len(sample.left_out),
+            "window": sample.windows * len(sample.left_out),
             "kind": "leave-one-out",
             "part": [part for part, _ in keys],
             "index": [value for _, value in keys],
@@ -361,11 +376,17 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     intervals = [r for r in data if r["kind"] == "interval" and r["method"] == INTERVAL]
     # An interval has the estimate, too, and takes its place.
     known = {(*judge.shared(r), r["part"]): r for r in (*estimates, *intervals)}
+    trained = any(map(judge.of_training, few))
     own_rows = [r for r in estimates if r["part"] is None]
     rows = []
     for r in own_rows:
         own = known[*judge.shared(r), None]
         against = known.get((*judge.shared(r), MINUS_GAUSSIAN))
+        beside = {
+            "minus null": against and against["exponent"],
+            "interval of difference": against and ends(against),
+            "p": against and judge.adjusted(against),
+        }
         rows.append(
             {
                 **{name: r[name] for name in shown},
@@ -373,15 +394,13 @@ def bootstrap_summary(table: pa.Table) -> Summary:
                 "statistic": r["statistic"],
                 "exponent": r["exponent"],
                 "interval": ends(own),
-                "minus null": against and against["exponent"],
-                "interval of difference": against and ends(against),
-                "p": against and judge.adjusted(against),
+                **(beside if trained else {}),
             }
         )
     warnings = left_out_of(table)
     if record_of(table).get("null_of_other_runs"):
         warnings += warn("null-of-other-runs")
-    elif not any(r["part"] for r in data):
+    elif trained and not any(r["part"] for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings += warn("null-of-other-runs" if has_null else "no-null")
     warnings += warn("thin-window", judge.thin_windows(own_rows))

@@ -18,11 +18,12 @@ from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
 from grokcrit.questions import load, questions
 from grokcrit.questions.adjusting import adjust
 from grokcrit.questions.family import Exponents, Family, curves, families
-from grokcrit.questions.notices import cut_runs, record_of
+from grokcrit.questions.notices import absent_from, cut_runs, record_of
 from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.blocks import cut
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
@@ -62,21 +63,24 @@ def diagnose(
         No case has three sizes.
     """
     chosen = DiagnoseOptions(**options)
-    parts = by_stage(tables)
+    parts = by_stage(tables, chosen.size_column)
     for stage in parts:
         if stage not in ("avalanche", "train"):
             raise StageError(
                 f"a table of stage '{stage}' was given; diagnose reads avalanche and train tables"
             )
-    asked = [load(name) for name in QUESTIONS if name in chosen.only]
+    named = {name: load(name) for name in QUESTIONS if name in chosen.only}
+    asked = list(named.values())
     tasks: list[Task] = []
     records: list[provenance.Record] = []
     made: dict[str, Any] = {}
     if "avalanche" in parts and not all(each.of_training for each in asked):
-        inputs = Inputs(parts["avalanche"], AVALANCHE)
+        inputs = Inputs(parts["avalanche"], AVALANCHE, chosen.size_column)
         records += inputs.records
         cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold, chosen.blocks)
-        known, made = families(cases), scaling.cut(cases)
+        chosen, made = scaling.measured(cases, chosen)
+        made |= cut(cases)
+        known = families(cases)
         for family in known:
             tasks += family_tasks(family, asked, chosen)
         tasks += [t for each in asked if each.of_families for t in each.of_families(known, chosen)]
@@ -86,6 +90,9 @@ def diagnose(
                 trained = Inputs(parts["train"], TRAIN.only(each.columns))
                 records += trained.records
                 tasks.append(partial(training_rows, each, trained, chosen))
+    needs = [f"{name} needs {each.training}" for name, each in named.items() if each.training]
+    if not tasks and len(needs) == len(asked) and "avalanche" in parts:
+        raise EmptyError(f"there is nothing to diagnose: {'; '.join(needs)}")
     if not tasks:
         raise EmptyError(
             "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none'; "
@@ -108,6 +115,8 @@ def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: 
 
 def family_tasks(family: Family, asked: Sequence[Question], chosen: DiagnoseOptions) -> list[Task]:
     """List what is asked of a case and its null models, each in a task of its own."""
+    if len(family.data.phases) == 1:
+        asked = [each for each in asked if not each.training]
     tasks = [task for each in asked if each.of_family for task in each.of_family(family, chosen)]
     if any(each.of_curves for each in asked):
         tasks += [
@@ -153,7 +162,7 @@ def diagnose_summary(table: pa.Table) -> Summary:
     few = table.filter(pc.is_null(table["seed"]))
     kept = pc.or_(pc.is_null(few["time"]), pc.is_in(few["quantity"], timed))
     rows = few.filter(kept).to_pylist()
-    shown = varying([r for r in rows if r["topology"] is not None])
+    shown = varying([r for r in rows if r["surrogate"] is not None])
     shown = [name for name in shown if name not in ("surrogate", "replicate")]
     sections = [
         dataclasses.replace(each.section(rows, shown), about=each.about)
@@ -165,5 +174,6 @@ def diagnose_summary(table: pa.Table) -> Summary:
         counted = pc.value_counts(few["quantity"]).to_pylist()
         named = [{"quantity": each["values"], "rows": each["counts"]} for each in counted]
         sections = [Summary("diagnostics", named)]
-    warnings = cut_runs(record_of(table)) + [n for each in known for n in each.cautions(rows)]
+    warnings = absent_from(table) + cut_runs(record_of(table))
+    warnings += [notice for each in known for notice in each.cautions(rows)]
     return dataclasses.replace(sections[0], warnings=warnings, more=sections[1:])

@@ -62,10 +62,11 @@ def fss(
     """
     chosen = FssOptions(**options)
     _, parts, record = scaling.over_cases(
-        lambda each, stop: case_fits(each, chosen, stop),
+        case_fits,
         tables,
         chosen,
         FSS.name,
+        size_column=chosen.size_column,
         threads=threads,
         progress=progress,
     )
@@ -149,12 +150,14 @@ def fss_summary(table: pa.Table) -> Summary:
     fits = table.filter(pc.is_null(table["time"])).to_pylist()
     nulls = judge.baselines(fits)
     data, shown = of_data(fits)
+    trained = any(map(judge.of_training, fits))
     rows = []
     for f in data:
         if f["window"] not in PHASES and not f["n_avalanches"]:
             continue
         replicates = nulls.get(judge.shared(f), []) if judge.is_data(f) else []
         null = judge.baseline(f, replicates)
+        beside = {"null": null and null["exponent"], "null interval": null and ends(null)}
         rows.append(
             {
                 **{name: f[name] for name in shown},
@@ -162,8 +165,7 @@ def fss_summary(table: pa.Table) -> Summary:
                 "statistic": f["statistic"],
                 "exponent": f["exponent"],
                 "interval": ends(f),
-                "null": null and null["exponent"],
-                "null interval": null and ends(null),
+                **(beside if trained else {}),
                 "chi^2": f["chi2"],
                 "dof": f["chi2_freedom"],
                 "p of fit": f["chi2_p"],
@@ -172,7 +174,8 @@ def fss_summary(table: pa.Table) -> Summary:
                 "avalanches": f["n_avalanches"],
             }
         )
-    warnings = left_out_of(table) + against_nulls(data, nulls) + of_windows(data)
+    warnings = left_out_of(table) + of_windows(data)
+    warnings += against_nulls(data, nulls) if trained else []
     warnings += (
         counted(data) + of_lines(data, provenance.sizes(record_of(table))) + lacking_bins(table)
     )

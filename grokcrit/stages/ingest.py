@@ -1,4 +1,4 @@
-"""Gradients and checkpoints that other programs saved, as a train table."""
+"""What other programs saved, as a table: gradients, checkpoints, avalanches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from grokcrit.base.rng import stream
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.questions.notices import warn
+from grokcrit.saved.avalanches import avalanches_of
 from grokcrit.saved.options import IngestOptions
 from grokcrit.saved.series import Kind, Layout, Series, Snapshot, series_of
 from grokcrit.saved.shards import network
@@ -83,12 +84,13 @@ def ingest(
     progress: Progress | None = None,
     **options: Any,
 ) -> pa.Table:
-    """Make a train table of gradients, or of checkpoints, that other programs saved.
+    """Make a table of gradients, of checkpoints or of avalanches that other programs saved.
 
     Parameters
     ----------
     files
-        .npy, .npz, .safetensors or PyTorch files, a snapshot each.
+        .npy, .npz, .safetensors or PyTorch files, a snapshot each; with ``avalanches=True`` .csv,
+        .parquet or .npy files, many avalanches each.
     threads
         How many snapshots at once; None for all cores, fewer where they are large.
     progress
@@ -99,7 +101,8 @@ def ingest(
     Returns
     -------
     pyarrow.Table
-        Schema ``train/1``; loss, accuracies and cascade are null.
+        Schema ``train/1``; loss, accuracies and cascade are null. Of avalanches ``avalanche/1``;
+        what the files do not have is null.
 
     Raises
     ------
@@ -109,7 +112,10 @@ def ingest(
         A file that cannot be read, is not finite, or does not fit the others.
     """
     several = [files] if isinstance(files, (str, PathLike)) else list(files)
-    made = plan(several, IngestOptions(**options))
+    chosen = IngestOptions(**options)
+    if chosen.avalanches:
+        return avalanches_of([fspath(file) for file in several], chosen)
+    made = plan(several, chosen)
     return pa.concat_tables(blocks(made, threads=threads, progress=progress))
 
 

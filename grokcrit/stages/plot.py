@@ -53,20 +53,22 @@ def figure(
     run: int | None = None,
     aligned: bool = False,
     where: Mapping[str, Any] | None = None,
+    size_column: str | None = None,
 ) -> Figure:
     """Draw a figure of the source, or one of its panels alone: one of :data:`NAMES`.
 
     ``tables`` are those that it needs, in any order. ``statistic`` is shown where a panel does not
     fix it; ``width`` and ``run`` (its seed) are the example of ``trajectory``, by default the
     middle width and its first seed; ``aligned`` counts time from each run's grokking epoch;
-    ``where`` are case columns, or options of a sweep, with the value each must have. Nothing
+    ``where`` are case columns, or options of a sweep, with the value each must have;
+    ``size_column`` is the one of the system's size in a table of another program. Nothing
     global is touched: the figure is made without pyplot.
 
     Raise OptionError for an unknown figure or an option that fits nothing in the tables; TableError
     where a table is missing, or nothing can be drawn.
     """
     check_choice("figure", name, NAMES)
-    request = Request(observable, statistic, width, run, aligned, dict(where or {}))
+    request = Request(observable, statistic, width, run, aligned, size_column, dict(where or {}))
     return compose(name, tables, request)
 
 
@@ -143,7 +145,7 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
     from grokcrit.plot import style
 
     layout = layouts()[name]
-    sources = Sources(tables, request.where)
+    sources = Sources(tables, request.where, request.size_column)
     sources.load(used(name, [panels()[panel] for panel, _ in layout.panels], sources))
     with style.context():
         figure = Figure(figsize=layout.size, layout="constrained")

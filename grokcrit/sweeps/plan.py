@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 from grokcrit.base.errors import OptionError, PlanError, UnreadableError, reason
 from grokcrit.base.options import INT64_MAX, CascadeOptions, Options, option, options_of
 from grokcrit.base.rng import stream
-from grokcrit.base.stage_options import AvalancheOptions, FssOptions
+from grokcrit.base.stage_options import AvalancheOptions, FitOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.stages.train import check_graphs, check_sizes
 from grokcrit.sweeps.axes import SWEPT, Axis, Span, axis, fields_of, near, typed
@@ -39,7 +39,7 @@ DRAWS = 50
 
 
 @dataclass(frozen=True)
-class SweepEstimates(FssOptions):
+class SweepEstimates(FitOptions):
     """Estimates at every point; the ``[fss]`` table."""
 
     observable: tuple[str, ...] = ("size", "excess")

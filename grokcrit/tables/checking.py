@@ -42,22 +42,36 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
 
 
 def check_lists(block: pa.Table, schema: Schema, where: str) -> None:
-    """Raise TableError at the first list whose length is not what its row says, or below 0."""
+    """Raise TableError at the first list whose length or sum is not its row's, or below 0.
+
+    A length that the row does not give is not compared.
+    """
     for column in schema.columns:
         if column.length is None or column.length not in block.column_names:
             continue
         lists = block[column.name].combine_chunks()
         absent = pc.is_null(lists).to_numpy(zero_copy_only=False)
-        lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
-        wrong = ~absent & (lengths != block[column.length].fill_null(-1).to_numpy())
+        lengths = pc.list_value_length(lists).fill_null(0)
+        wrong = ~absent & pc.not_equal(lengths, block[column.length]).fill_null(False).to_numpy()
         entries = lists.flatten().fill_null(-1).to_numpy()
+        ends = np.append(0, np.cumsum(lengths.to_numpy()))
         outside = np.append(0, np.cumsum((entries < 0) | (entries > EXACT)))
-        wrong |= np.diff(outside[np.append(0, np.cumsum(lengths))]) > 0
+        wrong |= np.diff(outside[ends]) > 0
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ValuesError(
                 f"{where}: column '{column.name}' in {describe(block, row)} must hold as many "
                 f"numbers as {column.length} says, each at least 0"
+            )
+        if column.total is None or column.total not in block.column_names:
+            continue
+        sums, total = np.diff(np.append(0, np.cumsum(entries))[ends]), block[column.total]
+        wrong = ~absent & (sums != total.to_numpy())
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValuesError(
+                f"{where}: column '{column.name}' in {describe(block, row)} sums to {sums[row]}, "
+                f"but {column.total} is {total[row].as_py()}; the two must be equal"
             )
 
 
@@ -90,11 +104,15 @@ def describe(block: pa.Table, row: int) -> str:
 
 def check_unique(table: pa.Table, schema: Schema, inputs: str | None = None) -> None:
     """Raise TableError where two rows carry the same key, naming the first such key."""
-    counts = table.group_by(list(schema.key)).aggregate([([], "count_all")])
+    # A column with one value tells no rows apart, and grouping by it takes as long as by any other.
+    held = {name: pc.count_distinct(table[name], "all").as_py() for name in schema.key}
+    several = [name for name in schema.key if held[name] > 1] or list(schema.key)
+    counts = table.group_by(several).aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
         return
     twice = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
-    name = ", ".join(f"{k} {twice[k]}" for k in schema.key if twice[k] is not None)
+    named = {k: twice[k] if k in twice else table[k][0].as_py() for k in schema.key}
+    name = ", ".join(f"{k} {value}" for k, value in named.items() if value is not None)
     raise RepeatedError(
         f"the same row is there {twice['count_all']} times among the {inputs or schema.stage} "
         f"inputs "

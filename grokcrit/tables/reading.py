@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from grokcrit.base.errors import (
     DamagedError,
     EmptyError,
+    OptionError,
     RepeatedError,
     StageError,
     TableError,
     UnreadableError,
 )
-from grokcrit.tables import provenance, seals
+from grokcrit.tables import bare, provenance, seals
 from grokcrit.tables.checking import (
     check_intervals,
     check_lists,
@@ -80,16 +81,25 @@ class Block:
 class Inputs:
     """The tables a stage reads, as one. Opening them checks their schemas; no block is read yet."""
 
-    def __init__(self, tables: TableLike | Sequence[TableLike], schema: Schema) -> None:
-        """Open every part and check its schema."""
+    def __init__(
+        self,
+        tables: TableLike | Sequence[TableLike],
+        schema: Schema,
+        size_column: str | None = None,
+    ) -> None:
+        """Open every part and check its schema; ``size_column`` see :mod:`grokcrit.tables.bare`."""
         self.schema = schema
+        self.size_column = size_column
         self.blocks: list[Block] = []
         self.records: list[provenance.Record] = []
-        several = several_of(tables)
+        several, loose = several_of(tables), list[bare.Part]()
         for each in several:
             if isinstance(each, pa.Table):
                 where = f"the {schema.stage} table"
-                self._admit(each.schema, where, each.num_rows)
+                if self._admit(each.schema, where, each.num_rows):
+                    read = partial(slices, each, rows=None)
+                    loose.append(bare.Part(where, each.num_rows, read))
+                    continue
                 rows = min(BLOCK_ROWS, rows_that_fit(each, BLOCK_BYTES))
                 self.blocks += [
                     Block(where, part.num_rows, schema, partial(slices, part))
@@ -98,7 +108,10 @@ class Inputs:
                 continue
             for path in parts_of(Path(each)):
                 footer, arrow, sums = open_parquet(path)
-                self._admit(arrow, str(path), footer.num_rows)
+                if self._admit(arrow, str(path), footer.num_rows):
+                    read = partial(read_groups, path, footer, sums)
+                    loose.append(bare.Part(str(path), footer.num_rows, read))
+                    continue
                 self.blocks += [
                     Block(
                         str(path),
@@ -109,6 +122,11 @@ class Inputs:
                     for group in range(footer.num_row_groups)
                     if footer.row_group(group).num_rows
                 ]
+        loose = [part for part in loose if part.rows]
+        if loose:
+            where = loose[0].where + (f" and {len(loose) - 1} more" if len(loose) > 1 else "")
+            total = sum(part.rows for part in loose)
+            self.blocks.append(Block(where, total, schema, partial(bare.read, loose, size_column)))
         if not sum(block.rows for block in self.blocks):
             names = ", ".join(str(t) for t in several if not isinstance(t, pa.Table))
             raise EmptyError(
@@ -116,13 +134,21 @@ class Inputs:
                 f"make the table with 'grokcrit {schema.command}'"
             )
 
-    def _admit(self, arrow: pa.Schema, where: str, rows: int) -> None:
-        """Check the schema of a part and keep its record."""
+    def _admit(self, arrow: pa.Schema, where: str, rows: int) -> bool:
+        """Check the schema of a part and keep its record; return whether to complete the part."""
         found = provenance.decode(arrow.metadata, where)
         check_stage(found, self.schema, where)
+        if found is None and bare.is_bare(arrow, self.schema, self.size_column):
+            bare.check_bare(arrow, self.schema, where, self.size_column)
+            return True
+        if self.size_column is not None and self.schema.stage == "avalanche":
+            raise OptionError(
+                "size_column", f"is for tables of other programs; {where} has n_params"
+            )
         check_columns(arrow, self.schema, where, empty=not rows)
         if found is not None:
             self.records.append(found)
+        return False
 
     @property
     def cases(self) -> dict[str, Any]:
@@ -138,7 +164,8 @@ class Inputs:
         """Read all of it; refuse values out of their range and rows that appear twice."""
         # Permissive: blocks differ where a column has an alternative type.
         blocks = [block.load() for block in self.blocks]
-        joint = pa.concat_tables(blocks, promote_options="permissive")
+        # Sorting and grouping are several times as fast on whole columns as on pieces.
+        joint = pa.concat_tables(blocks, promote_options="permissive").combine_chunks()
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
         return joint
@@ -177,18 +204,23 @@ def place_of(path: str | os.PathLike[str]) -> str:
     return str(Path(path).parent.resolve() / Path(path).name)
 
 
-def by_stage(tables: TableLike | Sequence[TableLike]) -> dict[str, list[TableLike]]:
+def by_stage(
+    tables: TableLike | Sequence[TableLike], size_column: str | None = None
+) -> dict[str, list[TableLike]]:
     """Sort tables, files and the parts of folders by their stage; read nothing but schemas."""
     found: dict[str, list[TableLike]] = {}
     for each in several_of(tables):
         pieces = [each] if isinstance(each, pa.Table) else parts_of(Path(each))
         for piece in pieces:
-            found.setdefault(stage_of(piece), []).append(piece)
+            found.setdefault(stage_of(piece, size_column), []).append(piece)
     return found
 
 
-def stage_of(table: TableLike) -> str:
-    """Return the stage of a table: as its record says, or else as its columns do."""
+def stage_of(table: TableLike, size_column: str | None = None) -> str:
+    """Return the stage of a table: as its record says, or else as its columns do.
+
+    One without a record that has sizes, and is not nearly of another stage, is of avalanches.
+    """
     if isinstance(table, pa.Table):
         arrow, where = table.schema, "a table given"
     else:
@@ -210,6 +242,9 @@ def stage_of(table: TableLike) -> str:
             return stage
         missing = [repr(name) for name in needed[stage] if name in lacking[stage]]
         near = len(missing) <= len(needed[stage]) / 2
+        if "size" in arrow.names and (stage == "avalanche" or not near):
+            bare.check_bare(arrow, TABLES["avalanche"], where, size_column)
+            return "avalanche"
         nearest = f"; to be one of stage '{stage}' it lacks {', '.join(missing)}" if near else ""
     raise StageError(
         f"{where} is not a table of grokcrit; it must be one of {', '.join(TABLES)}{nearest}"
@@ -256,6 +291,15 @@ def slices(table: pa.Table, names: list[str], rows: int | None) -> Iterator[pa.T
     known = [name for name in names if name in table.column_names]
     for first in range(0, table.num_rows, rows or table.num_rows):
         yield table.select(known).slice(first, rows)
+
+
+def read_groups(
+    path: Path, footer: pq.FileMetaData, sums: list[int] | None, names: list[str]
+) -> Iterator[pa.Table]:
+    """Yield some columns of every row group that has rows."""
+    for group in range(footer.num_row_groups):
+        if footer.row_group(group).num_rows:
+            yield from read_group(path, group, footer, sums, names, None)
 
 
 def read_group(

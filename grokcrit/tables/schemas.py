@@ -26,6 +26,7 @@ class Column:
     alternative: pa.DataType | None = None  # where values need it, or it holds them in less room
     optional: bool = False  # may be missing from a table made elsewhere, and is then null
     length: str | None = None  # column that counts the entries of a list, none of them below 0
+    total: str | None = None  # column that the entries of a list sum to
     maximum: float | None = None  # None: what can be reckoned with
     parse: Callable[[Any], Any] | None = None  # reads a value that is written in several ways
 
@@ -88,7 +89,8 @@ CASE = (
     Column(
         "field",
         pa.string(),
-        "what the vector is: `gradient`, `clipped-gradient`, `update`; `avalanche`: there is none",
+        "what the vector is: `gradient`, `clipped-gradient`, `update`; `avalanche`: there is none, "
+        "and no training",
     ),
 )
 # Null where avalanches are not those of a gradient: a sandpile has no threshold_of, no quantile.
@@ -202,6 +204,7 @@ AVALANCHE = Schema(
             "topplings of each step; they sum to size",
             True,
             length="duration",
+            total="size",
         ),
         Column(
             "transported",

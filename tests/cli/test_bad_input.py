@@ -349,7 +349,7 @@ def test_a_window_too_thin_is_a_row_without_an_exponent_and_one_warning(tmp_path
     assert done.stderr.count("[thin-window]") == 1
     fits = pq.read_table(tmp_path / "fss.parquet").to_pandas()
     thin = fits[fits.window.isin(["pre", "post"])]
-    assert len(thin) == 2 * 3 * 2 * 3
+    assert len(thin) == 2 * 4 * 2 * 3
     assert thin.exponent.isna().all()
     assert fits[(fits.window == "aggregate") & (fits.observable == "size")].exponent.notna().all()
 

@@ -59,7 +59,7 @@ def drawn_rows(rows, resamples, seed):
         yield naive.resampled(rows, drawn)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "run-max", "max"])
+@pytest.mark.parametrize("statistic", ["mean", "run-max", "cutoff", "max"])
 @pytest.mark.parametrize("observable", ["size", "branching"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_estimates_are_those_of_plain_loops(statistic, observable, seed):
@@ -71,7 +71,7 @@ def test_estimates_are_those_of_plain_loops(statistic, observable, seed):
         assert found["method"] == "least squares"
 
 
-@pytest.mark.parametrize("statistic", ["mean", "run-max"])
+@pytest.mark.parametrize("statistic", ["mean", "run-max", "cutoff"])
 @pytest.mark.parametrize("maker", [random_rows, regular_rows])
 def test_draws_are_those_of_plain_loops_over_the_same_runs(statistic, maker):
     rows = maker(4)
@@ -122,7 +122,19 @@ def naive_interval(rows, draws, statistic, confidence):
         freedom += (square / (count * (count - 1))) ** 2 / (count - 1)
     t = stats.t.ppf(0.5 + confidence / 2, unbiased**2 / freedom)
     tail = stats.norm.cdf(-math.sqrt(unbiased / resampled) * t)
-    return np.quantile(draws, [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    # Where the line does not fit, the interval contains the misfit.
+    log_n, logs = np.log(list(runs)), np.log([np.mean(v) for v in runs.values()])
+    spread = [np.var(v, ddof=1) / len(v) / np.mean(v) ** 2 for v in runs.values()]
+    _, free, p = naive.lack_of_fit(log_n, logs, spread, [len(v) for v in runs.values()])
+    if p >= 0.05:
+        return low, high
+    more = stats.t.ppf(0.5 + confidence / 2, free) * math.sqrt(naive.misfit(log_n, logs, spread))
+    value = naive.slope(log_n.tolist(), logs.tolist())
+    return [
+        value - math.hypot(value - low, more),
+        value + math.hypot(high - value, more),
+    ]
 
 
 @pytest.mark.parametrize("confidence", [0.68, 0.95])
@@ -146,11 +158,14 @@ def test_the_intervals_are_quantiles_of_the_draws(confidence, statistic, runs):
 
 
 def test_the_correction_fades_with_many_runs():
-    ratios = []
+    rng, ratios = np.random.default_rng(3), []
     for runs in (3, 6, 40):
-        made = grokcrit.bootstrap(
-            table(regular_rows(5, runs=runs)), observable="size", resamples=3000
-        )
+        rows = [  # on a line, so that nothing but the number of runs widens an interval
+            row(w, run, 0, [round(1e4 * w * rng.lognormal(0, 0.2))], 35)
+            for w in (3, 5, 9, 14, 30)
+            for run in range(runs)
+        ]
+        made = grokcrit.bootstrap(table(rows), observable="size", resamples=3000)
         ends = {
             r["method"]: r["ci_high"] - r["ci_low"]
             for r in rows_of(made, kind="interval", statistic="mean", window="aggregate")
@@ -161,26 +176,41 @@ def test_the_correction_fades_with_many_runs():
     assert ratios[2] < 1.05
 
 
-def test_p_counts_the_draws_on_either_side_of_zero_and_is_of_differences_alone():
-    made = grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=50)
-    for found in rows_of(made, kind="interval"):
-        if found["window"] != "post - pre":
-            assert found["p"] is None
-            continue
-        draws = [
-            d["exponent"]
-            for d in rows_of(made, kind="draw", statistic=found["statistic"], window="post - pre")
-        ]
-        fewer = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
-        counted = min(1, 2 * (1 + fewer) / 51)
-        if found["method"] == "percentile":
-            assert found["p"] == pytest.approx(counted)
-        elif found["method"] == "BCa":
-            assert found["p"] is None
-        else:  # widened for few runs, as its interval is
-            assert counted < found["p"] < 1 or counted == 1
+def test_p_is_of_differences_alone_and_the_same_for_any_number_of_draws():
+    """Fault: a p that counts draws falls with their number."""
+    few, many = (
+        grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=count)
+        for count in (20, 400)
+    )
+    for found in rows_of(few, kind="interval"):
+        tested = found["window"] == "post - pre" and found["method"] == "expanded percentile"
+        assert (found["p"] is not None) == tested
+        if tested:
+            other = one(
+                many, **{k: found[k] for k in ("kind", "statistic", "window", "part", "method")}
+            )
+            assert found["p"] == pytest.approx(other["p"], rel=1e-12)
     kinds = ("interval", "permutation")
-    assert all(r["p"] is None for r in made.to_pylist() if r["kind"] not in kinds)
+    assert all(r["p"] is None for r in few.to_pylist() if r["kind"] not in kinds)
+
+
+def test_all_tests_but_the_primary_one_are_adjusted_for_their_number():
+    rows = regular_rows(5) + regular_rows(6, surrogate="gaussian")
+    made = grokcrit.bootstrap(table(rows), observable=["size", "excess"], resamples=40)
+    tested = [r for r in made.to_pylist() if r["p"] is not None]
+    primary = [r for r in tested if r["p_adjusted"] is None]
+    (one_test,) = primary
+    chosen = ("observable", "statistic", "window", "part", "kind")
+    assert [one_test[k] for k in chosen] == [
+        "size",
+        "mean",
+        "post - pre",
+        "minus gaussian",
+        "interval",
+    ]
+    others = [r for r in tested if r["p_adjusted"] is not None]
+    wanted = stats.false_discovery_control([r["p"] for r in others])
+    assert [r["p_adjusted"] for r in others] == pytest.approx(list(wanted), rel=1e-12)
 
 
 def test_the_largest_size_has_neither_interval_nor_draws():
@@ -193,7 +223,7 @@ def test_one_run_a_size_gives_a_null_interval():
     rows = [r for r in regular_rows(1) if r["seed"] == 0]
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=10)
     found = rows_of(made, kind="interval")
-    assert len(found) == 2 * 4 * 3
+    assert len(found) == 4 * 4 * 3
     for each in found:
         assert each["ci_low"] is each["ci_high"] is each["p"] is None
     assert one(made, kind="estimate", statistic="mean", window="aggregate")["exponent"] is not None
@@ -227,7 +257,7 @@ def test_equal_data_under_two_labels_differ_by_exactly_zero(maker):
             assert d["exponent"] == 0
             if d["kind"] == "interval" and d["ci_low"] is not None:
                 assert d["ci_low"] == d["ci_high"] == 0
-                assert d["p"] == (None if d["method"] == "BCa" else 1)
+                assert d["p"] == (1 if d["method"] == "expanded percentile" else None)
     if maker is regular_rows:
         assert all(d["ci_low"] == 0 for d in differences if d["kind"] == "interval")
 
@@ -256,7 +286,6 @@ def test_the_difference_to_the_null_is_paired_draw_by_draw():
         found = one(made, part="minus gaussian", kind="interval", method="percentile", **chosen)
         wanted = np.quantile(draws[0] - draws[1], [0.025, 0.975])
         assert (found["ci_low"], found["ci_high"]) == pytest.approx(wanted)
-        assert found["p"] is not None
         estimates = [
             one(made, part=None, kind="estimate", surrogate=s, **chosen)["exponent"]
             for s in ("none", "gaussian")
@@ -295,7 +324,7 @@ def test_the_baseline_of_several_replicates_is_their_mean_as_in_diagnose():
         for d in asked.to_pylist()
         if d["quantity"] == "data-minus-null" and d["time"] is None
     }
-    assert len(wanted) == 8
+    assert len(wanted) == 12
     columns = ("exponent", "ci_low", "ci_high", "p")
     found = {
         (d["statistic"], d["window"]): tuple(d[name] for name in columns)
@@ -331,7 +360,7 @@ def test_a_null_of_other_runs_is_no_baseline():
 # --- leave-one-out ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("statistic", ["mean", "run-max", "max"])
+@pytest.mark.parametrize("statistic", ["mean", "run-max", "cutoff", "max"])
 @pytest.mark.parametrize("maker", [random_rows, regular_rows])
 def test_leaving_one_out_is_refitting_without_it(statistic, maker):
     rows = maker(6)
@@ -399,7 +428,7 @@ def test_the_permutation_test_is_that_of_every_possible_swap():
         for r in regular_rows(7, widths=(3, 9, 30), runs=3)
     ]
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=20_000)
-    found = one(made, kind="permutation", part=None)
+    found = one(made, kind="permutation", part=None, statistic="mean")
     runs = sorted({(r["width"], r["seed"]) for r in rows})
     values = []
     for swaps in itertools.product((False, True), repeat=len(runs)):
@@ -435,7 +464,11 @@ def test_the_permutation_test_is_not_made_where_the_windows_length_alone_would_s
         table(rows + regular_rows(8, surrogate="gaussian")), observable="size", resamples=20
     )
     found = {(r["statistic"], r["part"]) for r in rows_of(made, kind="permutation")}
-    assert found == {("mean", None), ("mean", "minus gaussian"), ("run-max", "minus gaussian")}
+    assert found == {
+        (statistic, part)
+        for statistic in ("mean", "run-max", "cutoff")
+        for part in (None, "minus gaussian")
+    } - {("run-max", None)}
 
 
 def test_leaving_one_of_three_sizes_out_leaves_no_fit():

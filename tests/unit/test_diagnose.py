@@ -97,7 +97,7 @@ def test_exponents_of_phases_and_times_are_those_of_plain_loops():
     for r, s in zip(data, null, strict=True):
         s["size"] = r["size"] + r["epoch"]
     made = diagnosed(data + null, "nulls")
-    for statistic in ("mean", "run-max"):
+    for statistic in ("mean", "run-max", "cutoff"):
         for found in rows_of(made, quantity="data-minus-null", statistic=statistic):
             window, time = found["window"], found["time"]
             if window == "post - pre":

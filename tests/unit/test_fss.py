@@ -11,13 +11,12 @@ from scipy import stats
 import grokcrit
 from grokcrit.base.errors import FitError, OptionError, RepeatedError
 from grokcrit.base.vocabulary import OBSERVABLES
-from grokcrit.scaling import ensembles as scaling
-from grokcrit.scaling import resampling
+from grokcrit.scaling.lines import Lines
 from grokcrit.tables.schemas import CASE_COLUMNS, FSS
 
 from .synthetic import CASE, random_rows, regular_rows, row, table
 
-STATISTICS = ("mean", "run-max", "max")
+STATISTICS = ("mean", "run-max", "cutoff", "max")
 FIXED = [("aggregate", None), ("pre", None), ("post", None), ("ungrokked", None)]
 
 
@@ -92,7 +91,7 @@ def test_an_exact_power_law_gives_its_exponent_in_every_window(exponent):
     ]
     made = grokcrit.fss(table(rows), observable="size", resamples=20).to_pylist()
     fitted = [f for f in made if f["window"] != "ungrokked"]
-    assert len(fitted) == 3 * (3 + 10 + 10)
+    assert len(fitted) == 4 * (3 + 10 + 10)
     for f in fitted:
         assert f["exponent"] == pytest.approx(exponent, rel=1e-11)
         assert f["r_squared"] == pytest.approx(1, abs=1e-12)
@@ -232,25 +231,63 @@ def test_more_confidence_is_a_wider_interval():
     assert widths[0] < 0.7 * widths[2]
 
 
-def test_the_p_of_the_curvature_is_counted_over_the_same_draws_and_widened_for_few_runs():
+def run_means(rows, window):
+    """N to the mean size of each run in a window."""
+    sizes = {}
+    for (n, _), values in naive.by_run(naive.in_window(rows, window), "size").items():
+        sizes.setdefault(n, []).append(sum(values) / len(values))
+    return {n: np.array(values) for n, values in sorted(sizes.items())}
+
+
+def test_the_p_of_the_curvature_is_students_t_of_its_first_order_variance():
+    """Fault: a p counted over draws ends at the number of draws."""
     rows = regular_rows(6)
-    (found,) = scaling.ensembles(table(rows))
-    draws = resampling.draw_runs(found, 60, 2)
-    bends = []
-    for k in range(60):
-        drawn = {int(n): d[k].tolist() for n, d in zip(found.sizes, draws, strict=True)}
-        x, y = naive.points(naive.statistic(naive.resampled(rows, drawn), "size", "mean"))
-        bends.append(np.polynomial.Polynomial.fit(x, y, 2).convert().coef[2])
-    fewer = min(sum(b <= 0 for b in bends), sum(b >= 0 for b in bends))
-    made = grokcrit.fss(table(rows), observable="size", resamples=60, seed=2).to_pylist()
-    (f,) = [f for f in made if f["window"] == "aggregate" and f["statistic"] == "mean"]
-    counted = min(1.0, 2 * (1 + fewer) / 61)
-    # Runs alike in number: c^2 = n / (n - 1); with ever more degrees of freedom p would fall to
-    # the normal's, with ever fewer rise to the Cauchy distribution's.
-    runs = found.runs / len(found.sizes)
-    z = stats.norm.ppf(counted / 2) / math.sqrt(runs / (runs - 1))
-    assert 2 * stats.norm.cdf(z) < f["curvature_p"] < 2 * stats.cauchy.cdf(z)
-    assert fewer > 0
+    sizes = run_means(rows, "aggregate")
+    x, y = np.log(list(sizes)), np.log([v.mean() for v in sizes.values()])
+    weights = np.linalg.pinv(np.column_stack([np.ones(len(x)), x, x * x]))[2]
+    parts = [
+        w**2 * v.var(ddof=1) / len(v) / v.mean() ** 2
+        for w, v in zip(weights, sizes.values(), strict=True)
+    ]
+    freedom = sum(parts) ** 2 / sum(
+        p**2 / (len(v) - 1) for p, v in zip(parts, sizes.values(), strict=True)
+    )
+    t = abs(weights @ y) / math.sqrt(sum(parts))
+    for resamples in (20, 60):
+        made = grokcrit.fss(table(rows), observable="size", resamples=resamples).to_pylist()
+        (f,) = [f for f in made if f["window"] == "aggregate" and f["statistic"] == "mean"]
+        assert f["curvature_p"] == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 6])
+def test_the_lack_of_fit_is_that_of_matrices(seed):
+    rows = regular_rows(seed)
+    made = grokcrit.fss(table(rows), observable="size", resamples=20).to_pylist()
+    for window in ("aggregate", "pre", "post"):
+        sizes = run_means(rows, window)
+        logs = np.log([v.mean() for v in sizes.values()])
+        spread = [v.var(ddof=1) / len(v) / v.mean() ** 2 for v in sizes.values()]
+        counts = [len(v) for v in sizes.values()]
+        chi2, freedom, p = naive.lack_of_fit(np.log(list(sizes)), logs, spread, counts)
+        (f,) = [f for f in made if f["window"] == window and f["statistic"] == "mean"]
+        assert f["chi2"] == pytest.approx(chi2, rel=1e-8)
+        assert f["chi2_freedom"] == freedom == 3
+        assert f["chi2_p"] == pytest.approx(p, rel=1e-8)
+
+
+def test_lines_that_fit_are_rejected_in_5_of_100_tables_whatever_the_number_of_runs():
+    """Fault: chi^2 with variances of three runs taken as exact rejects a third."""
+    rng = np.random.default_rng(1)
+    x, tables = np.log([81, 201, 401, 801, 2001]), 2000
+    for runs in (3, 6):
+        size_of = np.repeat(np.arange(5), runs)
+        noise = rng.standard_normal((len(size_of), tables)) * 0.1 * (1 + size_of[:, None])
+        mean = np.array([noise[size_of == k].mean(axis=0) for k in range(5)])
+        made = Lines(x, (mean + 1.1 * x[:, None]).T, noise - mean[size_of], size_of)
+        rejected = int((made.lack_of_fit().p < 0.05).sum())
+        low, high = stats.binom.ppf([0.0005, 0.9995], tables, 0.05)
+        # Johansen's is an approximation: 3.4 % at three runs.
+        assert 0.5 * low <= rejected <= 1.2 * high
 
 
 # --- grouping, order, bad input ---------------------------------------------------------------

@@ -262,31 +262,24 @@ def test_fewer_resamples_are_the_first_of_more():
         np.testing.assert_array_equal(few, many[:10])
 
 
-def test_the_two_sided_p_of_zero_counts_both_sides():
-    draws = np.array([[-1, 1, 0, np.nan], [2, 2, 0, np.nan], [3, 3, 0, np.nan], [4, 4, 0, np.nan]])
-    # With runs without number the widening vanishes and the p is that of the draws alone.
-    many = resampling.Widening(np.ones(4), np.full(4, 1e9), np.zeros(4, bool))
-    found = resampling.two_sided_p(draws, many)
-    assert found[:3].tolist() == pytest.approx([2 * 2 / 5, 2 * 1 / 5, 1.0], rel=1e-6)
-    assert np.isnan(found[3])
-    alone = resampling.Widening(np.ones(4), np.full(4, 1e9), np.ones(4, bool))
-    assert np.isnan(resampling.two_sided_p(draws, alone)).all()
-
-
 @pytest.mark.parametrize("runs", [3, 6])
-def test_the_p_of_zero_says_what_the_interval_of_that_confidence_says(runs):
+def test_p_is_what_students_interval_of_that_confidence_says(runs):
     rng = np.random.default_rng(runs)
     found = ensemble_of(regular_rows(1, runs=runs))
     influences = rng.standard_normal((found.runs, 40))
-    draws = rng.normal(rng.uniform(-3, 3, 40), 1, (2000, 40))
+    value = rng.uniform(-3, 3, 40)
     few = resampling.widening(influences, found.size_of)
-    p = resampling.two_sided_p(draws, few)
+    estimate = resampling.Estimate(value, np.empty((0, 40)), influences, found.size_of)
     for confidence in (0.8, 0.95):
-        low, high = resampling.interval(draws, few, confidence)
+        low, high = resampling.student(value, few, confidence)
         outside = (low > 0) | (high < 0)
-        clear = np.abs(p - (1 - confidence)) > 0.01
-        assert clear.sum() > 25
-        assert (outside == (p < 1 - confidence))[clear].all()
+        assert (outside == (estimate.p() < 1 - confidence)).all()
+    # Welch and Satterthwaite, in loops.
+    sizes = [influences[found.size_of == k, 0] for k in range(len(found.sizes))]
+    parts = [np.var(v, ddof=1) / len(v) for v in sizes]
+    freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, sizes, strict=True))
+    t = abs(value[0]) / np.sqrt(sum(parts))
+    assert estimate.p()[0] == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-10)
 
 
 def test_a_fit_over_no_size_at_all_is_no_fit():
