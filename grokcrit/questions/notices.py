@@ -147,11 +147,14 @@ def equal_values(known: dict[str, Any]) -> list[Notice]:
 def cut_runs(record: dict[str, Any]) -> list[Notice]:
     """Say how runs were cut into blocks, as a record has it; nothing if they were not."""
     cuts = [Cut(**each) for each in record.get("blocks", [])]
+    alike: dict[tuple[int, int], list[Cut]] = {}
+    for each in cuts:
+        if each.blocks:
+            alike.setdefault((each.blocks, each.avalanches), []).append(each)
     done = [
-        f"N = {c.n_params}: {c.blocks} blocks of {c.avalanches} avalanches, "
-        f"{c.avalanches / c.time:.0f} autocorrelation times each"
-        for c in cuts
-        if c.blocks
+        f"N = {', '.join(str(c.n_params) for c in mine)}: {blocks} blocks of {length} avalanches, "
+        f"{length / max(c.time for c in mine):.0f} autocorrelation times each"
+        for (blocks, length), mine in alike.items()
     ]
     short = [f"N = {c.n_params}: {c.avalanches / c.time:.0f} in all" for c in cuts if not c.blocks]
     asked = record["configuration"].get("blocks") if cuts else None

@@ -33,6 +33,9 @@ DECADES = 2.0
 # drawn from power laws of exponents 1.2 to 2.5 over one to four decades from 10 on, 20 % are
 # further from their fit (0.67 to 0.82); from 1 on, where whole numbers are few, fewer are.
 GRID, CRITICAL = 20, 0.72
+# Candidates per decade where the lower cutoff alone is free: every whole number up to 43. With all
+# values, 1e6 avalanches of the largest sizes took 0.1 s for each of hundreds of fits, now 6 ms.
+FINE = 100
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def fit(
         Distinct values, at least 1, ascending, and how many samples have each, at least 1.
     lower
         Lower cutoff. None: the value with the smallest Kolmogorov-Smirnov distance (CSN, section
-        3.3) among those from which at least 50 samples and 10 distinct values remain.
+        3.3) among those from which at least 50 samples and 10 distinct values remain, 100 of them
+        per decade.
     upper
         Upper cutoff of the law; larger samples are left out. None: it has none. ``"free"``: both
         cutoffs are chosen, as the widest range in upper / lower whose distance the test does not
@@ -178,6 +182,8 @@ def search(pairs: Pairs, lower: int | None, upper: Upper, least: int = 1) -> Fou
     firsts = np.flatnonzero(kept >= SAMPLES)
     if len(firsts) == 0:
         return None
+    steps = np.floor(pairs.logs[firsts] * (FINE / math.log(10)))
+    firsts = firsts[np.unique(steps, return_index=True)[1]]
     first, a, gap = kernel.scan(pairs, firsts, last, end)
     return Found(pairs, first, last, pairs.values[first], end, a, gap)
 
