@@ -123,7 +123,7 @@ def series_of(rng, n):
 def test_intervals_over_blocks_hold_the_exponent():
     held = []
     for number in range(60):
-        cut = in_blocks(series_of(np.random.default_rng(number), 8000), None)
+        cut = in_blocks(series_of(np.random.default_rng(number), 12_000), None)
         draws = resampling.draw_runs(cut, 300, number)
         by_run = scaling.over_snapshots(
             cut, cut.observe("size"), scaling.windows(cut, "aggregate"), "mean"
