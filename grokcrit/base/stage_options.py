@@ -90,6 +90,13 @@ class EstimateOptions(Options):
     keep_zero_threshold: bool = option(
         False, "Keep avalanches whose threshold is 0, which mean nothing"
     )
+    blocks: int | None = option(
+        None,
+        "Cut every run into this many blocks, which stand for runs",
+        least=2,
+        unset="automatic: where a size has one run, by its autocorrelation time",
+        added=True,
+    )
     seed: int = root_seed()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from grokcrit.base.degenerate import KEY, most_zeros
 from grokcrit.base.summary import Notice
 from grokcrit.saved.tensor_names import some
+from grokcrit.scaling.blocks import FEWEST, LENGTH, Cut
 from grokcrit.scaling.ensembles import ABSENT
 from grokcrit.tables import provenance
 from grokcrit.tables.provenance import whole
@@ -57,6 +58,10 @@ TEXTS = {
     "window 'ungrokked'",
     "never-grokked/fitted": "{} runs of a case never grokked",
     "single-run": "a size has one run: no interval and no p can be given; --seeds 2",
+    "blocks": "one run per size: cut into blocks, which stand for runs ({})",
+    "blocks/asked": "every run was cut into blocks, which stand for runs ({})",
+    "too-few-blocks": "one run per size, too short to be cut into {} blocks of {} autocorrelation "
+    "times ({}): there is no interval; make more runs or longer ones",
     "lacking-size": "bins in which a size has no data: {}",
     "lacking-size/fitted": "times without a fit, a size has no data: {}",
     "no-separation": "no separation in {} of {} comparisons: there are no three times in a row at "
@@ -139,6 +144,24 @@ def equal_values(known: dict[str, Any]) -> list[Notice]:
     return warn("equal-values", *counts, some(epochs), names=tuple(epochs))
 
 
+def cut_runs(record: dict[str, Any]) -> list[Notice]:
+    """Say how runs were cut into blocks, as a record has it; nothing if they were not."""
+    cuts = [Cut(**each) for each in record.get("blocks", [])]
+    alike: dict[tuple[int, int], list[Cut]] = {}
+    for each in cuts:
+        if each.blocks:
+            alike.setdefault((each.blocks, each.avalanches), []).append(each)
+    done = [
+        f"N = {', '.join(str(c.n_params) for c in mine)}: {blocks} blocks of {length} avalanches, "
+        f"{length / max(c.time for c in mine):.0f} autocorrelation times each"
+        for (blocks, length), mine in alike.items()
+    ]
+    short = [f"N = {c.n_params}: {c.avalanches / c.time:.0f} in all" for c in cuts if not c.blocks]
+    asked = record["configuration"].get("blocks") if cuts else None
+    said = warn("blocks/asked" if asked else "blocks", "; ".join(done))
+    return said + (warn("too-few-blocks", FEWEST, LENGTH, "; ".join(short)) if short else [])
+
+
 def absent_from(table: pa.Table) -> list[Notice]:
     """Say which observables an estimate leaves out, as its record has them, and what they need."""
     absent = record_of(table).get(ABSENT)
@@ -148,10 +171,14 @@ def absent_from(table: pa.Table) -> list[Notice]:
 
 
 def left_out_of(table: pa.Table) -> list[Notice]:
-    """Warn of what an fss or bootstrap table leaves out, or should have, as its record says."""
+    """Warn of what an fss or bootstrap table leaves out, or should have, as its record says.
+
+    First how runs were cut into blocks.
+    """
     record = record_of(table)
     known = recorded(record)
-    found = warn("zero-threshold", known.get("zero_threshold", 0), known.get("gradients", 0))
+    found = cut_runs(record)
+    found += warn("zero-threshold", known.get("zero_threshold", 0), known.get("gradients", 0))
     for each in record.get("inputs", []):
         found += equal_values(recorded(each))
     return found + absent_from(table)

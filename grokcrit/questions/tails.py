@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from grokcrit.base.parallel import Stop
@@ -15,18 +17,20 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.questions.question import Question, Task
-from grokcrit.questions.rows import ends, finding, groups, index, labelled
+from grokcrit.questions.rows import ends, finding, groups, index, labelled, p_of
 from grokcrit.scaling import ensembles as scaling
-from grokcrit.scaling import resampling, tails
-from grokcrit.scaling.ensembles import Ensemble, Ints
-from grokcrit.scaling.resampling import Widening
-from grokcrit.scaling.tails import TailFit, Upper
+from grokcrit.scaling import plateau, resampling, tails
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.plateau import Size
+from grokcrit.scaling.resampling import Estimate
+from grokcrit.scaling.tails import TailFit
 
 # Observables whose distribution is fitted: they count.
 FITTED = ("size", "area", "duration")
-# How the cutoffs are chosen: both by the data, or the lower one alone.
-CUTOFFS: dict[str, Upper] = {"both cutoffs": "free", "lower cutoff": None}
+# What is free, or of what tau is.
+BOTH, LOWER, ALL = "both cutoffs", "lower cutoff", "all sizes"
 SHORT = "range too short for a reliable exponent"
+UNTRUSTED = "no range can be trusted"
 # Resamples of the runs behind an interval; each searches its cutoffs again.
 REFITS = 200
 
@@ -43,7 +47,7 @@ def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
 def distributions(
     ensemble: Ensemble, observable: str, options: DiagnoseOptions, stop: Stop
 ) -> list[Row]:
-    """Fit P(s) ~ s^-tau for every size in every phase.
+    """Fit P(s) ~ s^-tau for every size in every phase, and one tau for all sizes.
 
     The interval is over resampled runs, cutoffs sought again in each; p is the goodness of fit
     (METHOD, section 7). Likelihood ratios are positive where the power law is the better one. Both
@@ -53,65 +57,101 @@ def distributions(
     values = np.nan_to_num(ensemble.observe(observable)).astype(np.int64)
     rows: list[Row] = []
     for window in ensemble.phases:
-        stop.check()
         inside = scaling.windows(ensemble, window).bin_of >= 0
+        found: list[Row] = []
+        sizes: list[Size] = []
         for k, n in enumerate(ensemble.sizes):
+            stop.check()
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (values > 0)
-            found: list[Row] = []
-            for part, upper in CUTOFFS.items():
-                rng = stream("tails", options.seed, observable, window, int(n), part)
-                known = np.unique(values[chosen], return_counts=True)
-                fit = None
-                if chosen.any():
-                    fit = tails.fit(*known, upper=upper, gof=options.gof, rng=rng)
-                drawn = draws[k][:REFITS]
-                tau = run_interval(ensemble, values, chosen, k, drawn, upper, options.confidence)
-                found += labelled(rows_of(fit, tau, len(values[chosen])), part=part)
-            rows += labelled(found, window=window, n_params=int(n))
+            counts = of_runs(ensemble, values, chosen, k)
+            rng = partial(stream, "tails", options.seed, observable, window, int(n))
+            sizes.append(plateau.of_size(*counts, draws[k][:REFITS]))
+            mine = labelled(of_both(counts, sizes[-1], ensemble, options, rng(BOTH)), part=BOTH)
+            mine += labelled(of_lower(counts, draws[k], ensemble, options, rng(LOWER)), part=LOWER)
+            found += labelled(mine, n_params=int(n))
+        sure = [size for size in sizes if size.sure]
+        rows += labelled(found + of_all(sure, ensemble, options.confidence), window=window)
     return labelled(rows, **ensemble.case, observable=observable)
 
 
-def run_interval(
-    ensemble: Ensemble,
-    values: Ints,
-    chosen: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    k: int,
-    drawn: Ints,
-    upper: Upper,
-    confidence: float,
-) -> tuple[float, float]:
-    """Interval of tau over resampled runs, widened for few of them; NaN where there is none."""
+class Counts(NamedTuple):
+    """Avalanches of one size, counted."""
+
+    values: Reals  # (K,): distinct values
+    counts: Ints  # (R, K): by run
+    runs: Ints  # (R,): indices of the runs of the size
+
+
+def of_runs(ensemble: Ensemble, values: Ints, chosen: npt.NDArray[np.bool_], k: int) -> Counts:
+    """Count the chosen avalanches of a size by run and value."""
     runs = np.flatnonzero(ensemble.size_of == k)
-    if len(runs) < 2 or not chosen.any():
-        return np.nan, np.nan
     distinct, place = np.unique(values[chosen], return_inverse=True)
-    counts = np.zeros((len(runs), len(distinct)), np.int64)
-    np.add.at(counts, (np.searchsorted(runs, ensemble.run[chosen]), place), 1)
-    exponents = np.full((len(drawn), 1), np.nan)
-    for d, picks in enumerate(drawn):
-        total = counts[picks].sum(axis=0)
-        seen = total > 0
-        found = tails.search(tails.counted(distinct[seen], total[seen]), None, upper)
-        if found is not None:
-            exponents[d, 0] = found.exponent
-    n = len(runs)
-    few = Widening(
-        np.array([math.sqrt(n / (n - 1))]), np.array([n - 1.0]), np.array([False]), np.zeros(1)
-    )
-    low, high = resampling.interval(exponents, few, confidence)
-    return float(low[0]), float(high[0])
+    row = np.searchsorted(runs, ensemble.run[chosen])
+    cells = np.bincount(row * len(distinct) + place, minlength=len(runs) * len(distinct))
+    return Counts(distinct.astype(np.float64), cells.reshape(len(runs), -1), runs)
 
 
-def rows_of(fit: TailFit | None, tau: tuple[float, float], n: int) -> list[Row]:
-    """Make the rows of one fit."""
+def of_both(
+    of: Counts, size: Size, ensemble: Ensemble, options: DiagnoseOptions, rng: np.random.Generator
+) -> list[Row]:
+    """Make the rows of a size where both cutoffs are free; tau is that of the plateau."""
+    n, inner = int(of.counts.sum()), size.found
+    estimate = plateau.joint([size], ensemble.size_of) if size.sure else None
+    if inner is None or estimate is None:
+        return [finding("tau", None, n=n, method=UNTRUSTED)]
+    total = of.counts.sum(axis=0)
+    fit = tails.fit(of.values, total, upper="free", least=plateau.FLOOR, gof=options.gof, rng=rng)
+    assert fit is not None
+    assert fit.upper is not None
+    low, high = estimate.interval(options.confidence)
+    method = f"{inner.lower} to {inner.upper}; {fit.lower} to {fit.upper} is not rejected"
+    tau = finding("tau", inner.exponent, ci_low=low[0], ci_high=high[0], p=fit.p, method=method)
+    error = finding("tau-stderr", inner.stderr, method="observed information")
+    return labelled([tau, error], n=inner.n) + of_fit(fit)
+
+
+def of_lower(
+    of: Counts, drawn: Ints, ensemble: Ensemble, options: DiagnoseOptions, rng: np.random.Generator
+) -> list[Row]:
+    """Make the rows of a size whose lower cutoff alone is free."""
+    n = int(of.counts.sum())
+    fit = tails.fit(of.values, of.counts.sum(axis=0), gof=options.gof, rng=rng) if n else None
     if fit is None:
         return [finding("tau", None, n=n, method="no range can be fitted")]
-    largest = fit.lower * 10**fit.decades
-    words = f"{fit.lower} to {largest:.0f}, {fit.decades:.1f} decades"
+    exponents = np.full((min(len(drawn), REFITS), 1), np.nan)
+    for d, picks in enumerate(drawn[:REFITS]):
+        total = of.counts[picks].sum(axis=0)
+        found = tails.search(plateau.observed_pairs(of.values, total), None, None)
+        if found is not None:
+            exponents[d, 0] = found.exponent
+    kept = of.values >= fit.lower
+    each = -np.log(of.values[kept])[None]
+    shares = np.full((ensemble.runs, 1), np.nan)
+    shares[of.runs, 0] = plateau.influences(of.counts[:, kept], each, np.array([fit.stderr**2]))
+    value = np.array([fit.exponent])
+    low, high = Estimate(value, exponents, shares, ensemble.size_of).interval(options.confidence)
+    words = f"{fit.lower} to {of.values[-1]:.0f}, {fit.decades:.1f} decades"
     method = f"{words}: {SHORT}" if fit.short else words
+    tau = finding("tau", fit.exponent, ci_low=low[0], ci_high=high[0], p=fit.p, method=method)
+    error = finding("tau-stderr", fit.stderr, method="observed information")
+    return labelled([tau, error], n=fit.n) + of_fit(fit)
+
+
+def of_all(sizes: list[Size], ensemble: Ensemble, confidence: float) -> list[Row]:
+    """Make the row of one tau for all sizes that have one."""
+    estimate = plateau.joint(sizes, ensemble.size_of)
+    if estimate is None:
+        return [finding("tau", None, n=0, part=ALL, method=UNTRUSTED)]
+    low, high = estimate.interval(confidence)
+    n = sum(size.found.n for size in sizes if size.found is not None)
+    method = f"{len(sizes)} of {len(ensemble.sizes)} sizes"
+    value = float(estimate.value[0])
+    return [finding("tau", value, ci_low=low[0], ci_high=high[0], n=n, part=ALL, method=method)]
+
+
+def of_fit(fit: TailFit) -> list[Row]:
+    """Make the rows of one range and of what else may describe it."""
     rows = [
-        finding("tau", fit.exponent, ci_low=tau[0], ci_high=tau[1], p=fit.p, method=method),
-        finding("tau-stderr", fit.stderr, method="observed information"),
         finding("tau-lower", float(fit.lower)),
         finding("tau-upper", None if fit.upper is None else float(fit.upper)),
         finding("tau-decades", fit.decades),
@@ -122,7 +162,8 @@ def rows_of(fit: TailFit | None, tau: tuple[float, float], n: int) -> list[Row]:
         rows.append(finding(quantity, r.normalised, p=r.p, method="normalised"))
     rows.append(finding("truncated-tau", fit.truncated.exponent))
     rows.append(finding("truncated-cutoff", fit.truncated.cutoff))
-    return labelled(rows, n=fit.n)
+    goodness = finding("tau-goodness", fit.p, p=fit.p, n=fit.drawn, method="data sets drawn")
+    return [*labelled(rows, n=fit.n), goodness]
 
 
 def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
@@ -158,13 +199,14 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
 
 
 def section(rows: list[Row], shown: list[str]) -> Summary:
-    """Sum up the power-law fit of each size, all snapshots; none where there is no range to fit."""
+    """Sum up the power-law fit of each size and of all, all snapshots; none where there is none."""
     out = []
     all_snapshots = [r for r in rows if r["window"] == "aggregate"]
     fits = [r for r in all_snapshots if r["quantity"].startswith(("tau", "ratio-"))]
     keys = (*shown, "observable", "part", "n_params")
     for key, mine in groups(fits, *keys).items():
-        tau = index(mine, "quantity")["tau",]
+        by_name = index(mine, "quantity")
+        tau, goodness = by_name["tau",], by_name["tau-goodness",]
         if tau["value"] is None:
             continue
         ratios = {r["quantity"].removeprefix("ratio-"): r for r in mine if "ratio" in r["quantity"]}
@@ -174,24 +216,31 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             | {
                 "tau": tau["value"],
                 "interval": ends(tau),
-                "p": tau["p"],
+                "p": None if goodness["p"] is None else count_of(goodness),
                 "n": tau["n"],
                 "range": tau["method"],
                 "told apart, better": ", ".join(better) or None,
             }
         )
     without = sum(r["quantity"] == "tau" and r["value"] is None for r in fits)
-    title = f"power-law fits P(s) ~ s^-tau of single sizes ({without} more have no range to fit)"
-    return Summary(title, out, formats={"tau": ".2f", "interval": ".2f", "p": ".2f"})
+    title = f"power-law fits P(s) ~ s^-tau ({without} more have no range to fit)"
+    return Summary(title, out, formats={"tau": ".3f", "interval": ".3f"})
+
+
+def count_of(goodness: Row) -> str:
+    """Write a p that is a count, with what it is below where the count is none."""
+    return p_of(goodness).removeprefix("p ")
 
 
 QUESTION = Question(
-    checks=("tau",),
+    checks=("tau", "tau-goodness"),
     quantities={
-        "tau": "exponent of P(s) ~ s^-tau of one size; interval over resampled runs, p the "
-        "goodness of fit; `method` says the range, and where it is too short",
-        "tau-stderr, tau-lower, tau-upper, tau-decades, tau-distance": "of the fit; samples taken "
-        "as independent",
+        "tau": "exponent of P(s) ~ s^-tau of one size, or of all sizes together (`part`); interval "
+        "over resampled runs, p the goodness of fit; `method` says the range, where it is too "
+        "short, and where none can be trusted",
+        "tau-stderr, tau-lower, tau-upper, tau-decades, tau-distance": "of the fit and of the "
+        "range on which a power law is not rejected; samples taken as independent",
+        "tau-goodness": "p of the goodness of fit of that range, and of how many drawn data sets",
         "ratio-lognormal, ratio-exponential, ratio-truncated-power-law": "normalised "
         "log-likelihood ratio, positive where the power law is better, with its p",
         "truncated-tau, truncated-cutoff": "exponent and cutoff of the truncated power law",

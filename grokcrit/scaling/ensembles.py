@@ -17,6 +17,7 @@ from grokcrit.base.options import ADDED
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES, NO_TRAINING, PHASES, SHOWN
+from grokcrit.scaling.blocks import Cut, cut, in_blocks
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
@@ -58,6 +59,7 @@ class Ensemble:
     truncated: npt.NDArray[np.bool_]  # (rows,)
     table: pa.Table  # the rows, sorted by size, seed, epoch
     left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
+    cuts: tuple[Cut, ...] = ()  # sizes whose runs are blocks of a run
 
     @property
     def runs(self) -> int:
@@ -127,7 +129,7 @@ def over_cases(
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
     """Compute a function of each case; return cases, results and the record of the new table."""
     inputs = Inputs(tables, AVALANCHE, size_column)
-    cases = ensembles_of(inputs, options.keep_zero_threshold)
+    cases = ensembles_of(inputs, options.keep_zero_threshold, options.blocks)
     known, absent = measured(cases, options)
     record = provenance.record(schema, asdict(known), root_seed=options.seed, inputs=inputs.records)
     found = in_order(
@@ -137,7 +139,7 @@ def over_cases(
         threads=threads,
         progress=progress,
     )
-    return cases, list(found), record | left_out(cases) | absent
+    return cases, list(found), record | left_out(cases) | cut(cases) | absent
 
 
 def measured(cases: Sequence[Ensemble], options: Chosen) -> tuple[Chosen, dict[str, Any]]:
@@ -159,8 +161,10 @@ def measured(cases: Sequence[Ensemble], options: Chosen) -> tuple[Chosen, dict[s
     return replace(options, observable=kept), {ABSENT: absent}
 
 
-def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ensemble]:
-    """Read avalanche tables and split them into their cases.
+def ensembles_of(
+    inputs: Inputs, keep_zero_threshold: bool = False, blocks: int | None = None
+) -> list[Ensemble]:
+    """Read avalanche tables, split them into their cases, and long runs into blocks.
 
     Raise TableError where they differ in what no column tells, so that they would be pooled in
     silence; FitError where no case has three sizes.
@@ -179,7 +183,7 @@ def ensembles_of(inputs: Inputs, keep_zero_threshold: bool = False) -> list[Ense
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    return ensembles(inputs.read(), keep_zero_threshold)
+    return [in_blocks(each, blocks) for each in ensembles(inputs.read(), keep_zero_threshold)]
 
 
 def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:

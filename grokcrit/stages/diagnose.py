@@ -18,11 +18,12 @@ from grokcrit.base.vocabulary import QUESTIONS, RESAMPLED
 from grokcrit.questions import load, questions
 from grokcrit.questions.adjusting import adjust
 from grokcrit.questions.family import Exponents, Family, curves, families
-from grokcrit.questions.notices import absent_from
+from grokcrit.questions.notices import absent_from, cut_runs, record_of
 from grokcrit.questions.question import Asked, Question, Task
 from grokcrit.questions.rows import labelled, to_table, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.blocks import cut
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, by_stage
 from grokcrit.tables.schemas import AVALANCHE, DIAGNOSTICS, TRAIN
@@ -72,12 +73,13 @@ def diagnose(
     asked = list(named.values())
     tasks: list[Task] = []
     records: list[provenance.Record] = []
-    absent: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     if "avalanche" in parts and not all(each.of_training for each in asked):
         inputs = Inputs(parts["avalanche"], AVALANCHE, chosen.size_column)
         records += inputs.records
-        cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold)
-        chosen, absent = scaling.measured(cases, chosen)
+        cases = scaling.ensembles_of(inputs, chosen.keep_zero_threshold, chosen.blocks)
+        chosen, made = scaling.measured(cases, chosen)
+        made |= cut(cases)
         known = families(cases)
         for family in known:
             tasks += family_tasks(family, asked, chosen)
@@ -100,10 +102,9 @@ def diagnose(
     record = provenance.record(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
     )
-    record |= absent
     found = in_order(lambda task, stop: task(stop), tasks, threads=threads, progress=progress)
     rows = adjust([row for part in found for row in part], asked)
-    return to_table(rows).replace_schema_metadata(provenance.encode(record))
+    return to_table(rows).replace_schema_metadata(provenance.encode(record | made))
 
 
 def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: Stop) -> list[Row]:
@@ -173,6 +174,6 @@ def diagnose_summary(table: pa.Table) -> Summary:
         counted = pc.value_counts(few["quantity"]).to_pylist()
         named = [{"quantity": each["values"], "rows": each["counts"]} for each in counted]
         sections = [Summary("diagnostics", named)]
-    warnings = absent_from(table)
+    warnings = absent_from(table) + cut_runs(record_of(table))
     warnings += [notice for each in known for notice in each.cautions(rows)]
     return dataclasses.replace(sections[0], warnings=warnings, more=sections[1:])

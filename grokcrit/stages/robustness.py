@@ -109,7 +109,9 @@ def robustness(
 
 def axis_rows(found: pa.Table, chosen: RobustnessOptions, threads: int | None) -> list[Row]:
     """Estimate at every point of an axis; sum up how the points differ."""
-    ensembles = scaling.ensembles_of(Inputs(found, AVALANCHE), chosen.keep_zero_threshold)
+    ensembles = scaling.ensembles_of(
+        Inputs(found, AVALANCHE), chosen.keep_zero_threshold, chosen.blocks
+    )
     points = in_order(lambda family, _: point(family, chosen), families(ensembles), threads=threads)
     rows = [row for each in points for row in each]
     return rows + spreads(rows, ensembles)

@@ -27,7 +27,8 @@ def measured(point: Point, trained: pa.Table, *, cache: bool) -> pa.Table:
     """Return the rows of a point, schema ``sweep/1``, from the gradients of its training."""
     found = avalanche(trained, threads=1, cache=cache, **point.configuration["avalanche"])
     inputs = Inputs(found, AVALANCHE)
-    (family,) = families(scaling.ensembles_of(inputs, point.estimates.keep_zero_threshold))
+    asked = point.estimates
+    (family,) = families(scaling.ensembles_of(inputs, asked.keep_zero_threshold, asked.blocks))
     rows = estimates(family, point.estimates)
     facts = facts_of(family.data)
     facts["warnings"] = warnings(facts, rows, family.data.left_out)
