@@ -69,11 +69,12 @@ def tables() -> list[Table]:
     times = EPOCHS.astype(float)
     rises = {f"linear, {h} in {w} epochs": rise(h, w) for h, w in RISES}
     steps = {f"step of {h}": step(h) for h in HEIGHTS}
+    strong = {f"step of {h}": step(h) for h in HEIGHTS[2:]}
     smooth = {f"logistic, {h}, {w} epochs": sigmoid(h, w) for h, w in ((0.2, 30), (0.4, 60))}
     apart = {f"step of {h}": onset(h, 1) for h in (0.2, 0.4, 0.8)}
     apart |= {f"linear, {h} in {w} epochs": onset(h, w) for h, w in ((0.4, 50), (0.4, 150))}
     return [
-        *(Table(name, "crossing", d, AT) for name, d in (rises | steps).items()),
+        *(Table(name, "crossing", d, AT) for name, d in (rises | strong).items()),
         Table("always 1", "crossing", onset(0, 1), math.nan),
         *(Table(name, "crossing-lead", d, GROKKED - AT) for name, d in rises.items()),
         *(Table(name, "change-point", d, AT) for name, d in steps.items()),

@@ -206,6 +206,8 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
         words = f"D(t) does not end above its null.{without}"
         return [Answer("crossing", question, "Never", (words,))]
     words = f"Of the time of the crossing: {interval(found[0], '.0f')}.{without}"
+    if found[0]["ci_low"] is None:
+        words = f"The scatter of runs does not fix when: D(t) may not cross its null.{without}"
     lead = one(size, "crossing-lead", **place, method=MEDIAN)
     if lead is not None:
         side = "after" if lead["value"] > 0 else "before"
@@ -220,10 +222,12 @@ QUESTION = Question(
     quantities={
         "every-crossing": "each crossing of a level (`part`: `gaussian`, `1`), upward or downward",
         "crossing": "the headline: the upward one after which D(t) stays above to the end, "
-        "interpolated; interval over the draws that have one",
+        "interpolated; interval: the times that the scatter of runs does not reject, at least a "
+        "snapshot; none where D(t) may lie above from the start, or never rise",
         "share-without-crossing": "share of the draws that have none",
         "change-point, change-of-D, change-explained": "two means fitted to D(t); at least three "
-        "times on either side",
+        "times on either side; interval of the time: likewise, none where no change exceeds the "
+        "scatter of runs",
         "crossing-lead, change-point-lead": "grokking epoch minus that moment: median run, "
         "quantiles over runs, median run of each size",
         "crossing-lead-share, change-point-lead-share": "share of the runs that grok later",

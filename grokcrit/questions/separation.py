@@ -221,8 +221,8 @@ QUESTION = Question(
         "same runs that never does (`part`), and the difference with its p; `window` is `epoch`, "
         "`aligned`, or `relative`: per cent of the grokking epoch of the partner",
         "separation": "first of three times in a row at which the interval of the difference "
-        "excludes 0, on the side where it ends; interval: central range over the draws that have "
-        "one, not widened for few runs",
+        "excludes 0, on the side where it ends; interval: when the difference may have begun, "
+        "at least a snapshot; none where it may be chance, or there from the start",
     },
     training="a case that groks and one that never does",
     of_families=of_families,
