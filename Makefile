@@ -131,6 +131,7 @@ bench-truth: install
 bench-coverage: install
 	$(BIN)/python benchmarks/interval_coverage.py
 	$(BIN)/python benchmarks/collapse_coverage.py
+	$(BIN)/python benchmarks/times_coverage.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

@@ -9,8 +9,6 @@ E[size] = N^D(t) exactly. Grokking epochs are uniform in 60..140.
 
 exponent    D(t) = 1.1: the aggregate exponent, three kinds of interval.
 difference  D = 0.95 before each run's own grokking epoch, 1.15 from it: post - pre.
-crossing    D(t) rises as a logistic from 0.9 to 1.2 and passes 1 at epoch 129.2.
-change      D(t) steps from 0.95 to 1.15 between the snapshots at 150 and 160: epoch 155.
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from grokcrit.questions import crossings
-from grokcrit.questions.family import course, phases
+from grokcrit.questions.family import phases
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble
 
@@ -35,8 +32,6 @@ EPOCHS = np.arange(0, 501, 10)
 SEEDS = (3, 6, 12, 30)
 SIGMA_RUN, SIGMA_SNAPSHOT = 0.3, 0.3
 RESAMPLES = 1000
-RISES_AT = 150 - 30 * math.log(2)
-STEPS_AT = 155.0
 
 
 def made(seeds: int, exponent: Callable[[Any, Any], Any], rng: np.random.Generator) -> Ensemble:
@@ -87,31 +82,6 @@ def of_phases(seeds: int, number: int) -> dict[str, float]:
     return found
 
 
-def of_moments(seeds: int, number: int) -> dict[str, float]:
-    """Try the intervals of a crossing and of a change point."""
-    rng = np.random.default_rng([seeds, number, 1])
-    found = {}
-    for name, exponent, quantity, truth in (
-        ("crossing", lambda t, g: 0.9 + 0.3 / (1 + np.exp(-(t - 150) / 30)), "crossing", RISES_AT),
-        ("change point", lambda t, g: np.where(t < STEPS_AT, 0.95, 1.15), "change-point", STEPS_AT),
-    ):
-        ensemble = made(seeds, exponent, rng)
-        draws = resampling.draw_runs(ensemble, RESAMPLES // 2, number)
-        curve = course([ensemble], "size", "mean", "epoch", draws)
-        groks = crossings.drawn_medians(ensemble, draws)
-        gap = crossings.gap_of(curve, None, "1")
-        assert gap is not None
-        rows = crossings.crossings(gap, 0.95, groks, ensemble)
-        rows += crossings.changes(curve, 0.95, groks, ensemble)
-        row = next(r for r in rows if r["quantity"] == quantity)
-        low, high = (
-            math.nan if row.get(end) is None else row[end] for end in ("ci_low", "ci_high")
-        )
-        found[name] = held(low, high, truth)
-        found[f"{name}, none found"] = float(row["value"] is None)
-    return found
-
-
 def coverage(
     trial: Callable[[int, int], dict[str, float]], seeds: int, tables: int, workers: int
 ) -> dict[str, tuple[float, float]]:
@@ -130,14 +100,12 @@ def coverage(
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser()
-    options.add_argument("--tables", type=int, default=4000, help="of exponents; moments a quarter")
+    options.add_argument("--tables", type=int, default=4000)
     options.add_argument("--workers", type=int, default=2)
     chosen = options.parse_args()
     columns = {}
     for seeds in SEEDS:
-        columns[seeds] = coverage(of_phases, seeds, chosen.tables, chosen.workers) | coverage(
-            of_moments, seeds, max(chosen.tables // 4, 1), chosen.workers
-        )
+        columns[seeds] = coverage(of_phases, seeds, chosen.tables, chosen.workers)
     print("| interval | " + " | ".join(f"{s} seeds" for s in SEEDS) + " |")
     print("|---|" + "---|" * len(SEEDS))
     for name in columns[SEEDS[0]]:

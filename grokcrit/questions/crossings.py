@@ -14,6 +14,7 @@ from grokcrit.scaling import resampling
 from grokcrit.scaling.crossings import SIDE, change_point, lasting_rise, sign_changes
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Widening
+from grokcrit.scaling.times import NOWHERE, Ends, change_interval, minus, rise_interval
 
 QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -46,12 +47,13 @@ def crossings(gap: Course, confidence: float, groks: Reals, ensemble: Ensemble) 
     ]
     headline = float(lasting_rise(times, value))
     drawn = lasting_rise(times, gap.estimate.draws)
-    few = at_time(gap, headline)
-    rows.append(moment("crossing", headline, drawn, few, confidence, "upward, lasting"))
+    ends = rise_interval(times, gap.estimate, confidence)
+    rows.append(moment("crossing", headline, drawn, ends, "upward, lasting"))
     share = float(np.isnan(drawn).mean()) if len(drawn) else None
     rows.append(finding("share-without-crossing", share, n=len(drawn), method="of the draws"))
     if gap.window == "epoch":
-        rows += leads("crossing", headline, drawn, few, confidence, groks, ensemble)
+        few = at_time(gap, headline)
+        rows += leads("crossing", headline, ends, drawn, few, confidence, groks, ensemble)
     return rows
 
 
@@ -60,18 +62,19 @@ def changes(course: Course, confidence: float, groks: Reals, ensemble: Ensemble)
     times = course.middle
     when, jump, share = change_point(times, course.estimate.value)
     drawn = change_point(times, course.estimate.draws)
+    ends = change_interval(times, course.estimate, confidence)
     few = at_time(course, float(when))
     # The first and the last split allowed are where a change that lies beyond them shows up.
     places = () if np.isnan(when) else (SIDE, len(times) - SIDE)
     edge = any(when == times[k - 1 : k + 1].mean() for k in places)
     method = f"change point{', at the edge' if edge else ''}"
     rows = [
-        moment("change-point", float(when), drawn[0], few, confidence, method),
-        moment("change-of-D", float(jump), drawn[1], few, confidence, method),
+        moment("change-point", float(when), drawn[0], ends, method),
+        moment("change-of-D", float(jump), drawn[1], over(drawn[1], few, confidence), method),
         finding("change-explained", float(share), method="share of the variance in time"),
     ]
     if course.window == "epoch":
-        rows += leads("change-point", float(when), drawn[0], few, confidence, groks, ensemble)
+        rows += leads("change-point", float(when), ends, drawn[0], few, confidence, groks, ensemble)
     return rows
 
 
@@ -84,15 +87,20 @@ def at_time(course: Course, when: float) -> Widening | None:
     return resampling.widening(influences, course.estimate.size_of)
 
 
-def moment(
-    quantity: str, value: float, drawn: Reals, few: Widening | None, confidence: float, method: str
-) -> Row:
-    """Make the row of a time; its interval is over the draws that have one, counted in ``n``."""
-    n = int((~np.isnan(drawn)).sum())
-    if few is None or np.isnan(value):
-        return finding(quantity, None, n=n, method=method)
+def over(drawn: Reals, few: Widening | None, confidence: float) -> Ends:
+    """Return the interval over draws of one number; NaN without any."""
+    if few is None:
+        return NOWHERE
     low, high = resampling.interval(drawn[:, None], few, confidence)
-    return finding(quantity, value, ci_low=low[0], ci_high=high[0], n=n, method=method)
+    return float(low[0]), float(high[0])
+
+
+def moment(quantity: str, value: float, drawn: Reals, ends: Ends, method: str) -> Row:
+    """Make the row of a number; ``n`` counts the draws that have it."""
+    n = int((~np.isnan(drawn)).sum())
+    if np.isnan(value):
+        return finding(quantity, None, n=n, method=method)
+    return finding(quantity, value, ci_low=ends[0], ci_high=ends[1], n=n, method=method)
 
 
 def drawn_medians(ensemble: Ensemble, draws: Sequence[Ints]) -> Reals:
@@ -109,18 +117,24 @@ def drawn_medians(ensemble: Ensemble, draws: Sequence[Ints]) -> Reals:
 def leads(
     of: str,
     value: float,
+    of_value: Ends,
     drawn: Reals,
     few: Widening | None,
     confidence: float,
     groks: Reals,
     ensemble: Ensemble,
 ) -> list[Row]:
-    """Make the rows of the lead over runs: grokking epoch minus the time of a moment of D(t)."""
+    """Make the rows of the lead over runs: grokking epoch minus the time of a moment of D(t).
+
+    The interval of the median run's is made of that of the median epoch and that of the moment.
+    """
     lead = ensemble.grok[~np.isnan(ensemble.grok)] - value
     if not len(lead) or np.isnan(value):
         return [finding(f"{of}-lead", None, n=0, method=MEDIAN)]
+    median = float(np.median(lead))
+    ends = minus(median + value, over(groks, few, confidence), value, of_value)
     rows = [
-        moment(f"{of}-lead", float(np.median(lead)), groks - drawn, few, confidence, MEDIAN),
+        moment(f"{of}-lead", median, groks - drawn, ends, MEDIAN),
         finding(f"{of}-lead-share", float((lead > 0).mean()), n=len(lead), method="of the runs"),
     ]
     rows += [
@@ -192,6 +206,8 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
         words = f"D(t) does not end above its null.{without}"
         return [Answer("crossing", question, "Never", (words,))]
     words = f"Of the time of the crossing: {interval(found[0], '.0f')}.{without}"
+    if found[0]["ci_low"] is None:
+        words = f"The scatter of runs does not fix when: D(t) may not cross its null.{without}"
     lead = one(size, "crossing-lead", **place, method=MEDIAN)
     if lead is not None:
         side = "after" if lead["value"] > 0 else "before"
@@ -206,10 +222,12 @@ QUESTION = Question(
     quantities={
         "every-crossing": "each crossing of a level (`part`: `gaussian`, `1`), upward or downward",
         "crossing": "the headline: the upward one after which D(t) stays above to the end, "
-        "interpolated; interval over the draws that have one",
+        "interpolated; interval: the times that the scatter of runs does not reject, at least a "
+        "snapshot; none where D(t) may lie above from the start, or never rise",
         "share-without-crossing": "share of the draws that have none",
         "change-point, change-of-D, change-explained": "two means fitted to D(t); at least three "
-        "times on either side",
+        "times on either side; interval of the time: likewise, none where no change exceeds the "
+        "scatter of runs",
         "crossing-lead, change-point-lead": "grokking epoch minus that moment: median run, "
         "quantiles over runs, median run of each size",
         "crossing-lead-share, change-point-lead-share": "share of the runs that grok later",

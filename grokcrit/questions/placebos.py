@@ -26,6 +26,7 @@ from grokcrit.questions.rows import (
     interval,
     known,
     labelled,
+    missing,
     of,
     of_bins,
     one,
@@ -35,6 +36,7 @@ from grokcrit.questions.rows import (
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.crossings import lasting_rise
 from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals, Windows
+from grokcrit.scaling.times import rise_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,15 +87,14 @@ def split_crossings(gap: Course, epochs: Sequence[int], confidence: float) -> li
     value = float(lasting_rise(gap.middle, gap.estimate.value))
     drawn = lasting_rise(gap.middle, gap.estimate.draws)
     drawn = drawn[~np.isnan(drawn)]
+    low, high = rise_interval(gap.middle, gap.estimate, confidence)
     rows = []
     for epoch in epochs:
         row = finding("placebo-split-crossing", value - epoch, time=epoch, n=len(drawn))
         if len(drawn) and not np.isnan(value):
-            ends = (0.5 - confidence / 2, 0.5 + confidence / 2)
-            low, high = np.quantile(drawn - epoch, ends)
             beyond = min((drawn <= epoch).sum(), (drawn >= epoch).sum())
-            p = min(1.0, 2 * (1 + beyond) / (1 + len(drawn)))
-            row |= {"ci_low": float(low), "ci_high": float(high), "p": float(p)}
+            row["p"] = float(min(1.0, 2 * (1 + beyond) / (1 + len(drawn))))
+            row |= {"ci_low": missing(low - epoch), "ci_high": missing(high - epoch)}
         rows.append(row | {"method": "one epoch for all runs"})
     return rows
 

@@ -23,6 +23,7 @@ from grokcrit.questions.rows import ends, finding, labelled, of, of_bins
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clusters import BoolArray
 from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Reals
+from grokcrit.scaling.times import onset_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,8 +128,8 @@ def since_when(times: Reals, apart: Reals) -> Reals:
 def separation(gap: Course, confidence: float) -> Row:
     """Make the row of the separation: the first of three times whose intervals exclude zero.
 
-    Only the sign that the difference ends with counts. The interval: each draw is compared with the
-    same half-widths, and the central range is over the draws that separate, counted in ``n``.
+    Only the sign that the difference ends with counts. ``n``: the draws that separate when compared
+    with the same half-widths.
     """
     low, high = gap.estimate.interval(confidence)
     times, known = gap.times.astype(np.float64), ~np.isnan(low)
@@ -139,17 +140,13 @@ def separation(gap: Course, confidence: float) -> Row:
     half = np.where(known, (high - low) / 2, np.inf)
     drawn = gap.estimate.draws
     each = since_when(times, np.where(drawn * final > half, final, 0.0)) if len(times) else drawn
-    valid = each[~np.isnan(each)]
-    tail = (1 - confidence) / 2
-    ends = np.quantile(valid, [tail, 1 - tail]) if len(valid) else (np.nan, np.nan)
-    if np.isnan(when):
-        ends = (np.nan, np.nan)
+    ends = onset_interval(times, gap.estimate, when, LASTING, confidence)
     return finding(
         "separation",
         when,
         ci_low=ends[0],
         ci_high=ends[1],
-        n=len(valid),
+        n=int((~np.isnan(each)).sum()),
         method=f"first of {LASTING} intervals in a row beyond 0, on the side where they end",
     )
 
@@ -224,8 +221,8 @@ QUESTION = Question(
         "same runs that never does (`part`), and the difference with its p; `window` is `epoch`, "
         "`aligned`, or `relative`: per cent of the grokking epoch of the partner",
         "separation": "first of three times in a row at which the interval of the difference "
-        "excludes 0, on the side where it ends; interval: central range over the draws that have "
-        "one, not widened for few runs",
+        "excludes 0, on the side where it ends; interval: when the difference may have begun, "
+        "at least a snapshot; none where it may be chance, or there from the start",
     },
     training="a case that groks and one that never does",
     of_families=of_families,

@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from grokcrit.scaling.ensembles import Reals
+from grokcrit.scaling.ensembles import Ints, Reals
 
 # Snapshots that either side of a change point needs.
 SIDE = 3
@@ -71,6 +71,20 @@ def clear_rise(times: Reals, value: Reals, low: Reals, high: Reals, null: Reals)
     )
 
 
+def steps(curves: Reals) -> tuple[Reals, Reals, Ints]:
+    """Return, of every split of curves (..., T), the mean of the times after minus that before.
+
+    Second, the weights that turn its square into the variance which the two means explain; third,
+    how many times lie before it, at least ``SIDE`` on either side.
+    """
+    count = curves.shape[-1]
+    first = np.arange(SIDE, count - SIDE + 1)
+    total = curves.sum(axis=-1, keepdims=True)
+    before = np.cumsum(curves, axis=-1)[..., first - 1]
+    jump = (total - before) / (count - first) - before / first
+    return jump, first * (count - first) / count, first
+
+
 def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
     """Split curves (..., T) at ascending ``times`` (T,) into two constants by least squares.
 
@@ -81,16 +95,13 @@ def change_point(times: Reals, curves: Reals) -> tuple[Reals, Reals, Reals]:
     if count < 2 * SIDE:
         nothing = np.full(curves.shape[:-1], np.nan)
         return nothing, nothing, nothing
-    first = np.arange(SIDE, count - SIDE + 1)  # how many lie before the change
-    total = curves.sum(axis=-1, keepdims=True)
-    before = np.cumsum(curves, axis=-1)[..., first - 1]
-    jump = (total - before) / (count - first) - before / first
-    gain = first * (count - first) / count * jump**2
+    jump, weight, first = steps(curves)
+    gain = weight * jump**2
     gain = np.where(np.isnan(gain), -1.0, gain)
     best = np.argmax(gain, axis=-1)
     chosen = (np.take_along_axis(each, best[..., None], -1)[..., 0] for each in (jump, gain))
     step, explained = chosen
-    variance = ((curves - total / count) ** 2).sum(axis=-1)
+    variance = ((curves - curves.sum(axis=-1, keepdims=True) / count) ** 2).sum(axis=-1)
     there = explained >= 0
     after = first[best]
     return (

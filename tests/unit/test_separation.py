@@ -68,9 +68,9 @@ def the(rows, quantity, window, statistic="mean"):
 def test_a_step_common_to_all_runs_is_found_at_its_epoch():
     rows = found(avalanches("grokking", steps_at(-20), common), avalanches("control", flat, common))
     (row,) = the(rows, "separation", "epoch")
-    # Noise may tell a few draws apart one time earlier.
+    # A rise that began before cannot be excluded; none that began at the first time.
     assert (row["value"], row["ci_high"], row["n"]) == (40, 40, 400)
-    assert 30 <= row["ci_low"] <= 40
+    assert 0 <= row["ci_low"] <= 30
     assert (row["case"], row["part"]) == ("grokking", "control")
     (row,) = the(rows, "separation", "aligned")
     assert row["value"] == -20
