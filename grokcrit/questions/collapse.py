@@ -132,7 +132,7 @@ def told(label: str, exponents: Sequence[Row], quality: Row) -> str:
         ends = "" if row["ci_low"] is None else rf"\ [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         lines.append(f"${symbol} = {row['value']:.3f}{ends}$")
     if quality["value"] is not None:
-        lines.append(f"$S = {quality['value']:.2g}$, {p_of(quality)}")
+        lines.append(f"$S = {quality['value']:.3g}$, {p_of(quality)}")
     return "\n".join(lines)
 
 
