@@ -53,7 +53,8 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.axvline(1, **style.UNITY)
     label = style.exponent_label(request.statistic, request.observable)
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
-    title = f"bar: estimate, {sources.confidence('bootstrap')}"
+    # Draws scatter as runs do; the interval contains the misfit of the line, too.
+    title = f"bar: estimate, {sources.confidence('bootstrap')} with misfit"
     if rows(table, surrogate="gaussian", kind="draw").num_rows:
         title += "; grey: Gaussian null"
     style.legend_above(ax, 3, title=title)

@@ -100,17 +100,23 @@ def stated(rows: Sequence[Row], window: str) -> str | None:
 
 
 def answers(rows: Sequence[Row]) -> list[Answer]:
-    """Say no where the change at grokking has opposite signs on the two halves."""
+    """Say no where the change at grokking has opposite signs on the two halves.
+
+    Without phases, where the intervals of the two halves are apart.
+    """
     mine = of(rows, "half-exponent", observable="size", statistic="mean", surrogate="none")
     told = [each for window in (*PHASES, DIFFERENCE) if (each := stated(mine, window))]
     if not told:
         return []
-    place = index(of(mine, "half-exponent", window=DIFFERENCE), "part")
+    window = mine[-1]["window"]
+    place = index(of(mine, "half-exponent", window=window), "part")
     small, large = (place[part,] for part in HALVES)
-    word = "See the numbers"
-    if small["value"] is not None and large["value"] is not None:
-        word = "No, opposite" if judge.opposite(small, large) else "Yes, of one sign"
-    question = "Does D change the same way on small and on large sizes?"
+    if window == DIFFERENCE:
+        question = "Does D change the same way on small and on large sizes?"
+        word = "No, opposite" if judge.opposite(small, large) else "No opposite signs"
+    else:
+        question = "Is D the same on small and on large sizes?"
+        word = "No" if judge.disjoint(small, large) else "No difference is seen"
     return [Answer("halves", question, word, tuple(f"{each}." for each in told))]
 
 

@@ -71,6 +71,13 @@ def opposite(one: Row, other: Row) -> bool:
     return one["value"] * other["value"] < 0 and any(apart(adjusted(row)) for row in (one, other))
 
 
+def disjoint(one: Row, other: Row) -> bool:
+    """Return whether two intervals have nothing in common; one that is missing holds everything."""
+    if one["ci_low"] is None or other["ci_low"] is None:
+        return False
+    return bool(one["ci_low"] > other["ci_high"] or other["ci_low"] > one["ci_high"])
+
+
 def multiscaling(bend: Row) -> bool:
     """Return whether the bend of sigma(q) changes its slope by ``BEND`` or more from q = 1 to 4."""
     return bent(6 * (bend["value"] or 0.0), adjusted(bend))
