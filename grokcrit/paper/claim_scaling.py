@@ -6,7 +6,7 @@ from grokcrit.base.vocabulary import PHASES
 from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import Claim, Tables, fit, judged, number, select, span
 from grokcrit.questions import collapse, halves, judge, moments
-from grokcrit.questions.rows import PHASE_NAMES, index, of, one
+from grokcrit.questions.rows import PHASE_NAMES, index, of, one, p_of
 
 SIZE = {"observable": "size", "surrogate": "none"}
 
@@ -48,7 +48,7 @@ def single_exponent(tables: Tables) -> Claim:
         return judged(source.COLLAPSE, ours="no collapse", agrees="no fit", words=words)
     rejected = [window for window, row in quality.items() if not judge.collapses(row)]
     each = "; ".join(
-        f"{PHASE_NAMES[w]} S {row['value']:.1f} (p {row['p']:.2g})" for w, row in quality.items()
+        f"{PHASE_NAMES[w]} S {row['value']:.1f} ({p_of(row)})" for w, row in quality.items()
     )
     return judged(
         source.COLLAPSE,
@@ -68,7 +68,8 @@ def quasi_one_dimensional(tables: Tables) -> Claim:
         words = "Moments: too few sizes or runs."
         return judged(source.QUASI_1D, ours="no exponent", agrees="no fit", words=words)
     told = [moments.stated(rows, window) for window in moments.phases_of(of(rows, "moment"))]
-    split = [each for window in ("pre", "post") if (each := halves.stated(rows, window))]
+    means = of(rows, "half-exponent", statistic="mean")
+    split = [each for window in ("pre", "post") if (each := halves.stated(means, window))]
     return judged(
         source.QUASI_1D,
         ours=f"D of moments {number(d['value'])}, {moments.kind_of(mine)}",
