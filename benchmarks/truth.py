@@ -333,8 +333,9 @@ def main() -> None:
     for name in given.only.split(","):
         measured = PARTS[name](given)
         page = PAGE.read_text(encoding="utf-8")
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)", re.DOTALL)
-        PAGE.write_text(pattern.sub(rf"\g<1>{measured}\g<2>", page), encoding="utf-8")
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        assert pattern.search(page)
+        PAGE.write_text(pattern.sub(rf"\g<1>{measured}\n\g<2>", page), encoding="utf-8")
 
 
 if __name__ == "__main__":

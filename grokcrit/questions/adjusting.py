@@ -40,7 +40,7 @@ def adjust(rows: Sequence[Row], asked: Iterable[Question]) -> list[Row]:
         question = owner.get(row["quantity"])
         if question is None or row["quantity"] in question.checks:
             continue
-        if row.get("p") is not None and row.get("time") is None:
+        if row.get("p") is not None and row.get("p_adjusted") is None:
             case = tuple(row.get(name) for name in FAMILY)
             groups.setdefault((questions.index(question), *case), []).append(i)
     made = list(rows)

@@ -26,6 +26,7 @@ from grokcrit.questions.rows import (
     interval,
     labelled,
     of,
+    p_cell,
     p_of,
     shown,
 )
@@ -96,8 +97,10 @@ def judged(found: Collapse, kind: str) -> list[Row]:
     words = found.reason or ("least squares" if stands else "the curves do not collapse")
     quality["method"] = words
     rows = [quality]
+    above = found.exponent is not None and (found.exponent.ci_low or 0.0) > 0
     for name, value in (("exponent", found.exponent), ("beta", found.beta), ("tau", found.tau)):
-        if value is None and name != "exponent":
+        # tau = 1 + beta / D means something where D is above 0.
+        if (value is None and name != "exponent") or (name == "tau" and not above):
             continue
         more: Row = {"part": kind, "n": found.n_points, "method": words}
         if value and stands:
@@ -118,11 +121,11 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             for symbol, name in (("D", "exponent"), ("beta", "beta"), ("tau", "tau")):
                 found = place[f"collapse-{name}", kind]
                 row |= {symbol: found["value"], f"{symbol} interval": ends(found)}
-            row |= {"S": quality["value"], "p": quality["p"]}
+            row |= {"S": quality["value"], "p": p_cell(quality)}
             row["remark"] = quality["method"]
             out.append(row)
     title = "data collapse: N^beta P(S > s) against s / N^D"
-    return Summary(title, out, formats={"S": ".1f", "p": ".2g"})
+    return Summary(title, out, formats={"S": ".1f"})
 
 
 def told(label: str, exponents: Sequence[Row], quality: Row) -> str:
@@ -249,16 +252,20 @@ def stated(rows: Sequence[Row], window: str) -> str:
         if quality["value"] is not None and d["value"] is not None:
             break
     else:
-        return f"{name}: no exponents"
+        quality = place["collapse-quality", "D and beta"]
+        if quality["value"] is None:
+            return f"{name}: no exponent to give, as {quality['method']}"
+        numbers = f"S {shown(quality['value'], '.2f')}, {p_of(quality)}"
+        return f"{name}: no exponent to give, as {quality['method']} ({numbers})"
     numbers = f"{kind}, S {shown(quality['value'], '.2f')}, {p_of(quality)}"
     if not judge.collapses(quality):
-        return f"{name} the curves do not collapse ({numbers}), so there is no exponent to give"
+        return f"{name}: the curves do not collapse ({numbers}), so there is no exponent to give"
     exponents = (
         f"{symbol} {shown(row['value'])} ({interval(row)})"
         for symbol, quantity in (("D", "exponent"), ("tau", "tau"))
         if (row := place[f"collapse-{quantity}", kind])["value"] is not None
     )
-    return f"{name} a collapse is not rejected ({numbers}): {', '.join(exponents)}"
+    return f"{name}: a collapse is not rejected ({numbers}); {', '.join(exponents)}"
 
 
 def described(rows: Sequence[Row]) -> list[str]:
@@ -278,7 +285,10 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     known = [row for row in mine if row["p"] is not None]
     if not known:
         return []
-    word = "Not rejected" if all(map(judge.collapses, known)) else "No"
+    given = of(rows, "collapse-exponent", observable="size", surrogate="none", part="D and beta")
+    there = [r["window"] for r in given if r["value"] is not None]
+    stands = all(judge.collapses(row) and row["window"] in there for row in known)
+    word = "Not rejected" if stands else "No"
     question = "Do the distributions of all sizes fall on one curve?"
     return [Answer("collapse", question, word, tuple(f"{each}." for each in described(rows)))]
 
@@ -301,8 +311,10 @@ QUESTION = Question(
         Shown(
             "collapses",
             "Do the distributions of all sizes fall on one curve?",
-            "Rescaled by D alone (left) and by D and beta (right), in each phase. S is about 1 "
-            "where curves agree within errors; p is the goodness of fit.",
+            "Rescaled by D alone (left) and by D and beta (right). S is about 1 where curves agree "
+            "within errors; p is the goodness of fit. Intervals are of these sizes, without "
+            "corrections to scaling; where small avalanches spoil the collapse, begin it at larger "
+            "ones (--collapse-from).",
             describe,
             wide=True,
         ),

@@ -75,8 +75,14 @@ def opposed(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
-    """Warn where D changes up on one half of the sizes and down on the other."""
-    return warn(
+    """Warn where D changes up on one half and down on the other, or where halves have no fit."""
+    made = of(rows, "half-exponent")
+    few = (
+        warn("few-sizes", max(row["n"] for row in made))
+        if made and not known(made, "half-exponent")
+        else []
+    )
+    return few + warn(
         "halves-disagree",
         [
             f"{a['observable']} {a['statistic']} {shown(a['value'])} and {shown(b['value'])}"
@@ -92,10 +98,10 @@ def stated(rows: Sequence[Row], window: str) -> str | None:
     if small["value"] is None or large["value"] is None:
         return None
     name = PHASE_NAMES.get(window, "the change")
-    tests = f", {p_of(small)}; {p_of(large)}" if window == DIFFERENCE else ""
+    tests = [f", {p_of(row)}" if window == DIFFERENCE else "" for row in (small, large)]
     return (
-        f"{name}: {shown(small['value'])} ({interval(small)}) on the smaller half, "
-        f"{shown(large['value'])} ({interval(large)}) on the larger half{tests}"
+        f"{name}: {shown(small['value'])} ({interval(small)}{tests[0]}) on the smaller half, "
+        f"{shown(large['value'])} ({interval(large)}{tests[1]}) on the larger half"
     )
 
 
@@ -113,7 +119,10 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     small, large = (place[part,] for part in HALVES)
     if window == DIFFERENCE:
         question = "Does D change the same way on small and on large sizes?"
-        word = "No, opposite" if judge.opposite(small, large) else "No opposite signs"
+        word = "No difference of sign is shown"
+        if judge.opposite(small, large):
+            both = judge.opposite(small, large, both=True)
+            word = "No: opposite" if both else "The signs differ, one of them within its error"
     else:
         question = "Is D the same on small and on large sizes?"
         word = "No" if judge.disjoint(small, large) else "No difference is seen"

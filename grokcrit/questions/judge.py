@@ -64,11 +64,12 @@ def collapses(quality: Row) -> bool:
     return quality["p"] is not None and not apart(quality["p"])
 
 
-def opposite(one: Row, other: Row) -> bool:
-    """Return whether two numbers have opposite signs, and either differs from zero."""
+def opposite(one: Row, other: Row, both: bool = False) -> bool:
+    """Return whether two numbers have opposite signs and one of them, or both, differ from zero."""
     if one["value"] is None or other["value"] is None:
         return False
-    return one["value"] * other["value"] < 0 and any(apart(adjusted(row)) for row in (one, other))
+    shown = [apart(adjusted(row)) for row in (one, other)]
+    return one["value"] * other["value"] < 0 and (all(shown) if both else any(shown))
 
 
 def disjoint(one: Row, other: Row) -> bool:
@@ -78,9 +79,9 @@ def disjoint(one: Row, other: Row) -> bool:
     return bool(one["ci_low"] > other["ci_high"] or other["ci_low"] > one["ci_high"])
 
 
-def multiscaling(bend: Row) -> bool:
-    """Return whether the bend of sigma(q) changes its slope by ``BEND`` or more from q = 1 to 4."""
-    return bent(6 * (bend["value"] or 0.0), adjusted(bend))
+def multiscaling(bend: Row, d: float) -> bool:
+    """Return whether the bend of sigma(q) changes its slope by ``BEND`` of D from q = 1 to 4."""
+    return bent(6 * (bend["value"] or 0.0) / d, adjusted(bend))
 
 
 def sampled(error: Row) -> bool:

@@ -92,7 +92,15 @@ def rows_of_case(found: dict[str, Jackknifed], name: str, confidence: float) -> 
         places = [{"window": window, "part": part} for part in NAMES]
         difference = window == DIFFERENCE or name != "moment"
         tested = [difference or part == "bend" for part in NAMES]
-        made += of_bins(name, estimate, confidence, places, tested, method="jackknife over runs")
+        rows = of_bins(name, estimate, confidence, places, tested, method="jackknife over runs")
+        if (
+            name == "moment"
+            and window != DIFFERENCE
+            and not (index(rows, "part")["D",]["ci_low"] or 0) > 0
+        ):
+            # tau = 2 - sigma(1) / D means something where D is above 0.
+            rows[NAMES.index("tau")] |= {"value": None, "ci_low": None, "ci_high": None}
+        made += rows
     return made
 
 
@@ -109,7 +117,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             row |= {part: data["value"], f"{part} interval": ends(data)}
             if compared:
                 row[f"{part} of null"] = place["moment", part, "gaussian"]["value"]
-        row["p of bend"] = place["moment", "bend", "none"]["p"]
+        row["p of bend"] = judge.adjusted(place["moment", "bend", "none"])
         out.append(row)
     formats = {"p of bend": ".2g"}
     return Summary("moments: <s^q> ~ N^sigma(q), sigma(q) = D (q + 1 - tau)", out, formats=formats)
@@ -128,11 +136,11 @@ def kind_of(rows: Sequence[Row]) -> str:
     d, tau, bend = (place[part,] for part in NUMBERS)
     if d["value"] is None:
         return "no exponent"
-    if judge.multiscaling(bend):
+    if tau["ci_low"] is None or bend["ci_low"] is None:
+        return "cannot be told"
+    if judge.multiscaling(bend, d["value"]):
         return "several exponents"
-    if tau["ci_low"] is not None and tau["ci_low"] <= 1:
-        return "one scale, no power law"
-    return "scaling with one exponent"
+    return "one scale, no power law" if tau["ci_low"] <= 1 else "scaling with one exponent"
 
 
 def stated(rows: Sequence[Row], window: str) -> str:
@@ -172,11 +180,12 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     if not windows:
         return []
     kinds = list(dict.fromkeys(kind_of(of(mine, "moment", window=w)) for w in windows))
-    question = "Do all moments of the avalanche size scale with one D?"
+    question = "How do the moments of the avalanche size scale?"
     words = {
-        "several exponents": "No: several exponents",
-        "one scale, no power law": "One scale, no power law",
-        "scaling with one exponent": "Yes",
+        "several exponents": "With several exponents",
+        "one scale, no power law": "With one D, on one scale: no power law",
+        "scaling with one exponent": "With one D, as a power law with a cutoff",
+        "cannot be told": "It cannot be told",
     }
     word = words[kinds[0]] if len(kinds) == 1 else "It differs between phases"
     null = of(rows, "moment", observable="size", surrogate="gaussian", part="bend")

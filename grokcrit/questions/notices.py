@@ -34,6 +34,8 @@ TEXTS = {
     "difference is also one of sizes: at some sizes one of the two has no data, or only 0",
     "truncated": "{} of {} avalanches were cut off at --max-steps with nodes still above the "
     "threshold: their sizes are too small",
+    "few-sizes": "halves of {} sizes have no exponent, which takes three; five sizes make two "
+    "halves",
     "halves-disagree": "the change of D at grokking has opposite signs on the smaller and on the "
     "larger half of the sizes ({}): one exponent sums up two regimes; look at the halves",
     "undersampled": "the fourth moment is known to no better than 20 % ({}): D and tau of moments "

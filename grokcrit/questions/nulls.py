@@ -146,7 +146,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
         row = dict(zip((*shown, "observable", "null model"), key, strict=True))
         for window, name in PHASE_COLUMNS.items():
             gap = place["data-minus-null", window]
-            row |= {f"data - null, {name}": gap["value"], f"p {name}": gap["p"]}
+            row |= {f"data - null, {name}": gap["value"], f"p {name}": judge.adjusted(gap)}
         for window, name in (("post", "after"), (DIFFERENCE, "change")):
             kept = place.get(("fraction-kept", window))
             row |= {f"kept, {name}": kept and kept["value"], f"95 % {name}": kept and ends(kept)}

@@ -228,10 +228,14 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             before, after, change = (place[quantity, w, time] for w in ("pre", "post", DIFFERENCE))
             own = place["own-minus-split", DIFFERENCE, time]
             row = labels | {"split": name, "before": before["value"], "after": after["value"]}
-            row |= {"change": change["value"], "interval": ends(change), "p": change["p"]}
-            out.append(row | {"own - this": own["value"], "p own - this": own["p"]})
+            row |= {
+                "change": change["value"],
+                "interval": ends(change),
+                "p": judge.adjusted(change),
+            }
+            out.append(row | {"own - this": own["value"], "p own - this": judge.adjusted(own)})
         permuted = place["placebo-permuted", DIFFERENCE, None]
-        told = {"interval": ends(permuted), "p own - this": permuted["p"]}
+        told = {"interval": ends(permuted), "p own - this": judge.adjusted(permuted)}
         out.append(dict.fromkeys(out[-1]) | labels | {"split": "epochs permuted in a size", **told})
     title = "placebos: D of the mean before and after other splits than each run's grokking epoch"
     return Summary(title, out, formats={"p": ".2g", "p own - this": ".2g"})

@@ -158,6 +158,11 @@ def interval(row: Row, form: str = ".3f") -> str:
     return "no interval" if row["ci_low"] is None else f"interval {shown(ends(row), form)}"
 
 
+def p_cell(row: Row) -> str | None:
+    """Write a p for a table, None where there is none."""
+    return None if adjusted(row) is None else p_of(row).removeprefix("p ")
+
+
 def p_of(row: Row) -> str:
     """Write the p that words follow; a count of none among n draws says only what p is below."""
     p, n = adjusted(row), row.get("n")

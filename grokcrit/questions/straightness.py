@@ -134,8 +134,8 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
         curved = place["curvature",]
         row = dict(zip((*shown, "observable", "statistic", "window"), key, strict=True))
         fit = place["lack-of-fit",]
-        row |= {"chi^2": fit["value"], "dof": fit["n"], "p of fit": fit["p"]}
-        row |= {"curvature": curved["value"], "p": curved["p"]}
+        row |= {"chi^2": fit["value"], "dof": fit["n"], "p of fit": judge.adjusted(fit)}
+        row |= {"curvature": curved["value"], "p": judge.adjusted(curved)}
         row["change of slope"] = place["bend",]["value"]
         row |= {"least local": local[0]["value"], "at N": local[0]["part"]}
         row |= {"greatest local": local[-1]["value"], "at N ": local[-1]["part"]}
@@ -165,14 +165,24 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     if not found:
         return []
     bent = any(judge.bent(row["value"], judge.adjusted(row)) for row in found)
+    fits = [row for window in PHASES if (row := one(size, "lack-of-fit", window))]
+    misfit = any(judge.apart(judge.adjusted(row)) for row in fits)
     amounts = "; ".join(
         f"{PHASE_NAMES[r['window']]} {shown(r['value'])} ({p_of(r)})" for r in found
     )
     words = f"From the smallest size to the largest the slope changes by: {amounts}."
-    if bent:
+    tests = "; ".join(
+        f"{PHASE_NAMES[r['window']]} {r['value']:.1f} on {r['n']} degrees of freedom ({p_of(r)})"
+        for r in fits
+    )
+    if tests:
+        words += f" chi^2 of the line: {tests}."
+    if bent or misfit:
         words += " One exponent sums up a curve there, and depends on which sizes are taken."
+    known_p = any(judge.adjusted(row) is not None for row in (*found, *fits))
+    word = "No misfit is seen" if known_p else "It cannot be told"
     question = "Is it a power law: is ln(size) against ln(N) a straight line?"
-    return [Answer("straight", question, "No" if bent else "No bend is seen", (words,))]
+    return [Answer("straight", question, "No" if bent or misfit else word, (words,))]
 
 
 QUESTION = Question(

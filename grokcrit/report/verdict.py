@@ -69,7 +69,7 @@ def verdict(rows: Sequence[Row], claims: Sequence[Row] | None) -> list[Answer]:
 def growth(rows: Sequence[Row]) -> list[Answer]:
     """Say how avalanches grow with the system, where there is no training to ask about."""
     place = {"observable": "size", "surrogate": "none"}
-    names = {"mean": "The mean size", "run-max": "The largest size of a run"}
+    names = {"mean": "The mean size", "cutoff": "The cutoff <s^2> / <s>"}
     found = {
         name: row
         for name in names

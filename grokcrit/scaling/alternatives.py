@@ -85,7 +85,8 @@ class Alternatives:
         # The same distribution for every value: no difference at all.
         normalised = log / spread if spread > 0 else 0.0
         p = special.erfc(math.sqrt(abs(log)) if nested else abs(normalised) / math.sqrt(2))
-        return Ratio(log, normalised, float(p))
+        # Beyond what a double holds the tail is as small as it can be, not 0.
+        return Ratio(log, normalised, max(float(p), np.finfo(float).tiny))
 
     def truncated_power_law(self, at_zero: Reals) -> tuple[Truncated, Reals]:
         """Fit exp(-a u - b v), b >= 0.

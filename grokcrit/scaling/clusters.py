@@ -37,10 +37,16 @@ def cluster_p(gap: Estimate, swaps: BoolArray) -> Reals:
     found = np.full(len(gap.value), np.nan)
     if gap.lines is None or not len(found):
         return found
-    t = studentised(gap, np.ones((1, gap.lines.shares.shape[0])))[0]
     few = resampling.widening(gap.influences, gap.size_of)
-    limit: Reals = special.stdtrit(few.freedom, 1 - ALPHA / 2).astype(np.float64)
-    largest = masses(studentised(gap, np.where(swaps.T, np.float64(-1), np.float64(1))), limit)
+    variance, freedom = gap.spread()
+    # With the misfit of lines, as the p of single times.
+    part = np.sqrt(
+        np.divide(few.variance, variance, out=np.ones_like(variance), where=variance > 0)
+    )
+    t = studentised(gap, np.ones((1, gap.lines.shares.shape[0])))[0] * part
+    limit: Reals = special.stdtrit(freedom, 1 - ALPHA / 2).astype(np.float64)
+    swapped = studentised(gap, np.where(swaps.T, np.float64(-1), np.float64(1))) * part
+    largest = masses(swapped, limit)
     found[~np.isnan(t)] = 1.0
     side = np.where(np.abs(t) > limit, np.sign(t), 0.0)
     place = 0

@@ -27,6 +27,7 @@ value needs an own search in every resample. A common spline is smooth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,6 +50,9 @@ SEARCH = (-1.0, 4.0)
 STEP = 0.05
 # Below this p of the goodness of fit the misfit widens intervals.
 DOUBTFUL = 0.2
+# A curve ends where it has no avalanche any more. Where the others, rescaled, expect more than so
+# many beyond this multiple of its largest, the cutoffs do not lie on one another.
+EXPECTED, LEEWAY = 30.0, 1.1
 # How far from where curves overlap best the least chi^2 may lie.
 NEAR = 0.25
 
@@ -88,6 +92,8 @@ class Curves:
     weight: Reals  # (points,): 1 / variance of ln P, were avalanches independent
     # Of each size (runs, its points): P of a run over their mean, minus 1; NaN: no data.
     shares: tuple[Reals, ...]
+    end: Reals  # (K,): ln of the largest avalanche
+    total: Ints  # (K,): avalanches
 
     def of(self, k: int) -> slice:
         """Return where the points of a size lie."""
@@ -101,6 +107,7 @@ class Profile(NamedTuple):
     beta: float
     residual: Reals  # (points,), weighted
     design: Reals  # (points, parameters), weighted: the curve, then D, then beta if it is free
+    beyond: float  # most avalanches that the curve expects beyond the largest of a size
 
 
 def collapse(
@@ -176,22 +183,25 @@ def curves_of(ensemble: Ensemble, values: Reals, bins: Windows, smallest: float)
     used = np.unique(ensemble.size_of[np.diff(starts) > 0])
     if len(used) < MINIMUM_SIZES:
         return f"a collapse needs at least {MINIMUM_SIZES} sizes with data, there are {len(used)}"
-    parts = []
+    parts, ends = [], []
     for size in used:
         mine = np.flatnonzero(ensemble.size_of == size)
-        part = curve([observed[starts[r] : starts[r + 1]] for r in mine], smallest)
+        runs = [observed[starts[r] : starts[r + 1]] for r in mine]
+        part = curve(runs, smallest)
         if part is None:
             return (
                 f"the avalanches of N = {ensemble.sizes[size]} are too few or too much alike: "
                 f"at no two s are {LEAST} of them above and {LEAST} below"
             )
         parts.append(part)
+        ends.append((max(run[-1] for run in runs if len(run)), sum(map(len, runs))))
     log_n = np.log(ensemble.sizes[used].astype(np.float64))
     lengths = [len(part[0]) for part in parts]
     log_s, log_p, weight = (np.concatenate([part[i] for part in parts]) for i in range(3))
     size_of = np.repeat(np.arange(len(used)), lengths)
     shares = tuple(part[3] for part in parts)
-    return Curves(log_n - log_n.mean(), used, size_of, log_s, log_p, weight, shares)
+    end, total = np.log([each for each, _ in ends]), np.array([count for _, count in ends])
+    return Curves(log_n - log_n.mean(), used, size_of, log_s, log_p, weight, shares, end, total)
 
 
 def curve(runs: Sequence[Reals], smallest: float) -> tuple[Reals, Reals, Reals, Reals] | None:
@@ -255,11 +265,18 @@ def profile(curves: Curves, d: float, free: bool) -> Profile:
     residual = (curves.log_p - linear @ solved) * root
     slope = BSpline(places, solved[: spline.shape[1]], 3).derivative()(x)
     columns = [spline, -slope * log_n, *([-log_n] if free else [])]
+    beta = float(solved[-1]) if free else 0.0
+    # Where a curve ends and others go on, a little farther than its largest avalanche.
+    after = curves.end + math.log(LEEWAY) - d * curves.log_n
+    inside = after < places[-1]
+    common = BSpline(places, solved[: spline.shape[1]], 3)(np.minimum(after, places[-1]))
+    expected = np.where(inside, curves.total * np.exp(common - beta * curves.log_n), 0.0)
     return Profile(
         float(residual @ residual),
-        float(solved[-1]) if free else 0.0,
+        beta,
         residual,
         np.column_stack(columns) * root[:, None],
+        float(expected.max()),
     )
 
 
@@ -268,26 +285,33 @@ def best(curves: Curves, free: bool) -> tuple[float | None, str | None]:
 
     Curves that are driven apart disagree nowhere, and the spline would follow each in turn.
     Exponents are therefore first compared by chi^2 over the number of other curves that the range
-    of a point holds; the best is then refined to the least chi^2 nearby, if there is one.
+    of a point holds; the best is then refined to the least chi^2 nearby, if there is one. Where
+    curves do not end together there is none: at D = 0 those of a power law agree until they end.
     """
     steps = round((SEARCH[1] - SEARCH[0]) / STEP)
     tried = [SEARCH[0] + STEP * i for i in range(steps + 1)]
     shared = [cover(curves, d) for d in tried]
-    merit = [
-        profile(curves, d, free).chi2 / share if share >= 1 else np.inf
-        for d, share in zip(tried, shared, strict=True)
-    ]
-    least = int(np.argmin(merit))
-    if least in (0, steps) or not np.isfinite(merit[least]):
-        return None, f"no D from {SEARCH[0]:g} to {SEARCH[1]:g} brings the curves together"
+    tries = [profile(curves, d, free) for d in tried]
+    merit = np.array([e.chi2 / c if c >= 1 else np.inf for e, c in zip(tries, shared, strict=True)])
+    together = np.array([each.beyond <= EXPECTED for each in tries])
+    least = int(np.argmin(np.where(together, merit, np.inf)))
+    reason = None
+    if least in (0, steps) or not (together & np.isfinite(merit))[least]:
+        ends = f"{SEARCH[0]:g} to {SEARCH[1]:g}"
+        reason = f"no D from {ends} brings the curves and their ends together"
+        least = int(np.argmin(merit))
+    if not np.isfinite(merit[least]):
+        return None, reason
     d = tried[least]
+    if reason is not None:
+        return d, reason
     for _ in range(50):  # Gauss and Newton: each step solves for D and all else at once
         now = profile(curves, d, free)
         step = float(np.linalg.lstsq(now.design, now.residual, rcond=None)[0][-1 - free])
         d += float(np.clip(step, -STEP, STEP))
         if abs(step) < 1e-9:
             break
-    if abs(d - tried[least]) <= NEAR:
+    if abs(d - tried[least]) <= NEAR and profile(curves, d, free).beyond <= EXPECTED:
         return d, None
     return tried[least], "chi^2 has no minimum at which the curves overlap"
 

@@ -92,7 +92,7 @@ class BranchingOptions(SystemOptions):
     """Galton-Watson trees."""
 
     size: tuple[int, ...] = option_of(SystemOptions, "size", (16, 32, 64, 128, 256))
-    branching: float = option(1.0, "Mean offspring", above=0)
+    branching: float = option(1.0, "Mean offspring", above=0, most=4)
     task: ClassVar[str] = "branching"
 
 

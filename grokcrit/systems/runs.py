@@ -20,6 +20,8 @@ BLOCK = 1024
 # Blocks of a window of a warm-up, and the fewest avalanches before the first of them.
 BLOCKS = 32
 SHORTEST = BLOCKS * 32
+# Windows after which a run counts as settled: small piles cycle, and no window equals another.
+MOST = 14
 # Standard errors by which successive windows may differ.
 APART = 2.0
 
@@ -84,7 +86,7 @@ class System:
             made += BLOCK * self.skip(BLOCK)[0]
             done += BLOCK
         windows: list[npt.NDArray[np.float64]] = []
-        while len(windows) < 2 or not agree(*windows[-2:]):
+        while len(windows) < 2 or not (agree(*windows[-2:]) or len(windows) == MOST):
             windows.append(np.array([self.skip(done // BLOCKS) for _ in range(BLOCKS)]))
             done *= 2
         return done

@@ -179,8 +179,21 @@ def test_shapes_that_differ_are_rejected():
 
 def test_curves_farther_apart_than_the_search_goes_have_no_exponent():
     result = found(*noisy(1, exponent=5.0))
-    assert (result.exponent, result.quality, result.p) == (None, None, None)
+    assert result.exponent is None
     assert "-1 to 4" in result.reason
+
+
+def test_curves_that_agree_until_they_end_do_not_collapse_at_d_0():
+    """Fault: a power law that stops at s = N collapsed with D 0.01, and a narrow interval."""
+    rng = np.random.default_rng(3)
+    by_run = [
+        (n, np.floor(np.minimum(rng.random(2000) ** -1.25, n)))
+        for n in (64, 256, 1024, 4096)
+        for _ in range(6)
+    ]
+    for free in (False, True):
+        result = found(*made(by_run), free=free, smallest=5.0)
+        assert result.exponent is None or abs(result.exponent.value - 1) < 0.1
 
 
 def test_two_sizes_do_not_make_a_collapse():

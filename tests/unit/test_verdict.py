@@ -191,8 +191,8 @@ def test_a_split_that_does_better_is_named():
 
 @pytest.mark.parametrize(
     ("value", "p", "word"),
-    [(0.3, 0.01, "No"), (-0.3, 0.01, "No"), (0.3, 0.1, "No bend is seen")]
-    + [(0.05, 0.001, "No bend is seen")],
+    [(0.3, 0.01, "No"), (-0.3, 0.01, "No"), (0.3, 0.1, "No misfit is seen")]
+    + [(0.05, 0.001, "No misfit is seen")],
 )
 def test_a_line_is_bent_where_the_bend_is_both_large_and_significant(value, p, word):
     assert answers([row("bend", "post", value, None, None, p)])[STRAIGHT].word == word
