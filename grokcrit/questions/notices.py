@@ -59,8 +59,8 @@ TEXTS = {
     "never-grokked/trained": "{} of {} runs never grokked: they enter neither phase, and form the "
     "window 'ungrokked'",
     "never-grokked/fitted": "{} runs of a case never grokked",
-    "single-run": "a size has one run: no interval and no p can be given; make a second run, or cut "
-    "a long one into --blocks",
+    "single-run": "a size has one run: no interval and no p can be given; make a second run, or "
+    "cut a long one into --blocks",
     "blocks": "one run per size: cut into blocks, which stand for runs ({})",
     "blocks/asked": "every run was cut into blocks, which stand for runs ({})",
     "too-few-blocks": "one run per size, too short to be cut into {} blocks of {} autocorrelation "
