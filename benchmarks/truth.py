@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 import grokcrit
@@ -59,13 +60,35 @@ LONG = (
     Known("btw", (32, 64, 128, 256), 20_000, None, None, 1.0, 0.0, 30),
     Known("ofc", (16, 32, 64), 20_000, None, None, None, 0.0, 30),
 )
-# Sizes; samples, of runs a size and avalanches a run; where the collapse begins.
-SHORT = {
-    "reed-frost": ((256, 1024, 4096, 16_384, 65_536), ((6, 1000), (10, 5000)), 10),
-    "branching": ((32, 64, 128, 256), ((10, 5000), (20, 10_000)), 10),
-    "oslo": ((32, 64, 128, 256), ((10, 5000),), 50),
-    "manna": ((16, 32, 64), ((10, 5000),), 50),
-}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Tables whose intervals are counted."""
+
+    system: str
+    size: tuple[int, ...]
+    runs: int  # of each size
+    avalanches: int  # of each run
+    collapse_from: int = 10
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """System sizes N."""
+        options = system_options(self.system, size=self.size, seeds=1, avalanches=1)
+        return np.array(self.size, np.int64) ** options.dimension
+
+
+EPIDEMIC, TREES = (256, 1024, 4096, 16_384, 65_536), (32, 64, 128, 256)
+SHORT = (
+    Sample("reed-frost", EPIDEMIC, 6, 1000),
+    Sample("reed-frost", EPIDEMIC, 10, 5000),
+    Sample("branching", TREES, 10, 5000),
+    Sample("branching", TREES, 20, 10_000),
+    Sample("oslo", (32, 64, 128, 256), 10, 5000, 50),
+    Sample("oslo", (16, 32, 64, 128), 20, 5000, 50),
+    Sample("manna", (16, 32, 64), 10, 5000, 50),
+)
 ESTIMATES = ("mean", "cutoff", "D moments", "tau moments", "D collapse", "beta collapse")
 
 
@@ -199,29 +222,26 @@ def estimates(
     return found | {"error": (error, 0, 0), "p": (np.nan if best.p is None else best.p, 0, 0)}
 
 
-def one_table(work: tuple[str, int, int, int]) -> tuple[dict[str, Ends], Reals]:
+def one_table(work: tuple[Sample, int]) -> tuple[dict[str, Ends], Reals]:
     """Simulate one table; return its estimates and all its sizes, (sizes, avalanches)."""
-    system, seeds, avalanches, seed = work
+    sample, seed = work
     options = system_options(
-        system, size=SHORT[system][0], seeds=seeds, avalanches=avalanches, seed=seed
+        sample.system, size=sample.size, seeds=sample.runs, avalanches=sample.avalanches, seed=seed
     )
     made = {(each.run.size, each.run.seed): each.series.size for each in runs(options, threads=1)}
     values = np.array([made[key].astype(np.float64) for key in sorted(made)])
-    data = ensemble_of(system, values)
-    found = estimates(data, values.ravel(), SHORT[system][2], 500, seed)
-    return found, values.reshape(len(options.size), -1).astype(np.int32)
+    found = estimates(ensemble_of(sample, values), values.ravel(), sample.collapse_from, 500, seed)
+    return found, values.reshape(len(sample.size), -1).astype(np.int32)
 
 
-def ensemble_of(system: str, values: Reals) -> Ensemble:
+def ensemble_of(sample: Sample, values: Reals) -> Ensemble:
     """Make an ensemble of (runs of all sizes, avalanches of a run)."""
-    sizes = SHORT[system][0]
-    count = len(values) // len(sizes)
-    options = system_options(system, size=sizes, seeds=1, avalanches=1)
+    count = len(values) // len(sample.size)
     return Ensemble(
         case={"field": "avalanche"},
-        sizes=np.array(sizes, np.int64) ** options.dimension,
-        size_of=np.repeat(np.arange(len(sizes)), count),
-        seed=np.tile(np.arange(count), len(sizes)),
+        sizes=sample.sizes,
+        size_of=np.repeat(np.arange(len(sample.size)), count),
+        seed=np.tile(np.arange(count), len(sample.size)),
         grok=np.full(len(values), np.nan),
         run=np.repeat(np.arange(len(values)), values.shape[1]),
         epoch=np.zeros(values.size, np.int64),
@@ -230,33 +250,32 @@ def ensemble_of(system: str, values: Reals) -> Ensemble:
     )
 
 
-def pooled(system: str, values: Reals, groups: int = 20) -> dict[str, Ends]:
+def pooled(sample: Sample, values: Reals, groups: int = 20) -> dict[str, Ends]:
     """Estimate from all tables together: (tables, sizes, avalanches of a table and size)."""
     joint = values.transpose(1, 0, 2).reshape(values.shape[1] * groups, -1).astype(np.float64)
-    return estimates(ensemble_of(system, joint), joint.ravel(), SHORT[system][2], 200, 0)
+    return estimates(ensemble_of(sample, joint), joint.ravel(), sample.collapse_from, 200, 0)
 
 
 def coverage(given: argparse.Namespace) -> str:
     """Measure how often intervals hold the estimate from all tables together."""
     lines = [
-        f"| system | runs x avalanches a size | {' | '.join(ESTIMATES)} | collapse rejected | "
-        "error of ln M_4 |",
+        f"| system, sizes | runs x avalanches a size | {' | '.join(ESTIMATES)} | collapse rejected "
+        "| error of ln M_4 |",
         f"|---|---|{'---|' * len(ESTIMATES)}---|---|",
     ]
-    for system, (_, samples, _) in SHORT.items():
-        for seeds, avalanches in samples:
-            work = [(system, seeds, avalanches, seed) for seed in range(given.tables)]
-            with ProcessPoolExecutor(given.workers) as pool:
-                found = list(pool.map(one_table, work, chunksize=4))
-            truth = pooled(system, np.array([each for _, each in found]))
-            cells = [held([one[name] for one, _ in found], truth[name][0]) for name in ESTIMATES]
-            p = np.array([one["p"][0] for one, _ in found])
-            error = np.median([one["error"][0] for one, _ in found])
-            lines.append(
-                f"| {system} | {seeds} x {avalanches:,} | {' | '.join(cells)} | "
-                f"{np.mean(p < 0.05):.1%} | {error:.2f} |"
-            )
-            print(lines[-1], flush=True)
+    for sample in SHORT:
+        with ProcessPoolExecutor(given.workers) as pool:
+            work = [(sample, seed) for seed in range(given.tables)]
+            found = list(pool.map(one_table, work, chunksize=4))
+        truth = pooled(sample, np.array([each for _, each in found]))
+        cells = [held([one[name] for one, _ in found], truth[name][0]) for name in ESTIMATES]
+        p = np.array([one["p"][0] for one, _ in found])
+        error = np.median([one["error"][0] for one, _ in found])
+        lines.append(
+            f"| {sample.system}, {sample.size[0]} to {sample.size[-1]:,} | {sample.runs} x "
+            f"{sample.avalanches:,} | {' | '.join(cells)} | {np.mean(p < 0.05):.1%} | {error:.2f} |"
+        )
+        print(lines[-1], flush=True)
     return "\n".join(lines)
 
 
