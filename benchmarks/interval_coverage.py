@@ -71,11 +71,10 @@ def of_phases(seeds: int, number: int) -> dict[str, float]:
         ensemble = made(seeds, exponent, rng)
         draws = resampling.draw_runs(ensemble, RESAMPLES, number)
         estimate = phases([ensemble], "size", "mean", draws)[place : place + 1]
-        single = np.zeros(1, bool)
-        plain = resampling.Widening(np.ones(1), np.full(1, np.inf), single)
+        tails, wanted = np.full((2, 1), 0.025), np.ones(1, bool)
         for method, (low, high) in {
             "expanded percentile": estimate.interval(0.95),
-            "percentile": resampling.interval(estimate.draws, plain, 0.95),
+            "percentile": resampling.percentiles(estimate.draws, tails[0], 1 - tails[1], wanted),
             "BCa": resampling.bca(estimate, 0.95),
         }.items():
             found[f"{name}, {method}"] = held(low[0], high[0], truth)
