@@ -166,7 +166,7 @@ def panel(ax: Axes, sources: Sources, request: Request) -> Axes:
     if not lines:
         tried = sorted({str(row["method"]) for row in of(held, "collapse-exponent", value=None)})
         raise EmptyPanelError(
-            f"no phase has a collapse of the {request.observable}: {'; '.join(tried)}"
+            f"there is no collapse of the {request.observable}: {'; '.join(tried)}"
             if tried
             else f"the diagnostics hold no collapse of the {request.observable}; "
             "'grokcrit diagnose avalanche.parquet --only collapse' makes it"

@@ -91,7 +91,7 @@ def test_a_collapse_without_its_quality_is_not_drawn():
     table = samples()["diagnostics"]
     quality = pc.equal(table["quantity"], "collapse-quality")
     few = table.filter(pc.invert(pc.and_(quality, pc.is_null(table["part"]))))
-    with pytest.raises(TableError, match="no phase has a collapse|no collapse"):
+    with pytest.raises(TableError, match="there is no collapse|no collapse"):
         plot.figure("collapses", [samples()["avalanche"], few])
 
 
