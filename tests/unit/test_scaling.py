@@ -302,11 +302,9 @@ def test_the_corrected_interval_covers_what_it_says_and_the_plain_one_less(runs,
     hits = np.zeros(2)
     for number in range(tables // together):
         values = n[:, None] ** 1.1 * np.exp(0.5 * rng.normal(size=(len(n), together)))
-        by_size = scaling.over_runs(found, values, "mean")
         draws = resampling.draw_runs(found, 500, number)
-        drawn = scaling.fit(found.sizes, resampling.resample(found, values, draws)).exponent
-        influences = resampling.influence(found, values, by_size)
-        ends = resampling.interval(drawn, resampling.widening(influences, found.size_of), 0.95)
+        estimate = resampling.exponents(found, values, "mean", draws)
+        drawn, ends = estimate.draws, estimate.interval(0.95)
         for k, (low, high) in enumerate((ends, np.quantile(drawn, [0.025, 0.975], axis=0))):
             hits[k] += ((low <= 1.1) & (high >= 1.1)).sum()
     corrected, uncorrected = hits / tables
