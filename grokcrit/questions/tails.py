@@ -17,7 +17,7 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.questions.question import Question, Task
-from grokcrit.questions.rows import ends, finding, groups, index, labelled, p_of
+from grokcrit.questions.rows import ends, finding, groups, index, labelled, p_cell
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import plateau, resampling, tails
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -216,7 +216,7 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
             | {
                 "tau": tau["value"],
                 "interval": ends(tau),
-                "p": None if goodness["p"] is None else count_of(goodness),
+                "p": p_cell(goodness),
                 "n": tau["n"],
                 "range": tau["method"],
                 "told apart, better": ", ".join(better) or None,
@@ -225,11 +225,6 @@ def section(rows: list[Row], shown: list[str]) -> Summary:
     without = sum(r["quantity"] == "tau" and r["value"] is None for r in fits)
     title = f"power-law fits P(s) ~ s^-tau ({without} more have no range to fit)"
     return Summary(title, out, formats={"tau": ".3f", "interval": ".3f"})
-
-
-def count_of(goodness: Row) -> str:
-    """Write a p that is a count, with what it is below where the count is none."""
-    return p_of(goodness).removeprefix("p ")
 
 
 QUESTION = Question(
