@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,26 @@ def benjamini_hochberg(p: Reals) -> Reals:
     return adjusted
 
 
+def adjusted(
+    rows: Sequence[Row], keys: Sequence[Hashable], primary: Callable[[Any], Mapping[str, Any]]
+) -> Reals:
+    """Return the adjusted p of each row, (rows,); NaN where it keeps its own.
+
+    Rows of equal key are tests of one family, but for the one that ``primary`` of the key names; a
+    row whose key is None belongs to none.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        if key is not None:
+            groups.setdefault(key, []).append(i)
+    found = np.full(len(rows), np.nan)
+    for key, members in groups.items():
+        kept = first(primary(key), [rows[i] for i in members])
+        others = [i for i in members if rows[i] is not kept]
+        found[others] = benjamini_hochberg(np.array([rows[i]["p"] for i in others], np.float64))
+    return found
+
+
 def adjust(rows: Sequence[Row], asked: Iterable[Question]) -> list[Row]:
     """Give the tests of each question their ``p_adjusted``, case by case.
 
@@ -35,22 +55,20 @@ def adjust(rows: Sequence[Row], asked: Iterable[Question]) -> list[Row]:
     """
     questions = list(asked)
     owner = {name: q for q in questions for key in q.quantities for name in key.split(", ")}
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for i, row in enumerate(rows):
+
+    def key_of(row: Row) -> Hashable:
         question = owner.get(row["quantity"])
         if question is None or row["quantity"] in question.checks:
-            continue
-        if row.get("p") is not None and row.get("p_adjusted") is None:
-            case = tuple(row.get(name) for name in FAMILY)
-            groups.setdefault((questions.index(question), *case), []).append(i)
-    made = list(rows)
-    for (number, *_), members in groups.items():
-        primary = first(questions[number].primary, [rows[i] for i in members])
-        others = [i for i in members if rows[i] is not primary]
-        values = benjamini_hochberg(np.array([rows[i]["p"] for i in others], np.float64))
-        for i, value in zip(others, values, strict=True):
-            made[i] = rows[i] | {"p_adjusted": float(value)}
-    return made
+            return None
+        if row.get("p") is None or row.get("p_adjusted") is not None:
+            return None
+        return questions.index(question), *(row.get(name) for name in FAMILY)
+
+    found = adjusted(rows, list(map(key_of, rows)), lambda key: questions[key[0]].primary)
+    return [
+        row if np.isnan(p) else row | {"p_adjusted": float(p)}
+        for row, p in zip(rows, found, strict=True)
+    ]
 
 
 def first(primary: Mapping[str, Any], rows: Sequence[Row]) -> Row | None:

@@ -23,7 +23,7 @@ from grokcrit.base.vocabulary import (
     STATISTICS,
 )
 from grokcrit.questions import judge
-from grokcrit.questions.adjusting import benjamini_hochberg
+from grokcrit.questions.adjusting import adjusted
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, record_of, warn
 from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
@@ -128,21 +128,11 @@ def with_adjusted(table: pa.Table) -> pa.Table:
     """Fill ``p_adjusted``: of all tests of a case but the primary one."""
     tested = pc.indices_nonzero(pc.is_valid(table["p"])).to_numpy()
     rows = table.take(tested).to_pylist()
-    adjusted = np.full(table.num_rows, np.nan)
-    for members in groups_of(rows):
-        others = [i for i in members if not all(rows[i][k] == v for k, v in PRIMARY.items())]
-        p = np.array([rows[i]["p"] for i in others], np.float64)
-        adjusted[tested[others]] = benjamini_hochberg(p)
+    keys = [tuple(row[name] for name in judge.FAMILY) for row in rows]
+    found = np.full(table.num_rows, np.nan)
+    found[tested] = adjusted(rows, keys, lambda _: PRIMARY)
     place = table.schema.get_field_index("p_adjusted")
-    return table.set_column(place, "p_adjusted", pa.array(adjusted, from_pandas=True))
-
-
-def groups_of(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the rows of each case and its null models."""
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for i, row in enumerate(rows):
-        found.setdefault(tuple(row[name] for name in judge.FAMILY), []).append(i)
-    return list(found.values())
+    return table.set_column(place, "p_adjusted", pa.array(found, from_pandas=True))
 
 
 def null_samples(
