@@ -70,7 +70,7 @@ def of_curves(asked: Asked) -> list[Row]:
         by_size = scaling.over_runs(data, by_run, asked.statistic)
         drawn = resampling.resample(data, by_run, asked.draws)
         lines = lines_of(data, by_run, asked.statistic)
-        fit = lines.lack_of_fit()
+        fit = lines.lack_of_fit
         found = [finding("lack-of-fit", fit.chi2[0], p=fit.p[0], n=fit.freedom[0], method=JOHANSEN)]
         found += curvature(data, lines, by_size, drawn, confidence)
         found += local(data, lines.shares[:, 0], by_size[0], drawn[:, 0], confidence)

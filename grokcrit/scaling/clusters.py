@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.scaling.lines import ALPHA
 from grokcrit.scaling.resampling import Estimate
@@ -37,11 +36,10 @@ def cluster_p(gap: Estimate, swaps: BoolArray) -> Reals:
     found = np.full(len(gap.value), np.nan)
     if gap.lines is None or not len(found):
         return found
-    few = resampling.widening(gap.influences, gap.size_of)
     variance, freedom = gap.spread()
     # With the misfit of lines, as the p of single times.
     part = np.sqrt(
-        np.divide(few.variance, variance, out=np.ones_like(variance), where=variance > 0)
+        np.divide(gap.few.variance, variance, out=np.ones_like(variance), where=variance > 0)
     )
     t = studentised(gap, np.ones((1, gap.lines.shares.shape[0])))[0] * part
     limit: Reals = special.stdtrit(freedom, 1 - ALPHA / 2).astype(np.float64)

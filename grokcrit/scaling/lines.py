@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,8 +90,9 @@ class Lines:
             variance[:, k] = np.where(n > 1, square / np.maximum(n * (n - 1), 1), np.nan)
         return variance, count
 
+    @functools.cached_property
     def lack_of_fit(self) -> LackOfFit:
-        """Compare each line with the scatter of runs.
+        """The comparison of each line with the scatter of runs.
 
         chi^2 is the least sum of (ln s - line)^2 / variance over all lines. As each variance is
         estimated from its few runs, chi^2 / c is taken to be F distributed (S. Johansen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,16 +57,21 @@ class Estimate:
             self.lines and self.lines.with_difference(),
         )
 
+    @functools.cached_property
+    def few(self) -> Widening:
+        """How much wider than the draws each bin's distribution is; see :func:`widening`."""
+        return widening(self.influences, self.size_of)
+
     def interval(self, confidence: float) -> tuple[Reals, Reals]:
         """Interval of each bin, NaN without draws: expanded percentile, and where a line misfits.
 
         See :func:`interval`. Where the line does not fit, each end is moved out by the misfit's
         standard error times Student's t of the line's degrees of freedom, added in quadrature.
         """
-        low, high = interval(self.draws, widening(self.influences, self.size_of), confidence)
+        low, high = interval(self.draws, self.few, confidence)
         if self.lines is None:
             return low, high
-        fit = self.lines.lack_of_fit()
+        fit = self.lines.lack_of_fit
         t = special.stdtrit(np.maximum(fit.freedom, 1), 0.5 + confidence / 2)
         more = np.where(fit.misfit > 0, t * np.sqrt(fit.misfit), 0.0)
 
@@ -91,11 +97,11 @@ class Estimate:
         It is that over runs, from their influences, and that of the misfit where a line does not
         fit, with the degrees of freedom of both (Welch and Satterthwaite).
         """
-        few = widening(self.influences, self.size_of)
+        few = self.few
         of_runs = np.where(few.single, np.nan, few.variance)
         if self.lines is None:
             return of_runs, few.freedom
-        fit = self.lines.lack_of_fit()
+        fit = self.lines.lack_of_fit
         variance = of_runs + fit.misfit
         parts = few.variance**2 / few.freedom + fit.misfit**2 / np.maximum(fit.freedom, 1)
         return variance, np.where(parts > 0, variance**2 / np.where(parts > 0, parts, 1.0), 1.0)
@@ -227,7 +233,7 @@ def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
     below the estimate, a = sum u^3 / (6 (sum u^2)^(3/2)) over the runs, u the influence of a run
     over the number of runs of its size. NaN without draws, or where a size has a single run.
     """
-    draws, single = estimate.draws, widening(estimate.influences, estimate.size_of).single
+    draws, single = estimate.draws, estimate.few.single
     valid = (~np.isnan(draws)).sum(axis=0)
     below = (draws < estimate.value).sum(axis=0) + (draws == estimate.value).sum(axis=0) / 2
     share = below / np.maximum(valid, 1)

@@ -283,7 +283,7 @@ def estimates(
     if not len(estimate.draws):
         return tables[0]
     difference = np.array([part is not None or w == DIFFERENCE for w in sample.windows])
-    single = resampling.widening(estimate.influences, estimate.size_of).single
+    single = estimate.few.single
     one = np.full(len(sample.windows), 0.5)
     half = one * chosen.confidence
     for method, (low, high) in (

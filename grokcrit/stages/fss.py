@@ -116,7 +116,7 @@ def statistic_fits(
         bend = dataclasses.replace(slope, value=straight.curvature[fitted], lines=None)
         assert slope.lines is not None
         bend = dataclasses.replace(bend, influences=slope.lines.influences(power=2))
-        fit = slope.lines.lack_of_fit()
+        fit = slope.lines.lack_of_fit
         found = (*slope.interval(chosen.confidence), bend.p(), fit.chi2, fit.freedom, fit.p)
         for name, each in zip(TESTED, found, strict=True):
             tested[name][fitted] = each

@@ -284,7 +284,7 @@ def test_lines_that_fit_are_rejected_in_5_of_100_tables_whatever_the_number_of_r
         noise = rng.standard_normal((len(size_of), tables)) * 0.1 * (1 + size_of[:, None])
         mean = np.array([noise[size_of == k].mean(axis=0) for k in range(5)])
         made = Lines(x, (mean + 1.1 * x[:, None]).T, noise - mean[size_of], size_of)
-        rejected = int((made.lack_of_fit().p < 0.05).sum())
+        rejected = int((made.lack_of_fit.p < 0.05).sum())
         low, high = stats.binom.ppf([0.0005, 0.9995], tables, 0.05)
         # Johansen's is an approximation: 3.4 % at three runs.
         assert 0.5 * low <= rejected <= 1.2 * high
