@@ -38,8 +38,8 @@ from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.kernels.resample import resampled_means
-from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows
+from grokcrit.scaling.resampling import Estimate, student
 
 # Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.
 POINTS, LEAST = 30, 5
@@ -363,6 +363,7 @@ def exponent(
     for k, size in enumerate(curves.used):
         share = np.einsum("p,rp->r", response[curves.of(k)], curves.shares[k])
         influence[ensemble.size_of == size, 0] = share
-    few = resampling.widening(influence * np.sqrt(misfit), ensemble.size_of)
-    low, high = resampling.student(np.array([value]), few, confidence)
+    value_of, draws = np.array([value]), np.empty((0, 1))
+    spread = Estimate(value_of, draws, influence * np.sqrt(misfit), ensemble.size_of).spread()
+    low, high = student(value_of, *spread, confidence)
     return Exponent(value, *(None if np.isnan(end[0]) else float(end[0]) for end in (low, high)))

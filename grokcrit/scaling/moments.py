@@ -16,13 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import special
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
 from grokcrit.scaling.lines import Lines
-from grokcrit.scaling.resampling import Estimate
+from grokcrit.scaling.resampling import Estimate, student
 
 ORDERS = np.arange(1, 4.25, 0.5)
 HIGH = ORDERS >= 2
@@ -43,9 +42,7 @@ class Jackknifed(Estimate):
 
     def interval(self, confidence: float) -> tuple[Reals, Reals]:
         """Student's t interval around the corrected estimate; NaN where a size has one run."""
-        variance, freedom = self.spread()
-        half = special.stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(variance)
-        return self.centre - half, self.centre + half
+        return student(self.centre, *self.spread(), confidence)
 
 
 @dataclass(frozen=True)

@@ -195,10 +195,11 @@ def widening(influences: Reals, size_of: Ints) -> Widening:
     )
 
 
-def student(value: Reals, few: Widening, confidence: float) -> tuple[Reals, Reals]:
-    """Interval of estimates (bins,) from the variance over runs and Student's t; NaN: one run."""
-    half = special.stdtrit(few.freedom, 0.5 + confidence / 2) * np.sqrt(few.variance)
-    half = np.where(few.single, np.nan, half)
+def student(
+    value: Reals, variance: Reals, freedom: Reals, confidence: float
+) -> tuple[Reals, Reals]:
+    """Student's interval of estimates (bins,); NaN where there is no variance, as of one run."""
+    half = special.stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(variance)
     return value - half, value + half
 
 

@@ -268,10 +268,9 @@ def test_p_is_what_students_interval_of_that_confidence_says(runs):
     found = ensemble_of(regular_rows(1, runs=runs))
     influences = rng.standard_normal((found.runs, 40))
     value = rng.uniform(-3, 3, 40)
-    few = resampling.widening(influences, found.size_of)
     estimate = resampling.Estimate(value, np.empty((0, 40)), influences, found.size_of)
     for confidence in (0.8, 0.95):
-        low, high = resampling.student(value, few, confidence)
+        low, high = resampling.student(value, *estimate.spread(), confidence)
         outside = (low > 0) | (high < 0)
         assert (outside == (estimate.p() < 1 - confidence)).all()
     # Welch and Satterthwaite, in loops.
