@@ -29,7 +29,7 @@ def counts(family: Family) -> list[Row]:
         finding("truncated", float(data.truncated.sum()), n=len(quiet), method="avalanches"),
         finding("quiet", float(quiet.sum()), n=len(quiet), method="avalanches"),
     ]
-    if len(data.phases) > 1:
+    if data.of_training:
         never = float(np.isnan(data.grok).sum())
         rows.append(finding("never-grokked", never, n=data.runs, method="runs"))
     rows += zero_threshold(data)

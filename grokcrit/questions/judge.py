@@ -102,7 +102,7 @@ def named(fit: Row) -> str:
 
 
 def of_training(row: Row) -> bool:
-    """Return whether a row is of avalanches during a training; see ``Ensemble.phases``."""
+    """Return whether a row is of avalanches during a training; see ``Ensemble.of_training``."""
     return bool(row["field"] != NO_TRAINING)
 
 

@@ -88,6 +88,8 @@ TEXTS = {
     "runs grok, or all at once",
     "zero-threshold/sweep": "the threshold is 0 in avalanches of {} of {} points; they are left "
     'out of the fits: sweep with threshold_of = "nonzero"',
+    "truncated/trees": "{} of {} trees were cut off at more than 2^50 individuals: choose a "
+    "smaller --size or --branching",
     "truncated/sweep": "at {} of {} points more than {:.0%} of the avalanches were cut off at "
     "max_steps, at most {:.0%}: their sizes are too small there, and D cannot be trusted",
     "crossing-without-grokking": "D(t) crosses the Gaussian null at {} of {} points where no run "

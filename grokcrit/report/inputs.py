@@ -83,7 +83,7 @@ class Material:
 
     @property
     def of_training(self) -> bool:
-        """Return whether there is a training behind the avalanches; see ``Ensemble.phases``."""
+        """Return whether there is a training behind all of it; see ``Ensemble.of_training``."""
         parts = [part for several in self.tables.values() for part in several]
         held = [each["field"] for each in (*parts, *self.diagnostics.values())]
         return {name for each in held for name in pc.unique(each).to_pylist()} != {NO_TRAINING}

@@ -97,7 +97,7 @@ def in_blocks(ensemble: Ensemble, blocks: int | None) -> Ensemble:
 
     None leaves gradients of a training alone, whose time is no stationary series.
     """
-    if blocks is None and len(ensemble.phases) > 1:
+    if blocks is None and ensemble.of_training:
         return ensemble
     size = ensemble.table["size"].to_numpy().astype(np.float64)
     run, parent, cuts = cut_runs(ensemble.sizes, ensemble.size_of, ensemble.run, size, blocks)

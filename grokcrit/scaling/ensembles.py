@@ -67,13 +67,18 @@ class Ensemble:
         return len(self.seed)
 
     @property
-    def phases(self) -> tuple[str, ...]:
-        """The phases that there are: without a training behind the avalanches, all of them as one.
+    def of_training(self) -> bool:
+        """Return whether there is a training behind the avalanches.
 
         Told by ``field``, which every table has, rather than by null grokking epochs: these are
         those of a network that never groks, too, whose D(t) is of interest.
         """
-        return PHASES[:1] if self.case.get("field") == NO_TRAINING else PHASES
+        return bool(self.case.get("field") != NO_TRAINING)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases that there are: without a training, all avalanches as one."""
+        return PHASES if self.of_training else PHASES[:1]
 
     def has(self, observable: str) -> bool:
         """Return whether the table holds what an observable is made of."""
@@ -193,7 +198,7 @@ def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemb
     found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
     most = max(found, key=lambda e: len(e.sizes)).sizes
     if len(most) < MINIMUM_SIZES:
-        trained = any(each.phases == PHASES for each in found)
+        trained = any(each.of_training for each in found)
         raise FitError(
             f"a fit needs at least {MINIMUM_SIZES} sizes, the table has {len(most)} "
             f"(N = {', '.join(map(str, most))})"
@@ -269,7 +274,7 @@ def windows(ensemble: Ensemble, name: str) -> Windows:
     """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
     grok = ensemble.grok[ensemble.run]
     epoch = ensemble.epoch
-    if name not in ensemble.phases and len(ensemble.phases) < len(PHASES):
+    if name not in ensemble.phases and not ensemble.of_training:
         return Windows(name, [], np.full(len(epoch), -1))
     if name == "epoch":
         times, bin_of = np.unique(epoch, return_inverse=True)

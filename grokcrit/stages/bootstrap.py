@@ -248,8 +248,11 @@ def leave_one_out(
     for seed in np.unique(ensemble.seed):
         kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
         found["seed", int(seed)] = refit(kept)
-    trained = len(ensemble.phases) > 1
-    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS) if trained else ():
+    for epochs in (
+        np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS)
+        if ensemble.of_training
+        else ()
+    ):
         if len(epochs):
             inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
             found["epoch", int(epochs[0])] = refit(phases(inside))

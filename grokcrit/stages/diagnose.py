@@ -115,7 +115,7 @@ def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: 
 
 def family_tasks(family: Family, asked: Sequence[Question], chosen: DiagnoseOptions) -> list[Task]:
     """List what is asked of a case and its null models, each in a task of its own."""
-    if len(family.data.phases) == 1:
+    if not family.data.of_training:
         asked = [each for each in asked if not each.training]
     tasks = [task for each in asked if each.of_family for task in each.of_family(family, chosen)]
     if any(each.of_curves for each in asked):

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import NO_TRAINING
+from grokcrit.questions.notices import warn
 from grokcrit.systems import SystemOptions, system_options
 from grokcrit.systems.exact import mean_size
 from grokcrit.systems.runs import Made, runs
@@ -91,7 +93,7 @@ def rows_of(made: Made, first: int, last: int, schema: pa.Schema) -> pa.Table:
     values: dict[str, Any] = {
         "task": options.task,
         "case": options.case,
-        "field": "avalanche",
+        "field": NO_TRAINING,
         "surrogate": "none",
         "replicate": 0,
         "alpha": options.parameters.get("alpha"),
@@ -165,5 +167,4 @@ def beginning(options: SystemOptions, log: list[Row]) -> str:
 def truncated(options: SystemOptions, log: list[Row]) -> list[Notice]:
     """Warn of trees that were cut off."""
     count, total = sum(run["truncated"] for run in log), options.avalanches * len(log)
-    text = f"{count} of {total} trees were cut off at more than 2^50 individuals: choose a smaller "
-    return [Notice("truncated", text + "--size or --branching")] if count else []
+    return warn("truncated/trees", count, total)
