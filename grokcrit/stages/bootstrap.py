@@ -248,11 +248,9 @@ def leave_one_out(
     for seed in np.unique(ensemble.seed):
         kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
         found["seed", int(seed)] = refit(kept)
-    for epochs in (
-        np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS)
-        if ensemble.of_training
-        else ()
-    ):
+    if not ensemble.of_training:
+        return found
+    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
         if len(epochs):
             inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
             found["epoch", int(epochs[0])] = refit(phases(inside))
