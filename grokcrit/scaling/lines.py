@@ -126,12 +126,11 @@ class Lines:
         p = special.fdtrc(f, quotient(f * (f + 2), 3 * a), chi2 / (f + 2 * a - 6 * a / (f + 2)))
         # Of the unweighted line, whose slope is the exponent.
         weights = self.weights()
-        centre = (there * x).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-        dx = np.where(there, x - centre[:, None], 0.0)
+        sxx = quotient(np.ones(len(weights)), (weights**2).sum(axis=1))
+        dx = weights * sxx[:, None]
         mean = (there * y).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
         plain = (weights * y).sum(axis=1)
         rest = np.where(there, y - mean[:, None] - plain[:, None] * dx, 0.0)
-        sxx = (dx**2).sum(axis=1)
         hat = 1 / np.maximum(there.sum(axis=1), 1)[:, None] + quotient(dx**2, sxx[:, None])
         explained = np.where(there & known[:, None], (1 - hat) * variance, 0.0).sum(axis=1)
         more = np.maximum((rest**2).sum(axis=1) - explained, 0.0) / f
