@@ -17,8 +17,8 @@ from measure import Section, Way, measure, row, torch_or_none
 
 from grokcrit.cascades.graphs import graph
 from grokcrit.stages.train import runs
-from grokcrit.tasks.xor import TrainOptions
-from grokcrit.tasks.xor.training import XOR_INPUTS, XOR_TARGETS, Run, initial_weights
+from grokcrit.tasks.xor import TARGETS, TrainOptions
+from grokcrit.tasks.xor.training import INPUTS, Run, initial_weights
 
 HIDDEN = (20, 30, 50, 75, 100, 200, 300, 500)
 # A peer that does the same agrees in most epochs; one that does something else in hardly any.
@@ -40,7 +40,7 @@ def torch_run(run: Run, cascade: Cascade | None) -> list[int]:
     """Train one run with autograd; cascade in line where one is given."""
     torch = torch_or_none()
     parts = torch_network(initial_weights(run))
-    inputs, targets = torch.tensor(XOR_INPUTS), torch.tensor(XOR_TARGETS)
+    inputs, targets = torch.tensor(INPUTS), torch.tensor(TARGETS["xor"], dtype=torch.float64)
     sizes = []
     for _ in range(run.options.epochs + 1):
         w1, b1, w2, b2 = parts

@@ -79,6 +79,9 @@ class Option:
     group: str = "common"  # its place in the help: one of GROUPS
     added: bool = False  # tables were made without it: recorded only if not at its default
     swept: bool = True  # whether it can be an axis of a sweep
+    decides: bool = (
+        False  # whether it decides if a run can generalise: matched controls differ in it
+    )
     names: tuple[str, ...] = ()  # on the command line, where it has others than its own
     metavar: str | None = None  # what stands for its value in the help
     name: str = ""

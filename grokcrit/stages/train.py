@@ -69,7 +69,7 @@ def record(options: RunOptions) -> provenance.Record:
         TRAIN.name,
         asdict(options),
         root_seed=options.seed,
-        cases={options.case: options.case_options},
+        cases={each.case: each.case_options for each in options.cells()},
         widths={str(h): tensors_of(options.shapes(h)) for h in options.hidden},
     )
 
@@ -86,10 +86,11 @@ def runs(
     progress: Progress | None = None,
     cache: bool = True,
 ) -> Iterator[pa.Table]:
-    """Train every run; yield one table each, by width and seed."""
+    """Train every run; yield one table each, by cell, width and seed."""
     check_sizes(options)
     schema = schema_of(options)
-    trained: Iterator[pa.Table] = options.trainer().runs(options, schema, threads, progress, cache)
+    cells = options.cells()
+    trained: Iterator[pa.Table] = options.trainer().runs(cells, schema, threads, progress, cache)
     return trained
 
 
@@ -111,9 +112,10 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
 
 def noted(blocks: Iterable[pa.Table], log: list[Row]) -> Iterator[pa.Table]:
     """Pass run tables on, appending what matters of each to a log."""
-    names = ("width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
+    names = ("case", "width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
     for block in blocks:
         note = {name: block[name][0].as_py() for name in names}
+        note |= {name: block[name][-1].as_py() for name in ("train_accuracy", "test_accuracy")}
         note["rows"] = block.num_rows
         note["snapshots"] = block.num_rows - block["gradient"].null_count
         note["cascades"] = block.num_rows - block["size"].null_count
@@ -125,28 +127,31 @@ def noted(blocks: Iterable[pa.Table], log: list[Row]) -> Iterator[pa.Table]:
 
 
 def train_summary(runs: list[Row]) -> Summary:
-    """Sum up a training: grokking epochs of each width."""
+    """Sum up a training: grokking epochs of each width, or of each cell of ``controls``."""
+    cells = list(dict.fromkeys(run["case"] for run in runs))
+    by = "case" if len(cells) > 1 else "width"
     rows = []
-    for width in sorted({run["width"] for run in runs}):
-        mine = [run for run in runs if run["width"] == width]
+    for each in cells if by == "case" else sorted({run["width"] for run in runs}):
+        mine = [run for run in runs if run[by] == each]
         grok = [run["grok_epoch"] for run in mine if run["grok_epoch"] is not None]
-        rows.append(
-            {
-                "hidden": width,
-                "N": mine[0]["n_params"],
-                "runs": len(mine),
-                "grokked": len(grok),
-                "grok_epoch median": statistics.median(grok) if grok else None,
-                "grok_epoch range": (min(grok), max(grok)) if grok else None,
-                "rows": sum(run["rows"] for run in mine),
-                "snapshots": sum(run["snapshots"] for run in mine),
-            }
-        )
+        row = {"case": each} if by == "case" else {"hidden": each, "N": mine[0]["n_params"]}
+        row |= {
+            "runs": len(mine),
+            "grokked": len(grok),
+            "grok_epoch median": statistics.median(grok) if grok else None,
+            "grok_epoch range": (min(grok), max(grok)) if grok else None,
+        }
+        if by == "case":
+            for name in ("train_accuracy", "test_accuracy"):
+                row[f"last {name}"] = statistics.fmean(run[name] for run in mine)
+        else:
+            row |= {name: sum(run[name] for run in mine) for name in ("rows", "snapshots")}
+        rows.append(row)
     never = sum(run["grok_epoch"] is None for run in runs)
     warnings = warn("never-grokked/trained", never, len(runs))
     cascades = sum(run["cascades"] for run in runs)
     warnings += warn("zero-threshold/trained", sum(run["zero"] for run in runs), cascades)
     warnings += warn("truncated", sum(run["truncated"] for run in runs), cascades)
-    total = sum(row["snapshots"] for row in rows)
+    total = sum(run["snapshots"] for run in runs)
     title = f"{len(runs)} runs, {sum(run['rows'] for run in runs)} rows, {total} snapshots"
     return Summary(title, rows, warnings, {"grok_epoch median": ".4g"})

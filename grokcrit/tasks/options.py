@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from grokcrit.base.options import (
     CascadeOptions,
@@ -21,6 +21,14 @@ from grokcrit.base.options import (
 Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
+
+
+def with_and_without_decay(cells: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Double the cells of a design: each as it is, and with weight decay 0."""
+    without = {
+        f"{name}-no-decay": changed | {"weight_decay": 0.0} for name, changed in cells.items()
+    }
+    return cells | without
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,9 @@ class RunOptions(CascadeOptions):
         "inline",
         "inline, shadow: train on the redistributed or the raw gradient",
         choices=PROBES,
+    )
+    controls: bool = option(
+        False, "Train the matched controls as well, in one table", swept=False, added=True
     )
     gradients: bool = option(
         True, "Save gradients (needed by avalanche)", group="output", swept=False
@@ -68,6 +79,23 @@ class RunOptions(CascadeOptions):
         """Import the module whose ``runs`` trains; raise OptionError if its package is missing."""
         raise NotImplementedError
 
+    def controlled(self) -> dict[str, dict[str, Any]]:
+        """Name the cells of ``controls``, the first what generalises, and what they change."""
+        raise NotImplementedError
+
+    def cells(self) -> tuple[Self, ...]:
+        """Return the options of each case that is trained; with ``controls`` there are several.
+
+        Cells share everything but what `controlled` changes: sizes, seeds, first weights, data.
+        """
+        if not self.controls:
+            return (self,)
+        prefix = "" if self.label is None else f"{self.label}-"
+        return tuple(
+            replace(self, controls=False, label=prefix + name, **changed)
+            for name, changed in self.controlled().items()
+        )
+
     def n_params(self, width: int) -> int:
         """Return N of a width."""
         return sum(math.prod(shape) for _, shape in self.shapes(width))
@@ -85,7 +113,7 @@ class RunOptions(CascadeOptions):
     @property
     def case_options(self) -> dict[str, Any]:
         """Everything a run depends on except width, seed, and which gradients are kept."""
-        apart = ("hidden", "seeds", "label", "gradients")
+        apart = ("hidden", "seeds", "label", "gradients", "controls")
         return {k: v for k, v in recorded(self).items() if k not in apart}
 
     @property

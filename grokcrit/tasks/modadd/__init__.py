@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, option, option_of, settle
-from grokcrit.tasks.options import RECIPE, RunOptions, Shapes
+from grokcrit.tasks.options import RECIPE, RunOptions, Shapes, with_and_without_decay
 
 MODELS = ("transformer", "mlp")
 SPLITS = ("pairs", "sym")
+LABELS = ("true", "shuffled")
 HEADS = 4
+# Share of the pairs that train in the cells with too few; no run generalises (docs/modadd.md).
+FEW = 0.2
 # What groks on one core: docs/modadd.md. batch 0: all pairs.
 _TRANSFORMER = {"hidden": (32, 48, 64, 96, 128), "epochs": 500, "batch": 512}
 _MLP = {"hidden": (120, 192, 340, 680, 1200), "epochs": 500, "lr": 1e-2, "batch": 0}
@@ -37,10 +40,17 @@ class ModaddOptions(RunOptions):
         "pairs, or sym: (a, b) and (b, a) on one side, which leaks nothing",
         choices=SPLITS,
     )
-    train_fraction: float = option(0.8, "Share of the pairs that trains", above=0, below=1)
-    weight_decay: float = option(
-        1.0, "Weight decay of AdamW; 0 is the control that does not grok", least=0
+    labels: str = option(
+        "true",
+        "true, or shuffled: permuted over the training and over the test pairs",
+        choices=LABELS,
+        added=True,
+        decides=True,
     )
+    train_fraction: float = option(
+        0.8, "Share of the pairs that trains", above=0, below=1, decides=True
+    )
+    weight_decay: float = option(1.0, "Weight decay of AdamW", least=0)
     probe: str = "shadow"
     hidden: tuple[int, ...] = None  # type: ignore[assignment]  # these four: as in the recipe
     epochs: int = None  # type: ignore[assignment]
@@ -73,6 +83,19 @@ class ModaddOptions(RunOptions):
         odd = [width for width in self.hidden if width % HEADS]
         if self.model == "transformer" and odd:
             raise OptionError("hidden", f"must be a multiple of the {HEADS} heads, got {odd[0]}")
+
+    def controlled(self) -> dict[str, dict[str, Any]]:
+        """Name the cells of a design of labels and decay: 3 x 2."""
+        if self.labels != "true" or self.weight_decay == 0 or self.train_fraction <= FEW:
+            raise OptionError(
+                "controls",
+                "changes --labels, --weight-decay and --train-fraction in its cells: they must be "
+                f"true, above 0 and above {FEW}",
+            )
+        few = {"train_fraction": FEW}
+        return with_and_without_decay(
+            {"learnable": {}, "shuffled": {"labels": "shuffled"}, "few": few}
+        )
 
     def training_units(self, pairs: int) -> int:
         """Return how many of some pairs, ordered or not, train."""

@@ -49,3 +49,33 @@ def pairs_of(options: ModaddOptions, seed: int) -> Pairs:
         np.flatnonzero(~trains & mirror),
         np.flatnonzero(~trains & ~mirror),
     )
+
+
+def labels_of(options: ModaddOptions, pairs: Pairs, seed: int) -> Indices:
+    """Return the label of every pair, (p^2,): its sum, or the sum of another pair of its side.
+
+    Shuffled labels are permuted over the training pairs and over the test pairs, so each side keeps
+    its labels and nothing can be learnt from one side for the other. With ``split`` sym (a, b) and
+    (b, a) keep one label, as the sum gives them: unordered pairs are permuted, those with a = b
+    among themselves, so that the labels' counts stay as well.
+    """
+    if options.labels == "true":
+        return pairs.total
+    rng = stream("modadd-labels", options.seed, options.split, options.prime, seed)
+    labels = pairs.total.copy()
+    test = np.ones(len(labels), bool)
+    test[pairs.train] = False
+    for side in (~test, test):
+        if options.split == "pairs":
+            labels[side] = rng.permutation(labels[side])
+            continue
+        for units in (
+            np.flatnonzero(side & (pairs.a < pairs.b)),
+            np.flatnonzero(side & (pairs.a == pairs.b)),
+        ):
+            labels[units] = rng.permutation(labels[units])
+    if options.split == "sym":
+        p = options.prime
+        low, high = np.minimum(pairs.a, pairs.b), np.maximum(pairs.a, pairs.b)
+        labels = labels[low * p + high]
+    return labels

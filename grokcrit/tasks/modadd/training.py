@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.cascades.single import cascade
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.modadd.models import Model, initial_parameters
-from grokcrit.tasks.modadd.pairs import Pairs, pairs_of
+from grokcrit.tasks.modadd.pairs import Pairs, labels_of, pairs_of
 from grokcrit.tasks.train_rows import RunName, rows_of
 
 # Updates over which the learning rate rises from 0, and what counts as grokked (2604.16431).
@@ -29,17 +29,18 @@ GROKKED = 0.99
 
 
 def runs(
-    options: ModaddOptions,
+    cells: Sequence[ModaddOptions],
     schema: pa.Schema,
     workers: int | None,
     progress: Progress | None,
     cache: bool,
 ) -> Iterator[pa.Table]:
-    """Train every run, each in a process with one thread of torch."""
+    """Train every run of every cell, each in a process with one thread of torch."""
+    options = cells[0]
     sizes = {h: options.n_params(h) for h in options.hidden}
     found = in_processes(
         train_run,
-        [(options, h, s, cache) for h in options.hidden for s in range(options.seeds)],
+        [(each, h, s, cache) for each in cells for h in each.hidden for s in range(each.seeds)],
         cost=lambda task: sizes[task[1]],
         size=lambda task: 4 * sizes[task[1]] * options.snapshots,
         workers=workers,
@@ -59,7 +60,7 @@ class Run:
         self.flat = torch.from_numpy(initial_parameters(options, width, seed)).requires_grad_()
         self.pairs: Pairs = pairs_of(options, seed)
         self.a, self.b = torch.from_numpy(self.pairs.a), torch.from_numpy(self.pairs.b)
-        self.total = torch.from_numpy(self.pairs.total)
+        self.labels = torch.from_numpy(labels_of(options, self.pairs, seed))
         self.train = torch.from_numpy(self.pairs.train)
         self.graph: Graph = graph_of(options.cascade, len(self.flat), cache=cache)
         self.optimizer = torch.optim.AdamW(
@@ -71,7 +72,7 @@ class Run:
     def loss(self, chosen: Tensor) -> Tensor:
         """Mean cross-entropy of some pairs."""
         logits = self.model.logits(self.flat, self.a[chosen], self.b[chosen])
-        return functional.cross_entropy(logits, self.total[chosen])
+        return functional.cross_entropy(logits, self.labels[chosen])
 
     def gradient(self) -> npt.NDArray[np.float32]:
         """Return the gradient of the loss over all training pairs."""
@@ -102,8 +103,8 @@ class Run:
         """Loss and accuracies of the state as it is."""
         with torch.no_grad():
             logits = self.model.logits(self.flat, self.a, self.b)
-            loss = functional.cross_entropy(logits[self.train], self.total[self.train])
-            right = (logits.argmax(1) == self.total).numpy()
+            loss = functional.cross_entropy(logits[self.train], self.labels[self.train])
+            right = (logits.argmax(1) == self.labels).numpy()
         parts = self.pairs
         test = np.concatenate([parts.mirrored, parts.unmirrored])
         return {

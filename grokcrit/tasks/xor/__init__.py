@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, option, option_of
@@ -14,6 +15,15 @@ from grokcrit.tasks.options import RunOptions, Shapes
 # In the order of the kernel's numbers.
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 GINI_OF = ("output", "first", "all", "gradient")
+# Functions of two bits, and their values at (0, 0), (0, 1), (1, 0), (1, 1).
+TARGETS = {
+    "xor": (0.0, 1.0, 1.0, 0.0),
+    "xnor": (1.0, 0.0, 0.0, 1.0),
+    "and": (0.0, 0.0, 0.0, 1.0),
+    "or": (0.0, 1.0, 1.0, 1.0),
+    "first": (0.0, 0.0, 1.0, 1.0),
+    "constant": (1.0, 1.0, 1.0, 1.0),
+}
 INITS = ("uniform", "xavier", "he", "normal")
 
 
@@ -43,6 +53,13 @@ class TrainOptions(RunOptions):
     """Options of a training on XOR (METHOD, sections 3 and 4)."""
 
     task: str = option_of(RunOptions, "task", "xor", choices=("xor",))
+    target: str = option(
+        "xor",
+        "Function of two bits that is learnt; all but xor and xnor are linearly separable",
+        choices=tuple(TARGETS),
+        added=True,
+        decides=True,
+    )
     activation: str = option("tanh", "Activation of the hidden units", choices=ACTIVATIONS)
     init: str = option(
         "uniform",
@@ -55,6 +72,12 @@ class TrainOptions(RunOptions):
     def shapes(self, width: int) -> Shapes:
         """Weights and biases of the hidden layer and of the output, 4 h + 1 in all."""
         return (("W1", (width, 2)), ("b1", (width,)), ("W2", (1, width)), ("b2", (1,)))
+
+    def controlled(self) -> dict[str, dict[str, Any]]:
+        """Name a cell after each target."""
+        if self.target != "xor":
+            raise OptionError("controls", "trains every --target; leave --target out")
+        return {target: {"target": target} for target in TARGETS}
 
     def trainer(self) -> ModuleType:
         """Import the kernels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,9 @@ from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
 from grokcrit.tasks.train_rows import RunName, rows_of
-from grokcrit.tasks.xor import ACTIVATIONS, GINI_OF, TrainOptions, init_scale
+from grokcrit.tasks.xor import ACTIVATIONS, GINI_OF, TARGETS, TrainOptions, init_scale
 
-XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-XOR_TARGETS = np.array([0.0, 1.0, 1.0, 0.0])
+INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
 # Hidden units times epochs in one call of the kernel: about a tenth of a second.
 BLOCK = 1_000_000
@@ -41,18 +40,19 @@ class Run:
 
 
 def runs(
-    options: TrainOptions,
+    cells: Sequence[TrainOptions],
     schema: pa.Schema,
     threads: int | None,
     progress: Progress | None,
     cache: bool,
 ) -> Iterator[pa.Table]:
-    """Train every run, each in a thread."""
+    """Train every run of every cell, each in a thread; cells differ in what is learnt alone."""
+    options = cells[0]
     sizes = {h: options.n_params(h) for h in options.hidden}
     graphs = {h: graph_of(options.cascade, n, cache=cache) for h, n in sizes.items()}
     return in_order(
         lambda run, stop: table(run, train_run(run, graphs[run.width], stop), schema),
-        [Run(options, h, s) for h in options.hidden for s in range(options.seeds)],
+        [Run(each, h, s) for each in cells for h in each.hidden for s in range(each.seeds)],
         cost=lambda run: run.width,
         size=lambda run: 8 * run.n_params * options.snapshots,
         threads=threads,
@@ -103,8 +103,8 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
     epochs = options.epochs + 1
     kept = empty_record(epochs, options.snapshots, n)
     training = kt.Training(
-        XOR_INPUTS,
-        XOR_TARGETS,
+        INPUTS,
+        np.array(TARGETS[options.target]),
         ACTIVATIONS.index(options.activation),
         options.lr,
         options.probe == "inline",
