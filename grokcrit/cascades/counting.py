@@ -21,7 +21,7 @@ from grokcrit.tables.checking import LARGEST
 from grokcrit.tables.schemas import AVALANCHE, SETUP
 
 # Columns of the avalanche table that are the snapshot's, and that are the setup's.
-COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch")
+COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch", "loss")
 SETUP_NAMES = tuple(column.name for column in SETUP)
 
 
@@ -159,5 +159,6 @@ def table_of(found: Sequence[Counted]) -> pa.Table:
         ),
         "transported": pa.array(moved, mask=~(moved <= LARGEST)),  # past what can be read: null
         "zero_threshold": degenerate.zero_threshold(theta, counts[:, 0]),
+        "memorise_epoch": pa.nulls(len(which), pa.int32()),
     }
     return pa.table({name: columns[name] for name in AVALANCHE.arrow.names}).cast(AVALANCHE.arrow)

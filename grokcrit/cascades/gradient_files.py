@@ -46,7 +46,13 @@ class GradientFile:
     def row(self) -> pa.Table:
         """Which snapshot it is, as a row."""
         known = {"task": CASE, "case": CASE, "field": "gradient", "width": self.n}
-        known |= {"n_params": self.n, "seed": self.seed, "epoch": 0, "grok_epoch": None}
+        known |= {
+            "n_params": self.n,
+            "seed": self.seed,
+            "epoch": 0,
+            "grok_epoch": None,
+            "loss": None,
+        }
         return pa.table({name: pa.array([known[name]], TRAIN.column(name).type) for name in COPIED})
 
 

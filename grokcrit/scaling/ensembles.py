@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -60,6 +60,8 @@ class Ensemble:
     table: pa.Table  # the rows, sorted by size, seed, epoch
     left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
     cuts: tuple[Cut, ...] = ()  # sizes whose runs are blocks of a run
+    # Options of the training, as its record knows them; empty where there is no record.
+    trained: dict[str, Any] = field(default_factory=dict)
 
     @property
     def runs(self) -> int:
@@ -188,7 +190,11 @@ def ensembles_of(
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    return [in_blocks(each, blocks) for each in ensembles(inputs.read(), keep_zero_threshold)]
+    options = inputs.cases
+    return [
+        replace(in_blocks(each, blocks), trained=options.get(each.case["case"], {}))
+        for each in ensembles(inputs.read(), keep_zero_threshold)
+    ]
 
 
 def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:

@@ -51,10 +51,13 @@ from grokcrit.questions.rows import varying
 from grokcrit.tables import provenance
 from grokcrit.tables.checking import check_runs, check_unique
 from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
-from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS, TRAIN
+from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS, MEMORISED, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
 CHUNK = 2**21
+
+# Columns of the train table that tell how well a run fits its data; a table may lack them.
+CLOCKS = ("loss", "train_accuracy")
 
 # What tells one run from another in a train table.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
@@ -114,10 +117,19 @@ def avalanche(
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
     judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
-    wanted = TRAIN.only((*COPIED, "gradient", *judged))
+    wanted = TRAIN.only((*COPIED, "gradient", "train_accuracy", *judged)).lenient(CLOCKS)
     inputs = Inputs(given, wanted) if given or not files else None
     # Before the cascades: where there is no accuracy, nothing is computed.
-    first = first_epochs(inputs.blocks if inputs else [], chosen.grok_accuracy)
+    blocks = inputs.blocks if inputs else []
+    grokked = None
+    if chosen.grok_accuracy is not None:
+        grokked = first_epochs(blocks, "test_accuracy", chosen.grok_accuracy)
+        if grokked is None:
+            raise EmptyError(
+                "there is no test_accuracy in the train tables, so no run has an epoch from which "
+                "it is above --grok-accuracy; record it, or leave the option out"
+            )
+    memorised = first_epochs(blocks, "train_accuracy", MEMORISED)
     records = inputs.records if inputs else []
     own = {FILES: recorded(CascadeOptions())} if files else {}
     cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
@@ -152,8 +164,9 @@ def avalanche(
             "train without --no-gradients"
         )
     joint = table_of(found)
-    if first is not None:
-        joint = with_grok_epochs(joint, first)
+    for name, first in (("grok_epoch", grokked), ("memorise_epoch", memorised)):
+        if first is not None:
+            joint = with_epochs(joint, name, first)
     if odd := degenerate.joined(each.findings for each in found if each.findings):
         record[degenerate.KEY] = odd
     check_unique(joint, AVALANCHE, "train")
@@ -173,30 +186,27 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def first_epochs(blocks: Sequence[Block], accuracy: float | None) -> pa.Table | None:
-    """Return the first epoch of each run whose test accuracy exceeds a value; None without one."""
-    if accuracy is None:
-        return None
+def first_epochs(blocks: Sequence[Block], accuracy: str, above: float) -> pa.Table | None:
+    """Return the first epoch of each run whose accuracy exceeds a value; None where none is known.
+
+    ``accuracy`` is a column of the train table, which tables of other programs may lack.
+    """
     found, known = [], 0
     for block in blocks:
-        schema = TRAIN.only((*RUN, "epoch", "test_accuracy"))
+        schema = block.schema.only((*RUN, "epoch", accuracy))
         narrow = dataclasses.replace(block, schema=schema).load()
-        known += narrow.num_rows - narrow["test_accuracy"].null_count
-        above = narrow.filter(pc.greater(narrow["test_accuracy"], accuracy))
-        found.append(above.select([*RUN, "epoch"]))
+        known += narrow.num_rows - narrow[accuracy].null_count
+        found.append(narrow.filter(pc.greater(narrow[accuracy], above)).select([*RUN, "epoch"]))
     if not known:
-        raise EmptyError(
-            "there is no test_accuracy in the train tables, so no run has an epoch from which it "
-            "is above --grok-accuracy; record it, or leave the option out"
-        )
+        return None
     return pa.concat_tables(found).group_by(list(RUN)).aggregate([("epoch", "min")])
 
 
-def with_grok_epochs(joint: pa.Table, first: pa.Table) -> pa.Table:
-    """Return the avalanches with the grokking epochs found; null where a run has none."""
+def with_epochs(joint: pa.Table, name: str, first: pa.Table) -> pa.Table:
+    """Return the avalanches with the epochs found in a column; null where a run has none."""
     rows = joint.select(RUN).append_column("row", pa.array(np.arange(joint.num_rows)))
     epochs = rows.join(first, list(RUN), join_type="left outer").sort_by("row")["epoch_min"]
-    place = joint.schema.get_field_index("grok_epoch")
+    place = joint.schema.get_field_index(name)
     return joint.set_column(place, joint.schema.field(place), epochs)
 
 

@@ -74,6 +74,15 @@ class Schema:
         """Return the schema without those columns, so that they are never read."""
         return self.only([c.name for c in self.columns if c.name not in names])
 
+    def lenient(self, names: Sequence[str]) -> Schema:
+        """Return the schema with those columns optional, for a stage that can do without."""
+        return dataclasses.replace(
+            self,
+            columns=tuple(
+                dataclasses.replace(c, optional=c.optional or c.name in names) for c in self.columns
+            ),
+        )
+
     def column(self, name: str) -> Column:
         """Return the column of that name."""
         return next(c for c in self.columns if c.name == name)
@@ -124,6 +133,8 @@ GROK = Column(
     True,
     0,
 )
+# Training accuracy above which a run has memorised: that of grokking in `modadd`.
+MEMORISED = 0.99
 THRESHOLD = Column("threshold", pa.float64(), "theta, in the unit of the gradient", minimum=0)
 CASCADE = (
     Column("size", pa.int64(), "avalanche size s: topplings, with repetition", minimum=0),
@@ -221,9 +232,20 @@ AVALANCHE = Schema(
             True,
             optional=True,
         ),
+        Column(
+            "loss", pa.float64(), "training loss at that epoch, as in train", True, optional=True
+        ),
+        Column(
+            "memorise_epoch",
+            pa.int32(),
+            f"first epoch of train accuracy above {MEMORISED}; null: never, or not known",
+            True,
+            0,
+            optional=True,
+        ),
     ),
     (*CASE_COLUMNS, "width", "seed", "epoch"),
-    ("n_params", "grok_epoch"),
+    ("n_params", "grok_epoch", "memorise_epoch"),
 )
 OBSERVABLE = Column("observable", pa.string(), f"one of {', '.join(OBSERVABLES)}")
 STATISTIC = Column("statistic", pa.string(), f"one of {', '.join(STATISTICS)}")
