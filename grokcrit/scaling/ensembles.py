@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -190,25 +191,34 @@ def ensembles_of(
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    options = inputs.cases
-    return [
-        replace(in_blocks(each, blocks), trained=options.get(each.case["case"], {}))
-        for each in ensembles(inputs.read(), keep_zero_threshold)
-    ]
+    found = ensembles(inputs.read(), keep_zero_threshold, inputs.cases)
+    return [in_blocks(each, blocks) for each in found]
 
 
-def ensembles(table: pa.Table, keep_zero_threshold: bool = False) -> list[Ensemble]:
-    """Split an avalanche table into its cases; see ``ensembles_of``."""
+def cases_of(
+    table: pa.Table, trained: Mapping[str, Any], keep_zero_threshold: bool = False
+) -> list[Ensemble]:
+    """Split an avalanche table into its cases; ``trained`` are the options of their trainings."""
     ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
     marked = ordered if keep_zero_threshold else with_usable(ordered)
     found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
+    return [replace(each, trained=trained.get(each.case["case"], {})) for each in found]
+
+
+def ensembles(
+    table: pa.Table,
+    keep_zero_threshold: bool = False,
+    trained: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Ensemble]:
+    """Split an avalanche table into its cases; see ``ensembles_of``."""
+    found = cases_of(table, trained, keep_zero_threshold)
     most = max(found, key=lambda e: len(e.sizes)).sizes
     if len(most) < MINIMUM_SIZES:
-        trained = any(each.of_training for each in found)
+        of_training = any(each.of_training for each in found)
         raise FitError(
             f"a fit needs at least {MINIMUM_SIZES} sizes, the table has {len(most)} "
             f"(N = {', '.join(map(str, most))})"
-            f"{'; train more widths with --hidden' if trained else ''}"
+            f"{'; train more widths with --hidden' if of_training else ''}"
         )
     return found
 
@@ -415,6 +425,28 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
         ),
         n_sizes=count,
     )
+
+
+def slopes(sizes: Ints, statistic: Reals) -> Reals:
+    """Return the exponents of `fit` alone: from (..., K) to arrays of shape (...).
+
+    Where no size is lacking each is a weighted sum of logarithms: 8 instead of 74 ms for 2,000
+    resamples of 50 times at 8 sizes.
+    """
+    whole = (statistic > 0).all(axis=-1)
+    if len(sizes) < MINIMUM_SIZES:
+        return np.full(whole.shape, np.nan)
+    x = np.log(sizes.astype(np.float64))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    y = np.log(np.where(whole[..., None], statistic, 1.0))
+    # Size by size: the last bits of a product of arrays depend on where they lie in memory. Less
+    # the first, so that a flat line stays exactly flat.
+    found = np.zeros(y.shape[:-1])
+    for k, weight in enumerate(weights):
+        found += weight * (y[..., k] - y[..., 0])
+    if not whole.all():
+        found[~whole] = fit(sizes, statistic[~whole]).exponent
+    return found
 
 
 def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -> float:

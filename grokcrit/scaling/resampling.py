@@ -117,9 +117,9 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
     by_size = scaling.over_runs(ensemble, by_run, statistic)
     drawn = np.empty((0, by_run.shape[-1]))
     if statistic != "max":
-        drawn = scaling.fit(ensemble.sizes, resample(ensemble, by_run, draws)).exponent
+        drawn = scaling.slopes(ensemble.sizes, resample(ensemble, by_run, draws))
     lines = lines_of(ensemble, by_run, statistic)
-    value = scaling.fit(ensemble.sizes, by_size).exponent
+    value = scaling.slopes(ensemble.sizes, by_size)
     return Estimate(value, drawn, lines.influences(), ensemble.size_of, lines)
 
 
