@@ -31,6 +31,9 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
 
 def suggestion(value: object, known: Sequence[str]) -> str:
     """Suggest the nearest of the known names, where one is near: the end of a sentence."""
+    former = vocabulary.FORMER.get(str(value))
+    if former in known:
+        return f"; it is now called {former!r}"
     near = difflib.get_close_matches(str(value), known, 1, 0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -44,7 +44,16 @@ NO_TRAINING = "avalanche"
 OF_SWEEPS = {"choices": ("sweep", "effects", "variance", "crossings")}
 # What `diagnose` answers, in the order of their rows, each with the panels that it draws.
 QUESTIONS: dict[str, tuple[str, ...]] = {
-    "nulls": ("nulls",),
+    "nulls": ("kept",),
+    "controls": (
+        "controls",
+        "controls-epoch",
+        "controls-aligned",
+        "controls-relative",
+        "controls-memorised",
+        "controls-loss",
+    ),
+    "density": ("density", "density-before", "density-after", "density-all"),
     "straightness": (),
     "halves": (),
     "moments": ("moments",),
@@ -53,13 +62,14 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "collapse": ("collapses",),
     "tails": (),
     "counts": (),
-    "separation": (
-        "separation",
-        "separation-epoch",
-        "separation-aligned",
-        "separation-relative",
-    ),
     "gini": (),
+}
+# Names that an earlier version had, and what each is called now; kept for one version.
+FORMER = {
+    "separation": "controls",
+    **{f"separation-{clock}": f"controls-{clock}" for clock in ("epoch", "aligned", "relative")},
+    "controls": "nulls",
+    "nulls": "kept",
 }
 # Statistics whose draws are unbiased.
 RESAMPLED = ("mean", "run-max", "cutoff")

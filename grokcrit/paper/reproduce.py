@@ -250,7 +250,7 @@ class Work:
         """Ask what D measures: null models, placebos and all else that diagnose answers."""
         sources = [self.path("avalanche"), self.path("train")]
         self.keep("diagnostics", diagnose(sources, **self.estimating))
-        self.draw("controls", "fss", "train")
+        self.draw("nulls", "fss", "train")
 
     def robustness(self) -> None:
         """Vary the cascade on the same gradients."""

@@ -13,7 +13,7 @@ SOURCE: tuple[str, ...] = ("fig1", "fig2", "fig3")
 # Modules and what they draw: PANELS, and figures of several panels.
 MODULES: dict[str, tuple[str, ...]] = {
     "learning": ("trajectory", "grokking", "gini"),
-    "flow": ("dimension", "controls"),
+    "flow": ("dimension", "nulls"),
     "sizes": ("ccdf", "collapse", "scaling"),
     "resampling": ("bootstrap", "leave-one-out"),
     "grid": ("robustness",),

@@ -19,7 +19,7 @@ def dimension(ax: Axes, sources: Sources, request: Request) -> Axes:
     return courses(ax, sources, request, ["gaussian"])
 
 
-def controls(ax: Axes, sources: Sources, request: Request) -> Axes:
+def nulls(ax: Axes, sources: Sources, request: Request) -> Axes:
     """D(t) of the data against that of every surrogate in the table."""
     there = set(pc.unique(sources.table("fss")["surrogate"]).to_pylist()) - {"none"}
     if not there:
@@ -90,5 +90,5 @@ def mark_grokking(ax: Axes, sources: Sources, aligned: bool) -> None:
 
 PANELS = {
     "dimension": Panel(dimension, ("fss",), ("train", "avalanche")),
-    "controls": Panel(controls, ("fss",), ("train", "avalanche"), height=2.9),
+    "nulls": Panel(nulls, ("fss",), ("train", "avalanche"), height=2.9),
 }

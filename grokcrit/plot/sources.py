@@ -78,8 +78,11 @@ class Sources:
         """Return whether a table of that stage was given."""
         return stage in self._parts
 
-    def load(self, stages: Sequence[str]) -> None:
-        """Read the tables of some stages and settle on one case, the same in all of them."""
+    def load(self, stages: Sequence[str], every_case: bool = False) -> None:
+        """Read the tables of some stages and settle on one case, the same in all of them.
+
+        ``every_case`` keeps all that are as asked for.
+        """
         check_columns(self._where, stages)
         # A train table knows least about its case: the others, read first, narrow it down.
         settled: Row = {}
@@ -88,8 +91,8 @@ class Sources:
             inputs = Inputs(self._parts[stage], schema, self._size_column)
             self._records[stage] = inputs.records
             table = inputs.read()
-            if stage == "sweep":  # its cases are the choices that are to be compared
-                self._tables[stage] = chosen_points(table, self._where)
+            if stage == "sweep" or every_case:  # whose cases are to be compared
+                self._tables[stage] = chosen_points(table, stage, self._where)
             else:
                 settled |= (case := one_case(table, stage, self._where, settled))
                 self._tables[stage] = rows(table, **case)
@@ -118,6 +121,10 @@ class Sources:
         chosen = rows(self._tables["diagnostics"], **request.estimate | equal)
         found: list[Row] = chosen.to_pylist()
         return found
+
+    def trained(self, stage: str) -> dict[str, Any]:
+        """Return the options of every case that the records of a stage know."""
+        return provenance.merged("case", [record["cases"] for record in self._records[stage]])
 
     def gini_of(self) -> str:
         """Name what the Gini coefficient of the train tables is of."""
@@ -166,12 +173,12 @@ def check_columns(where: Mapping[str, Any], stages: Collection[str]) -> None:
             raise OptionError("where", f"{name} is no column of the {held} table")
 
 
-def chosen_points(table: pa.Table, where: Row) -> pa.Table:
-    """Return the rows of the points of a sweep whose options are as asked for."""
+def chosen_points(table: pa.Table, stage: str, where: Row) -> pa.Table:
+    """Return the rows of the cases, or points of a sweep, whose options are as asked for."""
     known = {name: value for name, value in where.items() if name in table.column_names}
     chosen = rows(table, **known)
     if table.num_rows and not chosen.num_rows:
-        raise not_there("sweep", known, table.select(list(known)).to_pylist())
+        raise not_there(stage, known, table.select(list(known)).to_pylist())
     return chosen
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib.style
 import numpy as np
+import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -44,9 +46,11 @@ SURROGATES: tuple[dict[str, Any], ...] = (
 )
 GAUSSIAN: dict[str, Any] = {"color": NULL, "linestyle": (0, (4, 1.5))}
 BAND: dict[str, Any] = {"alpha": 0.25, "linewidth": 0}
+FAINT: dict[str, Any] = {"alpha": 0.1, "linewidth": 0}
 MARK: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 0.9}
 UNITY: dict[str, Any] = {"color": INK, "linewidth": 0.6, "zorder": 0.5}
 
+MARKERS = "osD^vx"
 # Observable: its symbol and its name with the unit.
 OBSERVABLES = {
     "size": ("s", "avalanche size $s$ (topplings)"),
@@ -87,7 +91,15 @@ def size_label(index: int, sizes: Sequence[int]) -> str:
 
 
 def line_with_band(
-    ax: Axes, x: Reals, y: Reals, low: Reals, high: Reals, label: str, **kwargs: Any
+    ax: Axes,
+    x: Reals,
+    y: Reals,
+    low: Reals,
+    high: Reals,
+    label: str,
+    *,
+    band: Mapping[str, Any] = MappingProxyType(BAND),
+    **kwargs: Any,
 ) -> None:
     """Draw a line and its interval; where a number is missing there is a gap."""
     there = np.isfinite(y)
@@ -97,7 +109,31 @@ def line_with_band(
     if alone.any():
         ax.plot(x[alone], y[alone], ".", color=kwargs["color"])
     if np.isfinite(low).any():  # NaN interrupts the band as it does the line
-        ax.fill_between(x, low, high, color=kwargs["color"], **BAND)
+        ax.fill_between(x, low, high, color=kwargs["color"], **band)
+
+
+def series(number: int) -> dict[str, Any]:
+    """Return the look of one of several lines that are compared; the first is that of data."""
+    looks = (DATA, *SURROGATES, {"color": NULL, "linestyle": "-"})
+    return dict(looks[number % len(looks)])
+
+
+def beside(number: int, count: int) -> float:
+    """Return the factor that sets one of several series beside the others on the axis of N."""
+    return float(1.012 ** (2 * number - count + 1))
+
+
+def points_with_errors(
+    ax: Axes, x: npt.NDArray[np.floating], points: Reals, label: str, number: int
+) -> None:
+    """Draw points (3, K), each with the ends of its interval, joined by a thin line.
+
+    Each ``number`` has its own look.
+    """
+    y, low, high = points
+    errors = np.nan_to_num([y - low, high - y])
+    looks = series(number) | {"marker": MARKERS[number % len(MARKERS)], "linewidth": 0.8}
+    ax.errorbar(x, y, errors, label=label, markersize=3.5, elinewidth=0.8, **looks)
 
 
 def legend_above(ax: Axes, columns: int, **kwargs: Any) -> Legend:

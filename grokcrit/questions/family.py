@@ -13,6 +13,7 @@ from grokcrit.questions.judge import FAMILY, same_snapshots
 from grokcrit.questions.rows import finding
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import Around
 from grokcrit.scaling.crossings import Rise, clear_rise
 from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
@@ -134,6 +135,14 @@ def over_replicates(
             scaling.over_snapshots(member, member.observe(observable), bins, statistic)
             for member in members
         ]
+    )
+
+
+def balanced(members: Sequence[Ensemble], observable: str, statistic: str, split: Around) -> Reals:
+    """Reduce each run over all its snapshots, those before, and those after, (R, 3)."""
+    kinds = scaling.windows(members[0], "aggregate"), split.windows
+    return np.concatenate(
+        [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=-1
     )
 
 

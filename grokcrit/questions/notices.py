@@ -69,6 +69,9 @@ TEXTS = {
     "lacking-size/fitted": "times without a fit, a size has no data: {}",
     "no-separation": "no separation in {} of {} comparisons: there are no three times in a row at "
     "which both cases have every size and the interval of the difference excludes 0",
+    "unmatched": "{}: no record tells in what these cases differ, so whatever differs between them "
+    "is taken for generalising; train them with 'grokcrit train --controls', or record with "
+    "control=",
     "placebo-permuted": "with the grokking epochs permuted among the runs of a size, D of the mean "
     "size changes as much as with their own (p {})",
     "placebo-split": "one split for all runs separates D of the mean size no less than each run's "

@@ -358,10 +358,10 @@ QUESTION = Question(
     "normal. kept: 1 is all of the distance, 0 is none of it.",
     cautions=cautions,
     answers=answers,
-    panels={"nulls": Panel(panel, ("diagnostics",))},
+    panels={"kept": Panel(panel, ("diagnostics",))},
     shown=(
         Shown(
-            "nulls",
+            "kept",
             "What each null model keeps",
             "0: no more than random numbers of a Gaussian distribution; 1: all that the data have.",
             describe,

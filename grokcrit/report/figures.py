@@ -153,7 +153,7 @@ def tell_learning(made: Material) -> str:
     )
 
 
-def tell_controls(made: Material, window: str = "epoch") -> str:
+def tell_nulls(made: Material, window: str = "epoch") -> str:
     """Describe D(t) of the data and of every null model."""
     since = "the time since each run's grokking epoch, in bins of 10 epochs"
     axis = since if window == "aligned" else "epoch"
@@ -259,20 +259,20 @@ OWN = (
         of="sweep",
     ),
     Drawing(
-        "controls",
+        "nulls",
         "D in time, data and null models",
         "D(t) of the mean avalanche size at each snapshot. Where a null model follows the "
         "data, D does not depend on what it destroys; where it departs from them, D does. Shaded: "
         "the epochs in which runs grok; bands: intervals.",
-        tell_controls,
+        tell_nulls,
         wide=False,
     ),
     Drawing(
-        "controls",
+        "nulls",
         "The same, by time since grokking",
         "D(t) with every run shifted so that it groks at 0. Only times at which every size has "
         "data are shown.",
-        partial(tell_controls, window="aligned"),
+        partial(tell_nulls, window="aligned"),
         {"aligned": True},
         wide=False,
     ),

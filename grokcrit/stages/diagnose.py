@@ -96,8 +96,8 @@ def diagnose(
     if not tasks:
         raise EmptyError(
             "there is nothing to diagnose: give an avalanche table with rows of surrogate 'none'; "
-            "for --only gini a train table; for --only separation a case that groks and one of the "
-            "same widths and seeds that never does"
+            "for --only gini a train table; for --only controls what 'grokcrit train --controls' "
+            "makes, or a case that groks and one of the same widths and seeds that never does"
         )
     record = provenance.record(
         DIAGNOSTICS.name, dataclasses.asdict(chosen), root_seed=chosen.seed, inputs=records
@@ -169,7 +169,7 @@ def diagnose_summary(table: pa.Table) -> Summary:
         for each in known
         if each.section
     ]
-    sections = [section for section in sections if section.rows]
+    sections = [part for each in sections for part in (each, *each.more) if part.rows]
     if not sections:
         counted = pc.value_counts(few["quantity"]).to_pylist()
         named = [{"quantity": each["values"], "rows": each["counts"]} for each in counted]

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import OF_SWEEPS
+from grokcrit.base.vocabulary import FORMER, OF_SWEEPS
 from grokcrit.plot import MODULES, NAMES
 from grokcrit.plot.panel import Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
@@ -146,7 +146,8 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
 
     layout = layouts()[name]
     sources = Sources(tables, request.where, request.size_column)
-    sources.load(used(name, [panels()[panel] for panel, _ in layout.panels], sources))
+    drawn = [panels()[panel] for panel, _ in layout.panels]
+    sources.load(used(name, drawn, sources), any(each.every_case for each in drawn))
     with style.context():
         figure = Figure(figsize=layout.size, layout="constrained")
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
@@ -173,7 +174,11 @@ def used(name: str, drawn: Sequence[Panel], sources: Sources) -> list[str]:
         articles = " and ".join(f"{'an' if s[0] in 'af' else 'a'} {s} table" for s in missing)
         commands = " and ".join(f"'grokcrit {TABLES[s].command}'" for s in missing)
         makes = "makes it" if len(missing) == 1 else "make them"
-        raise TableError(f"{name} needs {articles}; {commands} {makes}")
+        former = FORMER.get(name)
+        renamed = ""
+        if former and all(stage in sources for stage in panels()[former].needs):
+            renamed = f"; what was called {name} is now called {former}"
+        raise TableError(f"{name} needs {articles}; {commands} {makes}{renamed}")
     for panel in drawn:
         if panel.helps and not any(stage in needed for stage in panel.helps):
             needed += [stage for stage in panel.helps if stage in sources][:1]

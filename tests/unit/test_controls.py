@@ -1,15 +1,26 @@
-"""Runs that grok beside controls that do not: which are paired, and since when D(t) differs."""
+"""Runs that grok beside controls that do not: which are paired, and what their contrasts are."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import grokcrit
-from grokcrit.base.errors import EmptyError
-from grokcrit.questions.separation import LASTING, since_when
+from grokcrit.base.errors import EmptyError, OptionError
+from grokcrit.questions import design
+from grokcrit.questions.controls import LASTING, since_when
+from grokcrit.scaling.clocks import around, clock
+from grokcrit.scaling.density import densities
+from grokcrit.scaling.ensembles import ensembles
+from grokcrit.scaling.resampling import draw_runs
+from grokcrit.stages import train
 from grokcrit.tables.schemas import AVALANCHE
+from grokcrit.tasks import TASKS, run_options
 
 SIZES = (1000, 2000, 4000, 8000)
 EPOCHS = range(0, 101, 10)
@@ -56,13 +67,17 @@ def flat(epoch, grok):
 
 
 def found(*tables, **options):
-    asked = {"only": "separation", "observable": "size", "resamples": 400, **options}
+    asked = {"only": "controls", "observable": "size", "resamples": 400, **options}
     return grokcrit.diagnose(pa.concat_tables(tables), **asked).to_pylist()
 
 
-def the(rows, quantity, window, statistic="mean"):
-    wanted = {"quantity": quantity, "window": window, "statistic": statistic}
+def the(rows, quantity, window, statistic="mean", **more):
+    wanted = {"quantity": quantity, "window": window, "statistic": statistic, **more}
     return [r for r in rows if all(r[k] == v for k, v in wanted.items())]
+
+
+def course(rows, window, **more):
+    return {r["time"]: r["value"] for r in the(rows, "cell-exponent", window, **more)}
 
 
 def test_a_step_common_to_all_runs_is_found_at_its_epoch():
@@ -71,7 +86,7 @@ def test_a_step_common_to_all_runs_is_found_at_its_epoch():
     # A rise that began before cannot be excluded; none that began at the first time.
     assert (row["value"], row["ci_high"], row["n"]) == (40, 40, 400)
     assert 0 <= row["ci_low"] <= 30
-    assert (row["case"], row["part"]) == ("grokking", "control")
+    assert (row["case"], row["part"]) == ("grokking", "grokking - control")
     (row,) = the(rows, "separation", "aligned")
     assert row["value"] == -20
     (row,) = the(rows, "separation", "relative")
@@ -82,42 +97,43 @@ def test_a_step_at_each_runs_own_grokking_is_sharp_only_where_time_is_counted_fr
     rows = found(avalanches("grokking", steps_at(0), own), avalanches("control", flat, own))
     (row,) = the(rows, "separation", "aligned")
     assert row["value"] == 0
-    d = {r["time"]: r["value"] for r in the(rows, "D-grokking", "aligned")}
+    d = course(rows, "aligned", part="grokking")
     assert d[-10] == pytest.approx(1.0, abs=0.02)
     assert d[0] == pytest.approx(1.2, abs=0.02)
-    d = {r["time"]: r["value"] for r in the(rows, "D-control", "aligned")}
+    d = course(rows, "aligned", part="control")
     assert all(value == pytest.approx(1.0, abs=0.02) for value in d.values())
 
 
 def test_the_difference_is_that_of_the_two_courses():
     rows = found(avalanches("grokking", steps_at(0), own), avalanches("control", flat, own))
     for window in ("epoch", "aligned", "relative"):
-        d = [
-            {r["time"]: r["value"] for r in the(rows, f"D-{name}", window)}
-            for name in ("grokking", "control", "difference")
-        ]
-        assert d[2]
-        for time, value in d[2].items():
-            assert value == pytest.approx(d[0][time] - d[1][time], abs=1e-12)
+        one, other = (course(rows, window, part=name) for name in ("grokking", "control"))
+        gaps = {r["time"]: r["value"] for r in the(rows, "effect-generalising", window)}
+        assert gaps
+        for time, value in gaps.items():
+            assert value == pytest.approx(one[time] - other[time], abs=1e-12)
 
 
-def test_null_models_stand_beside_both_on_every_way_to_count_time():
+def test_the_density_of_a_cell_is_over_that_of_its_null_model():
     tables = [avalanches("grokking", steps_at(0), own), avalanches("control", flat, own)]
-    names = tables[0].column_names
+    # Null models that are half as large as the data.
     nulls = [
-        table.set_column(names.index("surrogate"), "surrogate", pa.array(["gaussian"] * len(table)))
+        pa.Table.from_pylist(
+            [
+                {**row, "surrogate": "gaussian", "size": row["size"] // 2}
+                | {"activity": [row["size"] // 2]}
+                for row in table.to_pylist()
+            ],
+            AVALANCHE.arrow,
+        )
         for table in tables
     ]
     rows = found(*tables, *nulls)
-    for window in ("epoch", "aligned", "relative"):
-        for quantity in ("D-grokking", "D-control"):
-            mine = the(rows, quantity, window)
-            by = {
-                name: {r["time"]: r["value"] for r in mine if r["surrogate"] == name}
-                for name in ("none", "gaussian")
-            }
-            # These null models have the sizes of the data, and so must their courses.
-            assert by["none"] == by["gaussian"] != {}
+    for window in ("pre", "post", "epoch", "aligned", "relative"):
+        for cell in ("grokking", "control"):
+            mine = the(rows, "cell-density", window, part=cell)
+            assert {r["n_params"] for r in mine} == set(SIZES)
+            assert [r["value"] for r in mine] == pytest.approx([2.0] * len(mine), rel=1e-3)
 
 
 def test_curves_that_cross_separate_after_the_crossing():
@@ -158,3 +174,177 @@ def test_the_first_of_three_in_a_row_of_one_sign_is_meant(apart):
     when = float(since_when(times, np.array(apart, float)))
     wanted = by_hand(times.tolist(), apart)
     assert np.isnan(when) if wanted is None else when == wanted
+
+
+# --- designs: which cells differ in what --------------------------------------------------------
+
+
+def cells_of(**options):
+    """Options of every cell of a training with controls, as its record holds them."""
+    return train.record(run_options(controls=True, **options))["cases"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_matched_control_differs_from_its_partner_in_the_one_option(task):
+    """Fault: a control that also differs in the decay, as the one of old, or in the seed."""
+    cells = cells_of(task=task)
+    made = [
+        SimpleNamespace(case={"case": name, "task": task}, trained=options)
+        for name, options in cells.items()
+    ]
+    contrasts = design.contrasts_of(made)
+    assert contrasts
+    for each in contrasts:
+        if each.kind == "interaction":
+            continue
+        one, other = (cells[name] for name in each.cells)
+        keys = one.keys() | other.keys()
+        differ = {key for key in keys if one.get(key, "-") != other.get(key, "-")}
+        assert len(differ) == 1
+        assert (differ == {"weight_decay"}) == (each.kind == "decay")
+
+
+def test_a_design_of_labels_and_decay_has_its_effects_and_their_interactions():
+    cells = cells_of(task="modadd", label="x")
+    made = [
+        SimpleNamespace(case={"case": name, "task": "modadd"}, trained=options)
+        for name, options in cells.items()
+    ]
+    found = {each.name: each.kind for each in design.contrasts_of(made)}
+    assert found == {
+        "x-learnable - x-shuffled": "generalising",
+        "x-learnable - x-few": "generalising",
+        "x-learnable-no-decay - x-shuffled-no-decay": "generalising",
+        "x-learnable-no-decay - x-few-no-decay": "generalising",
+        "x-learnable - x-learnable-no-decay": "decay",
+        "x-shuffled - x-shuffled-no-decay": "decay",
+        "x-few - x-few-no-decay": "decay",
+        "(x-learnable - x-shuffled) - (x-learnable-no-decay - x-shuffled-no-decay)": "interaction",
+        "(x-learnable - x-few) - (x-learnable-no-decay - x-few-no-decay)": "interaction",
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"target": "and"},
+        {"task": "modadd", "labels": "shuffled"},
+        {"task": "modadd", "weight_decay": 0.0},
+        {"task": "modadd", "train_fraction": 0.2},
+    ],
+)
+def test_an_option_that_the_cells_change_cannot_be_given(given):
+    with pytest.raises(OptionError, match="controls"):
+        cells_of(**given)
+
+
+# --- the cells, trained -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """All targets of xor, of 3 sizes and 2 seeds."""
+    return grokcrit.train(controls=True, hidden=(8, 16, 32), seeds=2, epochs=150)
+
+
+def test_cells_share_their_first_weights_and_differ_in_what_they_learn(trained):
+    """Fault: cells with weights of their own, so that runs are no pairs."""
+    at_start = trained.filter(pc.equal(trained["epoch"], 0)).to_pylist()
+    losses = {}
+    for row in at_start:
+        losses.setdefault((row["width"], row["seed"]), {})[row["case"]] = row["loss"]
+    for run in losses.values():
+        assert set(run) == {"xor", "xnor", "and", "or", "first", "constant"}
+        # xor and xnor are each other's complement: with one network z, their mean losses differ
+        # by the mean of z over the patterns of one less that over the others.
+        assert run["xor"] != run["xnor"]
+    plain = grokcrit.train(hidden=(8, 16, 32), seeds=2, epochs=150, label="xor")
+    mine = trained.filter(pc.equal(trained["case"], "xor"))
+    assert mine.to_pylist() == plain.to_pylist()
+
+
+def test_contrasts_are_the_differences_of_the_cells(trained):
+    cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian"))
+    rows = grokcrit.diagnose(
+        cascaded, only="controls", observable="size", resamples=100
+    ).to_pylist()
+    kinds = {row["quantity"] for row in rows}
+    assert {"cell-exponent", "effect-generalising", "density-generalising", "memorised"} <= kinds
+    cells = {
+        (r["part"], r["window"], r["time"], r["statistic"]): r["value"]
+        for r in rows
+        if r["quantity"] == "cell-exponent"
+    }
+    compared = 0
+    for row in rows:
+        if row["quantity"] != "effect-generalising" or row["window"] == "loss":
+            continue
+        place = row["window"], row["time"], row["statistic"]
+        one, other = (cells.get((name, *place)) for name in row["part"].split(" - "))
+        if one is not None and other is not None and row["window"] in ("pre", "post", "epoch"):
+            assert row["value"] == pytest.approx(one - other, abs=1e-9)
+            compared += 1
+    assert compared > 100
+    effects = [r for r in rows if r["quantity"] == "effect-generalising" and r["p"] is not None]
+    # All but the primary test are adjusted, those in time as a curve.
+    assert sum(r["p_adjusted"] is None for r in effects) == 1
+
+
+# --- clocks -------------------------------------------------------------------------------------
+
+
+def test_a_phase_holds_as_many_snapshots_of_every_run():
+    """Fault: 3 snapshots of one size and 13 of another, which mixes size and time."""
+    cascaded = avalanches("grokking", flat, own)
+    (data,) = ensembles(cascaded)
+    split = around(data, data.grok)
+    taken = {}
+    for run, epoch, side in zip(data.run, data.epoch, split.windows.bin_of, strict=True):
+        if side >= 0:
+            taken.setdefault((int(run), int(side)), []).append(int(epoch))
+    before = min(sum(e < g for e in EPOCHS) for g in data.grok)
+    after = min(sum(e >= g for e in EPOCHS) for g in data.grok)
+    assert (split.before, split.after) == (before, after)
+    for run, grok in enumerate(data.grok):
+        epochs = list(EPOCHS)
+        assert taken[run, 0] == [e for e in epochs if e < grok][-before:]
+        assert taken[run, 1] == [e for e in epochs if e >= grok][:after]
+
+
+def test_on_the_clock_of_the_loss_each_run_has_the_snapshot_nearest_to_a_level():
+    cascaded = avalanches("grokking", flat, own)
+    rng = np.random.default_rng(3)
+    losses = np.exp(rng.normal(-2, 2, len(cascaded)))
+    losses[::7] = 0.0  # has no logarithm, and no place
+    place = cascaded.column_names.index("loss")
+    (data,) = ensembles(cascaded.set_column(place, "loss", pa.array(losses)))
+    found = clock(data, "loss")
+    loss = data.table["loss"].to_numpy()
+    for run in range(data.runs):
+        mine = [i for i in np.flatnonzero(data.run == run) if loss[i] > 0]
+        nearest = {}
+        for i in mine:
+            level = round(4 * np.log10(loss[i]))
+            distance = abs(4 * np.log10(loss[i]) - level)
+            if level not in nearest or distance < nearest[level][0]:
+                nearest[level] = distance, i
+        taken = {25 * level: i for level, (_, i) in nearest.items()}
+        got = {found.times[found.bin_of[i]]: i for i in mine if found.bin_of[i] >= 0}
+        assert got == taken
+    assert (found.bin_of[loss == 0] == -1).all()
+
+
+def test_a_density_is_the_mean_over_runs_and_its_interval_that_of_the_mean():
+    (data,) = ensembles(avalanches("grokking", flat, own))
+    draws = draw_runs(data, 4000, 0)
+    rng = np.random.default_rng(0)
+    by_run = np.exp(rng.normal(0, 0.02, (data.runs, 1))) * data.sizes[data.size_of][:, None] / 5
+    found = densities(data, by_run, draws)
+    low, high = found.interval(0.95)
+    for k, n in enumerate(data.sizes):
+        mine = by_run[data.size_of == k, 0]
+        assert found.value[k] == pytest.approx(np.log(mine.mean() / n))
+        # Student's interval of 4 runs, to the skewness of a logarithm and of few draws.
+        half = stats.t.ppf(0.975, 3) * stats.sem(mine) / mine.mean()
+        assert (high[k] - low[k]) / 2 == pytest.approx(half, rel=0.3)
+        assert low[k] < found.value[k] < high[k]

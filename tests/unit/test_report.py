@@ -243,7 +243,7 @@ def test_every_stage_alone_makes_a_page(made, tmp_path):
 
 
 def test_a_figure_that_cannot_be_drawn_is_left_out_with_the_reason(made, tmp_path, monkeypatch):
-    two = [d for d in stage.drawings() if d.name in ("controls", "fig3")][1:]
+    two = [d for d in stage.drawings() if d.name in ("nulls", "fig3")][1:]
     monkeypatch.setattr(stage, "drawings", lambda: two)
     found = report([made["train"], made["fss"]], tmp_path / "r.html")
     page = Reader((tmp_path / "r.html").read_text(encoding="utf-8"))

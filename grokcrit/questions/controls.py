@@ -1,0 +1,347 @@
+"""Controls: does D move where nothing generalises, and what does generalising add to it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
+from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.base.vocabulary import DIFFERENCE, RESAMPLED
+from grokcrit.plot.panel import PAGE, Layout, Panel
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.questions import judge
+from grokcrit.questions.contrasts import PHASES_OF, in_phases, on_clock, wanted
+from grokcrit.questions.density import extensive, factors, sizes_of, with_change
+from grokcrit.questions.design import GENERALISING, Contrast, Design, designs
+from grokcrit.questions.family import Family
+from grokcrit.questions.notices import warn
+from grokcrit.questions.question import Answer, Question, Task
+from grokcrit.questions.rows import (
+    ends,
+    finding,
+    index,
+    interval,
+    labelled,
+    of,
+    of_bins,
+    p_cell,
+    p_of,
+    shown,
+)
+from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import CLOCKS, memorised
+from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ints, Reals
+from grokcrit.scaling.resampling import Estimate
+from grokcrit.scaling.times import onset_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Times in a row at which the difference must be seen, so that one noisy time is no separation.
+LASTING = 3
+# Of each clock: label, unit and shift of an axis.
+AXES = {
+    "epoch": ("epoch", 1.0, 0.0),
+    "aligned": (r"$t - t_\mathrm{grok}$ of the partner (epochs)", 1.0, BIN / 2),
+    "relative": (r"$t / t_\mathrm{grok}$ of the partner", 0.01, RELATIVE_BIN / 2),
+    "memorised": ("epochs since memorising", 1.0, BIN / 2),
+    "loss": (r"$\log_{10}$ of the training loss (nats)", 0.01, 0.0),
+}
+CELL, CELL_DENSITY, EFFECT = "cell-exponent", "cell-density", f"effect-{GENERALISING}"
+
+
+def of_families(found: Sequence[Family], options: DiagnoseOptions) -> list[Task]:
+    """Measure the cells of every design and their contrasts."""
+    tasks: list[Task] = []
+    for design in designs(found):
+        tasks.append(partial(outcomes, design))
+        tasks += [partial(densities, design, name, options) for name in extensive(options)]
+        tasks += [
+            partial(exponents, design, observable, statistic, options)
+            for observable in options.observable
+            for statistic in RESAMPLED
+        ]
+    return tasks
+
+
+def outcomes(design: Design, _: Stop) -> list[Row]:
+    """Count of every cell the runs that memorise and that grok."""
+    rows = []
+    for name, family in design.cells.items():
+        data = family.data
+        for quantity, epochs in (("memorised", memorised(data)), ("grokked", data.grok)):
+            count = int((~np.isnan(epochs)).sum())
+            method = "matched" if design.matched else "not matched: no record tells the options"
+            rows.append(finding(quantity, float(count), n=data.runs, part=name, method=method))
+    return labelled(rows, **design.cells[design.base].data.case)
+
+
+def quantity_of(contrast: Contrast | None, cell: str, effect: str) -> str:
+    """Name the quantity of a cell or of a contrast."""
+    return cell if contrast is None else f"{effect}-{contrast.kind}"
+
+
+def exponents(
+    design: Design, observable: str, statistic: str, options: DiagnoseOptions, stop: Stop
+) -> list[Row]:
+    """Make the rows of D of every cell and contrast, in the phases and on every clock."""
+    base = design.cells[design.base].data
+    draws = resampling.draw_runs(base, options.resamples, options.seed)
+    swaps = resampling.draw_swaps(base, options.permutations, options.seed)
+    what = observable, statistic, draws
+    rows: list[Row] = []
+    for origin, windows in PHASES_OF.items():
+        found = in_phases(design, origin, *what)
+        for name, contrast, cells in wanted(design):
+            stop.check()
+            places = [{"window": w, "n": n} for w, n in zip(windows, found.snapshots, strict=True)]
+            tested = [contrast is not None or bin == 3 for bin in range(4)]
+            quantity = quantity_of(contrast, CELL, "effect")
+            estimate = found.exponents(*cells)[1]
+            made = of_bins(quantity, estimate, options.confidence, places, tested)
+            rows += labelled(kept(made), part=name, method=contrast and contrast.how)
+    for clock in CLOCKS:
+        found = on_clock(design, clock, *what)
+        for name, contrast, cells in wanted(design):
+            stop.check()
+            times, estimate = found.exponents(*cells)
+            quantity = quantity_of(contrast, CELL, "effect")
+            places = [{"time": int(t)} for t in times]
+            curve = swaps if contrast else None  # a contrast is tested as a curve
+            level = options.confidence
+            made = of_bins(quantity, estimate, level, places, bool(contrast), curve)
+            if contrast and contrast.kind == GENERALISING and clock != "loss" and len(times):
+                made.append(separation(times, estimate, level))
+            method = contrast and contrast.how
+            rows += labelled(made, part=name, window=clock, method=method)
+    return labelled(rows, **base.case, observable=observable, statistic=statistic)
+
+
+def kept(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of windows that there are, with a value."""
+    return [row for row in rows if row["window"] is not None and row["value"] is not None]
+
+
+def densities(design: Design, observable: str, options: DiagnoseOptions, stop: Stop) -> list[Row]:
+    """Make the rows of the density of every cell and contrast at each size."""
+    base = design.cells[design.base].data
+    draws = resampling.draw_runs(base, options.resamples, options.seed)
+    what = observable, "mean", draws
+    phases = {origin: in_phases(design, origin, *what) for origin in PHASES_OF}
+    # In time only of the size itself: a row for every size makes 20,000 of 6 cells.
+    timed = CLOCKS if observable == "size" else ()
+    clocks = {clock: on_clock(design, clock, *what) for clock in timed}
+    rows: list[Row] = []
+    for name, contrast, cells in wanted(design):
+        stop.check()
+        quantity = quantity_of(contrast, CELL_DENSITY, "density")
+        made: list[Row] = []
+        for origin, found in phases.items():
+            several = with_change(found.densities(*cells), len(base.sizes))
+            for window, estimate in zip(PHASES_OF[origin], several, strict=True):
+                places = sizes_of(base, {"window": window})
+                tested = contrast is not None or window == DIFFERENCE
+                made += factors(quantity, estimate, options.confidence, places, tested)
+        for clock, found in clocks.items():
+            places = sizes_of(base, *({"window": clock, "time": int(t)} for t in found.times))
+            estimate = found.densities(*cells)
+            made += factors(quantity, estimate, options.confidence, places, tested=False)
+        rows += labelled(kept(made), part=name, method=contrast and contrast.how)
+    return labelled(rows, **base.case, observable=observable, statistic="mean")
+
+
+def since_when(times: Reals, apart: Reals) -> Reals:
+    """Return the first of LASTING times in a row with one sign of ``apart`` (..., T); else NaN."""
+    count = apart.shape[-1] - LASTING + 1
+    if count < 1:
+        return np.full(apart.shape[:-1], np.nan)
+    sums = sum(apart[..., k : k + count] for k in range(LASTING))
+    lasting = np.abs(np.asarray(sums)) == LASTING
+    first = np.argmax(lasting, axis=-1)
+    return np.where(lasting.any(axis=-1), times[first], np.nan)
+
+
+def separation(times: Ints, gap: Estimate, confidence: float) -> Row:
+    """Make the row of the separation: the first of three times whose intervals exclude zero.
+
+    Only the sign that the difference ends with counts. ``n``: the draws that separate when compared
+    with the same half-widths.
+    """
+    low, high = gap.interval(confidence)
+    at, known = times.astype(np.float64), ~np.isnan(low)
+    final = float(np.sign(gap.value[-1]))
+    apart = np.where(known, (low > 0).astype(float) - (high < 0), 0.0)
+    apart = np.where(apart == final, apart, 0.0)
+    when = float(since_when(at, apart))
+    half = np.where(known, (high - low) / 2, np.inf)
+    each = since_when(at, np.where(gap.draws * final > half, final, 0.0))
+    first, last = onset_interval(at, gap, when, LASTING, confidence)
+    return finding(
+        "separation",
+        when,
+        ci_low=first,
+        ci_high=last,
+        n=int((~np.isnan(each)).sum()),
+    )
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up D of the mean size around grokking: every cell, then every contrast."""
+    mine = of_mean_size(rows)
+    cells, effects = [], []
+    counts = index(of(rows, "grokked"), *shown, "part")
+    for row in mine:
+        if row["window"] != DIFFERENCE or row["n_params"] is not None:
+            continue
+        place = {name: row[name] for name in shown}
+        same = index((r for r in mine if r["n_params"] is None), *shown, "part", "window")
+        key = (*place.values(), row["part"])
+        change = {"change": row["value"], "95 % CI": ends(row), "p": p_cell(row)}
+        if row["quantity"] == CELL:
+            count = counts[key]
+            place |= {"cell": row["part"], "grokked": f"{count['value']:.0f} of {count['n']}"}
+            place |= {
+                n: same[(*key, w)]["value"] for w, n in (("pre", "before"), ("post", "after"))
+            }
+            cells.append(place | change)
+        else:
+            post = same[(*key, "post")]
+            place |= {"effect of": row["quantity"].removeprefix("effect-"), "cells": row["part"]}
+            place |= {"after": post["value"], "CI after": ends(post), "p after": p_cell(post)}
+            effects.append(place | change)
+    title = "controls: D of the mean size around grokking, controls at their partners' epochs"
+    second = Summary("what generalising and weight decay do to D, in pairs of runs", effects)
+    return Summary(title, cells, more=[second] if effects else [])
+
+
+def of_mean_size(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of cells and effects for the mean size, at no single time."""
+    return [
+        row
+        for row in rows
+        if (row["observable"], row["statistic"], row["time"]) == ("size", "mean", None)
+        and row["quantity"].partition("-")[0] in ("cell", "effect", "density")
+        and row["part"] is not None
+    ]
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of cells whose options no record tells, and of comparisons without a separation."""
+    found = of(rows, "separation")
+    unknown = {row["part"] for row in of(rows, "grokked") if row["method"] != "matched"}
+    return warn("unmatched", sorted(unknown)) + warn(
+        "no-separation", sum(row["value"] is None for row in found), len(found)
+    )
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say whether D moves in the controls of a case at the grokking epochs of their partners."""
+    mine = [row for row in of_mean_size(rows) if row["n_params"] is None]
+    found = {kind: of(mine, kind, window=DIFFERENCE) for kind in (CELL, EFFECT)}
+    cells = index(found[CELL], "part")
+    pairs = [(r, cells[r["part"].removeprefix(f"{r['case']} - "),]) for r in found[EFFECT]]
+    pairs = [(effect, control) for effect, control in pairs if control["value"] is not None]
+    if not pairs:
+        return []
+    moving = [control for _, control in pairs if judge.apart(judge.adjusted(control))]
+    effects = [effect for effect, _ in pairs if judge.apart(judge.adjusted(effect))]
+    if moving:
+        word = "Yes" if effects else "Yes, and by no less that could be shown"
+    else:
+        word = "No" if len(effects) == len(pairs) else "No movement is shown"
+    base = cells[pairs[0][0]["case"],]
+    told = [f"In {base['part']} D changes at grokking by {changed(base)}."]
+    told += [
+        f"In {control['part']}, at the grokking epochs of the same runs, it changes by "
+        f"{changed(control)}; the difference, what generalising adds, is {changed(effect)}."
+        for effect, control in pairs
+    ]
+    return [Answer("controls", "Does D move where nothing generalises?", word, tuple(told))]
+
+
+def changed(row: Row) -> str:
+    """Write a change with its interval and p."""
+    return f"{shown(row['value'])} ({interval(row)}, {p_of(row)})"
+
+
+def panel(clock: str, ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Draw D of every cell on one clock."""
+    from grokcrit.plot import style
+
+    found = sources.asked(request, quantity=CELL, window=clock)
+    if not found:
+        raise EmptyPanelError(
+            "the diagnostics hold no controls; 'grokcrit train --controls' makes them, and "
+            "'grokcrit diagnose --only controls' compares them"
+        )
+    label, scale, shift = AXES[clock]
+    for number, cell in enumerate(dict.fromkeys(row["part"] for row in found)):
+        mine = sorted((r for r in found if r["part"] == cell), key=lambda row: row["time"])
+        x = scale * (np.array([row["time"] for row in mine], np.float64) + shift)
+        y, low, high = np.array(
+            [
+                [np.nan if r[k] is None else r[k] for r in mine]
+                for k in ("value", "ci_low", "ci_high")
+            ]
+        )
+        looks = style.series(number)
+        style.line_with_band(ax, x, y, low, high, cell, band=style.FAINT, **looks)
+    ax.axhline(1, **style.UNITY)
+    if clock in ("aligned", "relative", "memorised"):
+        ax.axvline(1 if clock == "relative" else 0, **style.MARK)
+    if clock == "loss":
+        ax.invert_xaxis()  # the loss falls as time passes
+    ax.set(xlabel=label, ylabel=style.exponent_label(request.statistic, request.observable))
+    style.legend_above(ax, 2, title=f"bands: {sources.confidence('diagnostics')}")
+    return ax
+
+
+QUESTION = Question(
+    quantities={
+        "memorised, grokked": "runs of a cell (`part`) whose training accuracy exceeds 0.99 at "
+        "some epoch; that grok",
+        "cell-exponent": "D of every cell. `window`: phases around the grokking epoch of the "
+        "partner, the run of the same width and seed that can generalise, and around the run's "
+        "own memorising, each in equally many snapshots (`n`) of every run; or a clock, at each "
+        "`time`: `epoch`; `aligned`, epochs since the partner groks; `relative`, per cent of that "
+        "epoch; `memorised`, epochs since the run has memorised; `loss`, equal training loss, 100 "
+        "times its log10",
+        "cell-density": "density at each size over that of the Gaussian null, in the same windows",
+        "effect-generalising, effect-decay, effect-interaction": "difference of D between two "
+        "cells (`part`, a - b) that differ in what can be learnt, or in weight decay, alone; or "
+        "of two such differences; pairs of runs of one width and seed",
+        "density-generalising, density-decay, density-interaction": "the factor between their "
+        "densities at each size",
+        "separation": "first of three times in a row at which the interval of the effect of "
+        "generalising excludes 0, on the side where it ends; interval: when the difference may "
+        "have begun, at least a snapshot; none where it may be chance, or there from the start",
+    },
+    primary={"quantity": EFFECT, "observable": "size", "statistic": "mean"}
+    | {"window": DIFFERENCE},
+    training="cells that share their runs: 'grokcrit train --controls', or a case that groks and "
+    "one of the same widths and seeds that never does",
+    of_families=of_families,
+    section=section,
+    about="A control shares every option with a run but the one that lets it generalise. It has no "
+    "grokking epoch, so it takes that of its partner, the run of the same width and seed. Where "
+    "the control moves as the run does, the movement is not generalisation.",
+    cautions=cautions,
+    answers=answers,
+    panels={
+        f"controls-{clock}": Panel(partial(panel, clock), ("diagnostics",), height=3.0)
+        for clock in CLOCKS
+    },
+    figures={
+        "controls": Layout(
+            tuple((f"controls-{clock}", {}) for clock in CLOCKS if clock != "relative"),
+            "ab;cd",
+            (PAGE, 6.2),
+            (1, 1),
+        )
+    },
+)

@@ -1,0 +1,197 @@
+"""Density: how large are avalanches at each size, as a part of N and of those of the null model?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grokcrit.base.parallel import Stop
+from grokcrit.base.stage_options import DiagnoseOptions
+from grokcrit.base.summary import Row, Summary
+from grokcrit.base.vocabulary import PHASES
+from grokcrit.plot.panel import PAGE, Layout, Panel
+from grokcrit.plot.sources import EmptyPanelError, Request, Sources
+from grokcrit.questions.design import designs
+from grokcrit.questions.family import Family, balanced, families
+from grokcrit.questions.question import Question, Task
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, groups, labelled, of, of_bins
+from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import Around, around
+from grokcrit.scaling.density import densities
+from grokcrit.scaling.ensembles import Ensemble, Ints
+from grokcrit.scaling.resampling import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EXTENSIVE = ("size", "excess", "area", "peak")
+ENDS = ("value", "ci_low", "ci_high")
+
+
+def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
+    """Measure the density of a case in the phases."""
+    asked = extensive(options)
+    return [partial(in_phases, family, observable, options) for observable in asked]
+
+
+def extensive(options: DiagnoseOptions) -> list[str]:
+    """Return the observables asked for that grow with the system, so that a density is one."""
+    return [name for name in options.observable if name in EXTENSIVE]
+
+
+def in_phases(family: Family, observable: str, options: DiagnoseOptions, _: Stop) -> list[Row]:
+    """Make the rows of one observable: rho, and rho over that of the Gaussian null."""
+    draws = resampling.draw_runs(family.data, options.resamples, options.seed)
+    split = around(family.data, family.data.grok)
+    rows: list[Row] = []
+    for quantity, found in {
+        "density": of_phases([family.data], observable, split, draws),
+        "density-over-null": over_null(family, observable, split, draws),
+    }.items():
+        for window, estimate in zip(PHASES_AND_CHANGE, found, strict=False):
+            places = sizes_of(family.data, {"window": window})
+            rows += factors(quantity, estimate, options.confidence, places)
+    return labelled(rows, **family.data.case, observable=observable, statistic="mean")
+
+
+def of_phases(
+    members: Sequence[Ensemble], observable: str, split: Around, draws: Sequence[Ints]
+) -> list[Estimate]:
+    """Return ln rho at each size of all snapshots, those before, after, and after minus before."""
+    by_run = balanced(members, observable, "mean", split)
+    return with_change(densities(members[0], by_run, draws), len(members[0].sizes))
+
+
+def with_change(phases: Estimate, sizes: int) -> list[Estimate]:
+    """Split an estimate of three phases at each size into the phases, and append the change."""
+    found = [phases[sizes * b : sizes * (b + 1)] for b in range(3)]
+    return [*found, found[2] - found[1]]
+
+
+def sizes_of(data: Ensemble, *bins: Row) -> list[Row]:
+    """Name the bins of densities: every size in each of some bins."""
+    return [{**place, "n_params": int(n)} for place in bins for n in data.sizes]
+
+
+def over_null(
+    family: Family, observable: str, split: Around, draws: Sequence[Ints]
+) -> list[Estimate]:
+    """Return the same less that of the Gaussian null; nothing where there is none."""
+    if "gaussian" not in family.nulls:
+        return []
+    own = of_phases([family.data], observable, split, draws)
+    null = of_phases(family.nulls["gaussian"], observable, split, draws)
+    return [each - other for each, other in zip(own, null, strict=True)]
+
+
+def factors(
+    quantity: str,
+    logarithm: Estimate,
+    confidence: float,
+    places: Sequence[Row],
+    tested: bool = True,
+) -> list[Row]:
+    """Make a row of each bin from logarithms: a factor, and the p of 1; none without data."""
+    found = of_bins(quantity, logarithm, confidence, places, tested)
+    return [
+        row | {name: math.exp(row[name]) for name in ENDS if row[name] is not None}
+        for row in found
+        if row["value"] is not None
+    ]
+
+
+def section(rows: list[Row], shown: list[str]) -> Summary:
+    """Sum up the density over that of the null, at the smallest and the largest size."""
+    out = []
+    mine = [r for r in of(rows, "density-over-null") if r["part"] is None]
+    for key, several in groups(mine, *shown, "observable", "window").items():
+        row = dict(zip((*shown, "observable", "window"), key, strict=True))
+        for size in (several[0], several[-1]):
+            name = f"N = {size['n_params']}"
+            row |= {name: size["value"], f"interval at {name}": ends(size)}
+        out.append(row)
+    return Summary("density: avalanche size over that of the Gaussian null", out)
+
+
+def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Draw rho over that of the Gaussian null against N, a curve per case of the table.
+
+    Cells of a design are split at the grokking epochs of the case that can generalise.
+    """
+    from grokcrit.plot import style
+
+    several = [each for each in curves_of(sources) if "gaussian" in each.nulls]
+    options = DiagnoseOptions()
+    limits, drawn = [1.0], False
+    for number, family in enumerate(several):
+        data = family.data
+        draws = resampling.draw_runs(data, options.resamples, options.seed)
+        split = around(data, data.grok)
+        found = over_null(family, request.observable, split, draws)
+        for phase, estimate in zip(PHASES, found, strict=False):
+            low, high = estimate.interval(options.confidence)
+            points = np.exp(np.array([estimate.value, low, high]))
+            if np.isnan(estimate.value).all():
+                continue
+            limits += [np.nanmin(points), np.nanmax(points)]  # the same before and after
+            if phase == window:
+                x = data.sizes * style.beside(number, len(several))
+                style.points_with_errors(ax, x, points, data.case["case"], number)
+                drawn = True
+    if not drawn:
+        raise EmptyPanelError(
+            "no case has a Gaussian null of the same snapshots in this phase; make the table with "
+            "'grokcrit avalanche train.parquet --surrogate none,gaussian'"
+        )
+    ax.axhline(1, **style.UNITY)
+    style.size_axis(ax)
+    ax.set_yscale("log")
+    ax.set_ylim(min(limits) / 1.05, max(limits) * 1.05)
+    style.plain_log_ticks(ax.yaxis)
+    symbol = style.OBSERVABLES[request.observable][0]
+    title = {"pre": "before grokking", "post": "after grokking", "aggregate": "all snapshots"}
+    ax.set(ylabel=rf"$\rho\,/\,\rho_\mathrm{{Gauss}}$ (mean ${symbol}/N$)")
+    style.legend_above(ax, 2, title=f"{title[window]}; bars: {100 * options.confidence:g} % CI")
+    return ax
+
+
+def curves_of(sources: Sources) -> list[Family]:
+    """Return the cases of an avalanche table, cells of a design first, as partners of its base."""
+    trained = sources.trained("avalanche")
+    found = families(scaling.cases_of(sources.table("avalanche"), trained))
+    made = {id(each): each for each in found}
+    ordered: dict[int, Family] = {}
+    for design in designs(found):
+        ordered |= {id(design.cells[name]): each for name, each in design.partnered.items()}
+    return list((ordered | {k: each for k, each in made.items() if k not in ordered}).values())
+
+
+QUESTION = Question(
+    quantities={
+        "density": "rho = mean size (or excess, ...) over N at each size, over all snapshots and "
+        "over equally many of every run before and after grokking; of `post - pre` the factor "
+        "between the two. D = 1 + d ln rho / d ln N",
+        "density-over-null": "the same over that of the Gaussian null, with the p of 1",
+    },
+    training="gradients of a training",
+    of_family=of_family,
+    section=section,
+    about="The density says at each size what an exponent sums up in one number: whether "
+    "avalanches are larger than those of Gaussian noise, and on which sizes they grow.",
+    panels={
+        name: Panel(partial(panel, window), ("avalanche",), every_case=True, height=3.2)
+        for name, window in (
+            ("density-before", "pre"),
+            ("density-after", "post"),
+            ("density-all", "aggregate"),
+        )
+    },
+    figures={
+        "density": Layout((("density-before", {}), ("density-after", {})), "ab", (PAGE, 3.4), (1,))
+    },
+)

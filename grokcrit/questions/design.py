@@ -1,0 +1,202 @@
+"""Designs: which cases are cells of one design, and which of their differences say something."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grokcrit.base.options import ADDED, Option, options_of
+from grokcrit.questions import judge
+from grokcrit.questions.family import Family
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.tasks import TASKS
+
+GENERALISING, DECAY, INTERACTION = "generalising", "decay", "interaction"
+# Option in which cells differ that differ in weight decay.
+WEIGHT_DECAY = "weight_decay"
+# Option of a recorded run: the case whose control it is.
+CONTROL = "control"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of cells: two of them, or the difference of two such differences."""
+
+    kind: str
+    cells: tuple[str, ...]  # a - b, or (a - b) - (c - d)
+    how: str  # in which option they differ, and its values
+
+    @property
+    def name(self) -> str:
+        """The difference in words, as the column ``part`` holds it."""
+        if len(self.cells) == 2:
+            return " - ".join(self.cells)
+        one, other = " - ".join(self.cells[:2]), " - ".join(self.cells[2:])
+        return f"({one}) - ({other})"
+
+
+@dataclass(frozen=True)
+class Design:
+    """Cases of the same runs that share every option but those of the contrasts."""
+
+    base: str  # the case that can generalise
+    cells: dict[str, Family]  # by the name of the case, the base first
+    contrasts: list[Contrast]
+    matched: bool = True  # whether the records say in what the cells differ
+
+    @functools.cached_property
+    def partnered(self) -> dict[str, Family]:
+        """The cells, every run with the grokking epoch of its partner, the base's run like it."""
+        grok = self.cells[self.base].data.grok
+
+        def with_partners(each: Ensemble) -> Ensemble:
+            return dataclasses.replace(each, grok=grok)
+
+        return {
+            name: Family(
+                with_partners(family.data),
+                {null: list(map(with_partners, several)) for null, several in family.nulls.items()},
+            )
+            for name, family in self.cells.items()
+        }
+
+
+def designs(found: Sequence[Family]) -> list[Design]:
+    """Return the designs among some cases; a case that fits none is in none.
+
+    Cases that a training of grokcrit made are cells of a design where they share all options but
+    those that decide whether a run can generalise, and the weight decay. A recorded case names the
+    one whose control it is. Of others nothing is known but whether they grok.
+    """
+    groups: dict[Any, list[Family]] = {}
+    for each in found:
+        if each.data.of_training:
+            groups.setdefault(runs_of(each.data), []).append(each)
+    made = []
+    for group in groups.values():
+        made += by_options(group) + by_name(group) + by_outcome(group)
+    return made
+
+
+def runs_of(data: Ensemble) -> tuple[Any, ...]:
+    """Return what cells share: runs, and the cascade."""
+    shared = tuple(data.case[name] for name in judge.FAMILY if name != "case")
+    return *shared, *(getattr(data, name).tobytes() for name in ("sizes", "size_of", "seed"))
+
+
+def deciding(data: Ensemble) -> dict[str, Option]:
+    """Return the options of the case's task that decide whether a run can generalise."""
+    task = TASKS.get(str(data.case["task"]))
+    known = options_of(task) if task and data.trained else {}
+    return {name: each for name, each in known.items() if each.decides}
+
+
+def levels(data: Ensemble) -> dict[str, Any]:
+    """Return the values of the deciding options of a case."""
+    return {name: data.trained.get(name, each.default) for name, each in deciding(data).items()}
+
+
+def by_options(group: Sequence[Family]) -> list[Design]:
+    """Find designs by the options of the trainings."""
+    alike: dict[str, list[Family]] = {}
+    for each in group:
+        apart = deciding(each.data)
+        if apart:
+            options = {k: v for k, v in (ADDED | each.data.trained).items() if k not in apart}
+            options.pop(WEIGHT_DECAY, None)
+            alike.setdefault(json.dumps(options, sort_keys=True), []).append(each)
+    made = []
+    for members in alike.values():
+        base = min(members, key=lambda each: (hardness(each.data), -decay(each.data)))
+        others = [each for each in members if each is not base]
+        others.sort(key=lambda each: (-decay(each.data), hardness(each.data)))
+        cells = {each.data.case["case"]: each for each in (base, *others)}
+        contrasts = contrasts_of([each.data for each in cells.values()])
+        if contrasts:
+            made.append(Design(base.data.case["case"], cells, contrasts))
+    return made
+
+
+def hardness(data: Ensemble) -> tuple[float | bool, ...]:
+    """Order the levels of the deciding options; first comes what can be learnt.
+
+    Of an option with names that is its default, of a number the most.
+    """
+    options = deciding(data)
+    return tuple(
+        -value if isinstance(value, int | float) else value != options[name].default
+        for name, value in levels(data).items()
+    )
+
+
+def decay(data: Ensemble) -> float:
+    """Return the weight decay of a case, 0 where its task has none."""
+    return float(data.trained.get(WEIGHT_DECAY, 0.0))
+
+
+def contrasts_of(cells: Sequence[Ensemble]) -> list[Contrast]:
+    """List what cells of one design are compared for; the first can generalise."""
+    at = {(decay(each), tuple(levels(each).items())): each.case["case"] for each in cells}
+    decays = sorted({decay(each) for each in cells}, reverse=True)
+    answers = list(dict.fromkeys(tuple(levels(each).items()) for each in cells))
+    first, others = answers[0], answers[1:]
+    made = []
+    for d in decays:
+        for other in others:
+            apart = [(name, a, b) for (name, a), (_, b) in zip(first, other, strict=True) if a != b]
+            if len(apart) == 1 and {(d, first), (d, other)} <= set(at):
+                how = "{}: {} against {}".format(*apart[0]) + (f", decay {d:g}" if d else "")
+                made.append(Contrast(GENERALISING, (at[d, first], at[d, other]), how))
+    for low in decays[1:]:
+        for answer in answers:
+            if {(decays[0], answer), (low, answer)} <= set(at):
+                pair = at[decays[0], answer], at[low, answer]
+                how = f"weight decay: {decays[0]:g} against {low:g}"
+                made.append(Contrast(DECAY, pair, how))
+    by_pair = {each.cells: each for each in made if each.kind == GENERALISING}
+    for low in decays[1:]:
+        for other in others:
+            pairs = [tuple(at.get((d, a), "") for a in (first, other)) for d in (decays[0], low)]
+            if all(pair in by_pair for pair in pairs):
+                how = f"{by_pair[pairs[0]].how} less that at decay {low:g}"
+                made.append(Contrast(INTERACTION, (*pairs[0], *pairs[1]), how))
+    return made
+
+
+def by_name(group: Sequence[Family]) -> list[Design]:
+    """Find the designs of recorded cases, which name the case whose control they are."""
+    named = {each.data.case["case"]: each for each in group}
+    made = []
+    for base, family in named.items():
+        controls = [n for n, each in named.items() if each.data.trained.get(CONTROL) == base]
+        if controls:
+            cells = {base: family} | {name: named[name] for name in controls}
+            contrasts = [
+                Contrast(GENERALISING, (base, name), f"{name} is named a control of {base}")
+                for name in controls
+            ]
+            made.append(Design(base, cells, contrasts))
+    return made
+
+
+def by_outcome(group: Sequence[Family]) -> list[Design]:
+    """Pair each case that groks with every one that never does, where no record tells of them."""
+    unknown = [f for f in group if not deciding(f.data) and CONTROL not in f.data.trained]
+    named = {each.data.trained.get(CONTROL) for each in group}
+    never = {f.data.case["case"]: f for f in unknown if np.isnan(f.data.grok).all()}
+    made = []
+    for each in unknown:
+        base = each.data.case["case"]
+        if base in never or base in named or not never:
+            continue
+        contrasts = [
+            Contrast(GENERALISING, (base, name), "differ in what no record tells") for name in never
+        ]
+        made.append(Design(base, {base: each} | never, contrasts, matched=False))
+    return made

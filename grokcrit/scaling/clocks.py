@@ -1,0 +1,110 @@
+"""Clocks: ways to count the time of a training, on which runs of different cases are compared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows, column, windows
+
+# The epoch; epochs since grokking; per cent of the grokking epoch; epochs since memorising; equal
+# training loss.
+CLOCKS = ("epoch", "aligned", "relative", "memorised", "loss")
+# Levels of the training loss in a factor of ten: each is 1.8 times the one below.
+LEVELS = 4
+
+
+def clock(ensemble: Ensemble, name: str) -> Windows:
+    """Return the bins of a clock; without what it needs, there are none.
+
+    ``loss``: bin j holds of each run the one snapshot whose training loss is nearest to
+    10^(j / LEVELS), if it is within half a step of that; its time is 100 log10 of the level.
+    """
+    if name == "memorised":
+        return windows(dataclasses.replace(ensemble, grok=memorised(ensemble)), "aligned")
+    return at_losses(ensemble) if name == "loss" else windows(ensemble, name)
+
+
+def memorised(ensemble: Ensemble) -> Reals:
+    """Return the epoch at which each run has memorised, (R,); NaN where it has not."""
+    found = np.full(ensemble.runs, np.nan)
+    found[ensemble.run] = numbers(ensemble, "memorise_epoch")
+    return found
+
+
+def numbers(ensemble: Ensemble, name: str) -> Reals:
+    """Return an optional column of the avalanches, (rows,); NaN where it is null or lacking."""
+    if name not in ensemble.table.column_names:
+        return np.full(len(ensemble.epoch), np.nan)
+    values: Reals = column(ensemble.table.select([name]).cast(pa.schema([(name, "float64")])), name)
+    return values
+
+
+def at_losses(ensemble: Ensemble) -> Windows:
+    """Return the bins of equal training loss; see `clock`."""
+    loss = numbers(ensemble, "loss")
+    level = LEVELS * np.log10(np.where(loss > 0, loss, np.nan))
+    known = np.isfinite(level)
+    place = np.round(np.where(known, level, 0.0)).astype(np.int64)
+    # The nearest of each run and level first, the earliest of equals.
+    order = np.lexsort((ensemble.epoch, np.abs(level - place), place, ensemble.run))
+    order = order[known[order]]
+    first = np.ones(len(order), bool)
+    run, of = ensemble.run[order], place[order]
+    first[1:] = (run[1:] != run[:-1]) | (of[1:] != of[:-1])
+    chosen = order[first]
+    levels = np.unique(place[chosen])
+    bin_of = np.full(len(loss), -1)
+    bin_of[chosen] = np.searchsorted(levels, place[chosen])
+    return Windows("loss", (levels * (100 // LEVELS)).tolist(), bin_of)
+
+
+@dataclasses.dataclass(frozen=True)
+class Around:
+    """Equally many snapshots of every run on either side of its origin."""
+
+    windows: Windows  # bin 0 before, bin 1 from the origin on
+    before: int  # snapshots of each run
+    after: int
+
+
+def around(ensemble: Ensemble, origin: Reals, counts: tuple[int, ...] = ()) -> Around:
+    """Take the last snapshots of each run before its origin, the first from it on: as many of each.
+
+    As many as the run has that has fewest, of those that have any. Whole phases would hold 3
+    snapshots of one size and 13 of another, and then differ in time as well as in size.
+
+    Parameters
+    ----------
+    origin
+        (R,): epoch of each run; NaN leaves the run out.
+    counts
+        Takes so many before and after, instead.
+    """
+    start = origin[ensemble.run]
+    sides: list[tuple[Ints, int]] = []
+    for early in (True, False):
+        inside = ensemble.epoch < start if early else ensemble.epoch >= start
+        rank = ranks(ensemble.run, inside, from_end=early)
+        count = np.bincount(ensemble.run[inside], minlength=ensemble.runs)
+        fewest = int(count[count > 0].min()) if (count > 0).any() else 0
+        if counts:
+            fewest = counts[0] if early else counts[1]
+        sides.append((np.where(inside & (rank < fewest), 1, 0), fewest))
+    bin_of = np.where(sides[0][0], 0, np.where(sides[1][0], 1, -1))
+    return Around(Windows("around", [None, None], bin_of), sides[0][1], sides[1][1])
+
+
+def ranks(run: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]], from_end: bool) -> Ints:
+    """Return how many rows inside stand before each in its run, or after it; rows are in order."""
+    total = np.cumsum(inside)
+    starts = np.flatnonzero(np.append(True, run[1:] != run[:-1])) if len(run) else np.empty(0, int)
+    lengths = np.diff(np.append(starts, len(run)))
+    earlier = np.where(starts > 0, total[starts - 1], 0) if len(run) else starts
+    rank: Ints = total - np.repeat(earlier, lengths) - 1
+    if from_end:
+        last = total[starts + lengths - 1] - earlier
+        rank = np.repeat(last, lengths) - 1 - rank
+    return rank
