@@ -433,7 +433,7 @@ def slopes(sizes: Ints, statistic: Reals) -> Reals:
     Where no size is lacking each is a weighted sum of logarithms: 8 instead of 74 ms for 2,000
     resamples of 50 times at 8 sizes.
     """
-    whole = (statistic > 0).all(axis=-1)
+    whole = np.asarray((statistic > 0).all(axis=-1))
     if len(sizes) < MINIMUM_SIZES:
         return np.full(whole.shape, np.nan)
     x = np.log(sizes.astype(np.float64))
