@@ -312,11 +312,12 @@ QUESTION = Question(
         "epoch; `memorised`, epochs since the run has memorised; `loss`, equal training loss, 100 "
         "times its log10",
         "cell-density": "density at each size over that of the Gaussian null, in the same windows",
-        "effect-generalising, effect-decay, effect-interaction": "difference of D between two "
-        "cells (`part`, a - b) that differ in what can be learnt, or in weight decay, alone; or "
-        "of two such differences; pairs of runs of one width and seed",
-        "density-generalising, density-decay, density-interaction": "the factor between their "
-        "densities at each size",
+        "effect-generalising, effect-equivalent, effect-decay, effect-interaction": "difference of "
+        "D between two cells (`part`, a - b) that differ in what can be learnt, in what is as "
+        "learnable (xor and xnor), or in weight decay, alone; or of two such differences; pairs of "
+        "runs of one width and seed",
+        "density-generalising, density-equivalent, density-decay, density-interaction": "the "
+        "factor between their densities at each size",
         "separation": "first of three times in a row at which the interval of the effect of "
         "generalising excludes 0, on the side where it ends; interval: when the difference may "
         "have begun, at least a snapshot; none where it may be chance, or there from the start",

@@ -18,6 +18,8 @@ from grokcrit.scaling.ensembles import Ensemble
 from grokcrit.tasks import TASKS
 
 GENERALISING, DECAY, INTERACTION = "generalising", "decay", "interaction"
+# Cells that can both generalise, as xor and xnor, should not differ.
+EQUIVALENT = "equivalent"
 # Option in which cells differ that differ in weight decay.
 WEIGHT_DECAY = "weight_decay"
 # Option of a recorded run: the case whose control it is.
@@ -123,14 +125,14 @@ def by_options(group: Sequence[Family]) -> list[Design]:
     return made
 
 
-def hardness(data: Ensemble) -> tuple[float | bool, ...]:
+def hardness(data: Ensemble) -> tuple[float, ...]:
     """Order the levels of the deciding options; first comes what can be learnt.
 
     Of an option with names that is its default, of a number the most.
     """
     options = deciding(data)
     return tuple(
-        -value if isinstance(value, int | float) else value != options[name].default
+        -value if isinstance(value, int | float) else options[name].choices.index(value)
         for name, value in levels(data).items()
     )
 
@@ -152,7 +154,10 @@ def contrasts_of(cells: Sequence[Ensemble]) -> list[Contrast]:
             apart = [(name, a, b) for (name, a), (_, b) in zip(first, other, strict=True) if a != b]
             if len(apart) == 1 and {(d, first), (d, other)} <= set(at):
                 how = "{}: {} against {}".format(*apart[0]) + (f", decay {d:g}" if d else "")
-                made.append(Contrast(GENERALISING, (at[d, first], at[d, other]), how))
+                option, _, level = apart[0]
+                same = level in deciding(cells[0])[option].learnable
+                kind = EQUIVALENT if same else GENERALISING
+                made.append(Contrast(kind, (at[d, first], at[d, other]), how))
     for low in decays[1:]:
         for answer in answers:
             if {(decays[0], answer), (low, answer)} <= set(at):

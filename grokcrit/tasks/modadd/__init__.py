@@ -40,15 +40,16 @@ class ModaddOptions(RunOptions):
         "pairs, or sym: (a, b) and (b, a) on one side, which leaks nothing",
         choices=SPLITS,
     )
+    train_fraction: float = option(
+        0.8, "Share of the pairs that trains", above=0, below=1, decides=True
+    )
     labels: str = option(
         "true",
         "true, or shuffled: permuted over the training and over the test pairs",
         choices=LABELS,
         added=True,
         decides=True,
-    )
-    train_fraction: float = option(
-        0.8, "Share of the pairs that trains", above=0, below=1, decides=True
+        learnable=("true",),
     )
     weight_decay: float = option(1.0, "Weight decay of AdamW", least=0)
     probe: str = "shadow"

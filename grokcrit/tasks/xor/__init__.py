@@ -59,6 +59,7 @@ class TrainOptions(RunOptions):
         choices=tuple(TARGETS),
         added=True,
         decides=True,
+        learnable=("xor", "xnor"),
     )
     activation: str = option("tanh", "Activation of the hidden units", choices=ACTIVATIONS)
     init: str = option(
