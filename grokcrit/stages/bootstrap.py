@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.left_out import leave_one_out
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
@@ -47,8 +48,6 @@ PRIMARY = {
     "part": MINUS_GAUSSIAN,
     "kind": "interval",
 }
-# Leave-one-out leaves out tenths of the training, too.
-SNAPSHOT_INTERVALS = 10
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def null_samples(
     found: list[Sequence[Sample | None]] = []
     strangers = False
     for case, mine in zip(cases, samples, strict=True):
-        family = [k for k, other in enumerate(cases) if are_family(case, other)]
+        family = [k for k, other in enumerate(cases) if judge.are_family(case, other)]
         replicates = [k for k in family if judge.same_snapshots(case, cases[k])]
         strangers = strangers or len(replicates) < len(family)
         if len(replicates) > 1:
@@ -154,13 +153,6 @@ def null_samples(
         else:
             found.append(samples[replicates[0]] if replicates else [None] * len(mine))
     return found, strangers
-
-
-def are_family(case: Ensemble, null: Ensemble) -> bool:
-    """Return whether one is the Gaussian null of the other, whatever their runs."""
-    return case.case["surrogate"] != "gaussian" == null.case["surrogate"] and all(
-        case.case[name] == null.case[name] for name in judge.FAMILY
-    )
 
 
 def case_samples(
@@ -227,34 +219,6 @@ def sample(
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
     return Sample(labels, estimate, swapped, left_out)
-
-
-def leave_one_out(
-    ensemble: Ensemble,
-    by_run: Reals,
-    phases: Callable[[npt.NDArray[np.bool_]], Reals],
-    statistic: str,
-) -> dict[tuple[str, int], Reals]:
-    """Refit without each size, each seed, and each tenth of the training."""
-    sizes = ensemble.sizes
-
-    def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(ensemble, runs, statistic)
-        return resampling.with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
-
-    found = {
-        ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
-    }
-    for seed in np.unique(ensemble.seed):
-        kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
-        found["seed", int(seed)] = refit(kept)
-    if not ensemble.of_training:
-        return found
-    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
-        if len(epochs):
-            inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
-            found["epoch", int(epochs[0])] = refit(phases(inside))
-    return found
 
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:
