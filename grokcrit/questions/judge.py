@@ -119,10 +119,10 @@ def are_family(case: Ensemble, null: Ensemble) -> bool:
 
 
 def same_runs(one: Ensemble, other: Ensemble) -> bool:
-    """Return whether two ensembles have the same sizes and seeds, so that draws pair their runs."""
+    """Return whether two ensembles have the same sizes, seeds and graphs: draws pair their runs."""
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("sizes", "size_of", "seed")
+        for name in ("sizes", "size_of", "seed", "graphs")
     )
 
 

@@ -21,12 +21,13 @@ from grokcrit.base.vocabulary import (
     MINUS_GAUSSIAN,
     RUNS_ALONE,
     STATISTICS,
+    TRAINED_GRAPH,
 )
 from grokcrit.questions import judge
 from grokcrit.questions.adjusting import adjusted
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, record_of, warn
-from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -37,7 +38,7 @@ from grokcrit.tables.reading import TableLike
 from grokcrit.tables.schemas import BOOTSTRAP
 from grokcrit.tables.types import narrowest
 
-PLAIN, BCA = "percentile", "BCa"
+PLAIN, BCA, STUDENT = "percentile", "BCa", "Student, runs and graphs"
 # While rows are made, an index is wide enough for every n_params.
 WIDE = BOOTSTRAP.arrow.set(BOOTSTRAP.arrow.get_field_index("index"), pa.field("index", pa.int64()))
 # The primary test; all others are adjusted for their number.
@@ -57,6 +58,7 @@ class Sample:
     labels: Row  # case columns, observable, statistic
     estimate: Estimate
     swapped: Reals  # (resamples,): ``post - pre``, the phases swapped within random runs
+    trained: Estimate | None  # on the graph of the training minus on the others
     left_out: dict[tuple[str, int], Reals]  # (part, value left out) to exponents (windows,)
 
     @property
@@ -74,8 +76,9 @@ def bootstrap(
 ) -> pa.Table:
     """Resample the runs of every size and fit each resample.
 
-    Phases split at each run's own grokking epoch. A draw takes the same runs in every window and
-    in every case with those runs, null models included, so differences are paired.
+    Graphs that differ in their seed alone are one case, and are resampled, too. Phases split at
+    each run's own grokking epoch. A draw takes the same runs and graphs in every window and in
+    every case that has them, null models included, so differences are paired.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def bootstrap(
     ------
     FitError
         No case has three sizes.
+    OptionError
+        A graph seed that the table does not have; graphs of a case that differ in their runs.
     """
     chosen = BootstrapOptions(**options)
     cases, samples, record = scaling.over_cases(
@@ -105,6 +110,8 @@ def bootstrap(
         chosen,
         BOOTSTRAP.name,
         size_column=chosen.size_column,
+        crossed=True,
+        graph_seed=chosen.graph_seed,
         threads=threads,
         progress=progress,
     )
@@ -218,7 +225,10 @@ def sample(
         ]
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
-    return Sample(labels, estimate, swapped, left_out)
+    trained, seed = None, ensemble.trained_on
+    if seed is not None and statistic != "max":
+        trained = resampling.trained_graph(ensemble, by_run, statistic, seed).with_difference()
+    return Sample(labels, estimate, swapped, trained, left_out)
 
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:
@@ -233,6 +243,8 @@ def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -
         if len(sample.swapped):
             swapped = sample.swapped - null.swapped
             parts.append(permutation(sample, MINUS_GAUSSIAN, against, swapped, chosen))
+    if sample.trained is not None:
+        parts.append(trained_rows(sample, sample.trained, chosen))
     parts.append(draw_rows(sample))
     parts.append(left_out_rows(sample))
     return pa.concat_tables(parts)
@@ -277,6 +289,14 @@ def permutation(
         beyond = (np.abs(valid) >= abs(found) * (1 - 1e-12)).sum()
         columns |= {"ci_low": [low], "ci_high": [high], "p": [(1 + beyond) / (1 + len(valid))]}
     return rows(sample, columns)
+
+
+def trained_rows(sample: Sample, trained: Estimate, chosen: EstimateOptions) -> pa.Table:
+    """Rows of kind ``interval`` of the graph of the training minus the others."""
+    low, high = resampling.student(trained.value, *trained.spread(), chosen.confidence)
+    columns: Row = {"kind": "interval", "part": TRAINED_GRAPH, "method": STUDENT}
+    columns |= {"window": sample.windows, "exponent": trained.value}
+    return rows(sample, columns | {"ci_low": low, "ci_high": high, "p": trained.p()})
 
 
 def draw_rows(sample: Sample) -> pa.Table:
@@ -355,8 +375,26 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     warnings = left_out_of(table)
     if record_of(table).get("null_of_other_runs"):
         warnings += warn("null-of-other-runs")
-    elif trained and not any(r["part"] for r in data):
+    elif trained and not any(r["part"] == MINUS_GAUSSIAN for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings += warn("null-of-other-runs" if has_null else "no-null")
     warnings += warn("thin-window", judge.thin_windows(own_rows))
-    return Summary("run bootstrap", rows, warnings, {"p": ".2g"})
+    graphs: Any = record_of(table).get("graphs")
+    title = "run bootstrap" + (f", {len(graphs)} graphs" if isinstance(graphs, list) else "")
+    return Summary(title, rows, warnings, {"p": ".2g"}, more=on_trained_graph(data))
+
+
+def on_trained_graph(data: Sequence[Row]) -> list[Summary]:
+    """Sum up how D of the mean size differs on the graph of the training; [] if it is not there."""
+    place = {"part": TRAINED_GRAPH, "observable": "size", "statistic": "mean", "window": "post"}
+    found = [r for r in data if all(r[name] == value for name, value in place.items())]
+    rows = [
+        {
+            **{name: r[name] for name in varying(found)},
+            "D on the graph of the training minus others, after grokking": r["exponent"],
+            "interval": ends(r),
+            "p": judge.adjusted(r),
+        }
+        for r in found
+    ]
+    return [Summary("training graph", rows, formats={"p": ".2g"})] if rows else []
