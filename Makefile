@@ -132,6 +132,7 @@ bench-coverage: install
 	$(BIN)/python benchmarks/interval_coverage.py
 	$(BIN)/python benchmarks/collapse_coverage.py
 	$(BIN)/python benchmarks/times_coverage.py
+	$(BIN)/python benchmarks/graph_coverage.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

@@ -3,11 +3,11 @@
     python benchmarks/controls_coverage.py              print the tables of docs/controls.md
     python benchmarks/controls_coverage.py --tables 200 a quick look
 
-Coverage: eight sizes, snapshots every 10 epochs of 500, made cells of known effect. A run's size is
-N^D(t), times a lognormal factor of the run in all cells and one of its own in each (sigma 0.2
-both), times noise of each snapshot (sigma 0.3), all of mean 1. D is 1 in every cell, and higher by 0.2 in
-one of them from its grokking epoch on: the effect of generalising on D after is 0.2, on its change
-0.2, the interaction 0.2, the factor of the densities N^0.2.
+Coverage: eight sizes, snapshots every 10 epochs of 500, made cells of known effect. A run's size
+is N^D(t), times a lognormal factor of the run in all cells and one of its own in each (sigma 0.2
+both), times noise of each snapshot (sigma 0.3), all of mean 1. D is 1 in every cell, and higher by
+0.2 in one of them from its grokking epoch on: the effect of generalising on D after is 0.2, on its
+change 0.2, the interaction 0.2, the factor of the densities N^0.2.
 
 Power: the runs of the XOR cells, 12 seeds of each, drawn with replacement into tables of 6, 12 and
 30. An effect on D moves an estimate by itself and leaves its error as it is, so that the smallest

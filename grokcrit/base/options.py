@@ -82,9 +82,8 @@ class Option:
     group: str = "common"  # its place in the help: one of GROUPS
     added: bool = False  # tables were made without it: recorded only if not at its default
     swept: bool = True  # whether it can be an axis of a sweep
-    decides: bool = (
-        False  # whether it decides if a run can generalise: matched controls differ in it
-    )
+    decides: bool = False  # whether it decides if a run can generalise: controls differ in it
+    learnable: tuple[str, ...] = ()  # values of such a text that let it, the default first
     names: tuple[str, ...] = ()  # on the command line, where it has others than its own
     metavar: str | None = None  # what stands for its value in the help
     name: str = ""

@@ -104,6 +104,13 @@ class EstimateOptions(Options):
 class BootstrapOptions(EstimateOptions):
     """Options of ``bootstrap``."""
 
+    graph_seed: tuple[int, ...] | None = option_of(
+        CascadeOptions,
+        "graph_seed",
+        help="Graph seeds of the table to use; several are a second level beside the runs",
+        unset="all",
+        group="common",
+    )
     size_column: str | None = size_column()
 
 

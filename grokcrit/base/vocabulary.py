@@ -36,6 +36,7 @@ WINDOWS = ("aggregate", "pre", "post", "ungrokked", "epoch", "aligned")
 PHASES = ("aggregate", "pre", "post")
 DIFFERENCE = "post - pre"
 MINUS_GAUSSIAN = "minus gaussian"
+TRAINED_GRAPH = "training graph"
 MINIMUM_SIZES = 3
 # The `field` of avalanches that are of no vector. There is no training behind them, so there are no
 # phases, no grokking and no null models; `epoch` is the number of an avalanche within its run.

@@ -20,6 +20,8 @@ from grokcrit.cli.shell import Shell
 NOTHING_RANDOM = "Accepted as everywhere; nothing here is random."
 DRAWING = "Accepted as everywhere; drawing uses one."
 NUMBERS = {int: "a whole number", float: "a number"}
+# Values of a range; more are a mistake.
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def parameter_of(declared: dict[str, Option], tasks: int) -> inspect.Parameter:
     meaning = option.meaning
     if len(declared) < tasks:
         meaning = f"{next(iter(declared))}: {option.phrase}"
-    repeatable = " Repeatable or a,b." if option.many and not option.raw else ""
+    ranges = " or a..b" if option.kind is int else ""
+    repeatable = f" Repeatable or a,b{ranges}." if option.many and not option.raw else ""
     shown = f"  [default: {default}]" if default else ""
     flag = f"--{option.name.replace('_', '-')}"
     if option.default is True:
@@ -209,14 +212,22 @@ def value_of(option: Option, value: Any) -> Any:
         return None
     if option.raw:
         return tuple(value)
-    return tuple(number(option, word.strip()) for each in value for word in each.split(","))
+    words = (word.strip() for each in value for word in each.split(","))
+    return tuple(one for word in words for one in numbers(option, word))
 
 
-def number(option: Option, word: str) -> Any:
-    """Return a word of a list as its option takes it."""
+def numbers(option: Option, word: str) -> Sequence[Any]:
+    """Return the values of a word of a list, as its option takes them: one, or a range."""
     try:
-        return option.kind(word)
+        first, dots, last = word.partition("..")
+        if not dots or option.kind is not int:
+            return [option.kind(word)]
+        found = range(int(first), int(last) + 1)
     except ValueError:
+        several = "1,2,3 or 1..3" if option.kind is int else "1,2,3"
         raise OptionError(
-            option.name, f"must be {NUMBERS[option.kind]}, or several as 1,2,3; got {word!r}"
+            option.name, f"must be {NUMBERS[option.kind]}, or several as {several}; got {word!r}"
         ) from None
+    if not 0 < len(found) <= MOST:
+        raise OptionError(option.name, f"must be a range of 1 to {MOST} values, got {word!r}")
+    return found

@@ -148,12 +148,7 @@ def balanced(members: Sequence[Ensemble], observable: str, statistic: str, split
 
 def mean_of_replicates(each: Sequence[Reals]) -> Reals:
     """Average the statistics of runs over replicates, NaN left out."""
-    if len(each) == 1:
-        return each[0]
-    there = ~np.isnan(each)
-    count = there.sum(axis=0)
-    total = np.where(there, each, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return each[0] if len(each) == 1 else scaling.mean_known(np.array(each), axis=0)
 
 
 def gap_of(course: Course, null: Course | None, level: str) -> Course | None:

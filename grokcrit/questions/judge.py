@@ -111,11 +111,18 @@ def is_data(row: Row) -> bool:
     return bool(row["surrogate"] == "none")
 
 
+def are_family(case: Ensemble, null: Ensemble) -> bool:
+    """Return whether one is the Gaussian null of the other, whatever their runs."""
+    return case.case["surrogate"] != "gaussian" == null.case["surrogate"] and all(
+        case.case[name] == null.case[name] for name in FAMILY
+    )
+
+
 def same_runs(one: Ensemble, other: Ensemble) -> bool:
-    """Return whether two ensembles have the same sizes and seeds, so that draws pair their runs."""
+    """Return whether two ensembles have the same sizes, seeds and graphs: draws pair their runs."""
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("sizes", "size_of", "seed")
+        for name in ("sizes", "size_of", "seed", "graphs")
     )
 
 

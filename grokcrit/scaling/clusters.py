@@ -62,7 +62,7 @@ def studentised(gap: Estimate, signs: Reals) -> Reals:
     """Return t of the slope at each time with the runs' differences times signs: (swaps, T)."""
     lines = gap.lines
     assert lines is not None
-    count = lines.variances()[1].astype(np.float64)
+    count = lines.variances()[2].astype(np.float64)
     runs = np.maximum(count, 1).T[lines.size_of]
     # What each run adds to the slope; the sum over runs is the slope itself.
     part = lines.weights().T[lines.size_of] * (lines.heights.T[lines.size_of] + lines.shares) / runs

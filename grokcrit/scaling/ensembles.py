@@ -19,6 +19,7 @@ from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import EstimateOptions
 from grokcrit.base.vocabulary import MINIMUM_SIZES, NO_TRAINING, PHASES, SHOWN
 from grokcrit.scaling.blocks import Cut, cut, in_blocks
+from grokcrit.scaling.crossed import check_crossed, graphs_of, of_graphs, with_trained_graph
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, TableLike, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS
@@ -40,6 +41,8 @@ NEEDS = {
     "transported": "transported",
     "transported-per-toppling": "transported",
 }
+# What tells one run from another; with several graphs, one run on one graph.
+RUN = ("n_params", "graph_seed", "width", "seed")
 # Width of an aligned bin, in epochs (METHOD, section 7).
 BIN = 10
 # Width of a bin of time over the grokking epoch, in per cent of it.
@@ -48,7 +51,11 @@ RELATIVE_BIN = 10
 
 @dataclass(frozen=True)
 class Ensemble:
-    """All avalanches of one case: R runs of K sizes."""
+    """All avalanches of one case: R runs of K sizes.
+
+    Where a case holds G > 1 ``graphs``, each run on each graph counts as a run: within a size,
+    the runs on the first graph, then those on the second, and so on, in the same order.
+    """
 
     case: dict[str, Any]
     sizes: Ints  # (K,): system sizes N, ascending
@@ -58,11 +65,13 @@ class Ensemble:
     run: Ints  # (rows,): index of each avalanche's run
     epoch: Ints  # (rows,)
     truncated: npt.NDArray[np.bool_]  # (rows,)
-    table: pa.Table  # the rows, sorted by size, seed, epoch
+    table: pa.Table  # the rows, sorted by size, graph, seed, epoch
     left_out: int = 0  # avalanches of snapshots where some null model has a threshold of 0
     cuts: tuple[Cut, ...] = ()  # sizes whose runs are blocks of a run
     # Options of the training, as its record knows them; empty where there is no record.
     trained: dict[str, Any] = field(default_factory=dict)
+    graphs: tuple[int, ...] = ()  # seeds of the graphs, where there are several
+    trained_on: int | None = None  # that of the training, where it is one of several
 
     @property
     def runs(self) -> int:
@@ -132,12 +141,18 @@ def over_cases(
     schema: str,
     *,
     size_column: str | None = None,
+    crossed: bool = False,
+    graph_seed: Sequence[int] | None = None,
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[list[Ensemble], list[R], provenance.Record]:
-    """Compute a function of each case; return cases, results and the record of the new table."""
+    """Compute a function of each case; return cases, results and the record of the new table.
+
+    ``crossed`` and ``graph_seed`` see :func:`ensembles_of`.
+    """
     inputs = Inputs(tables, AVALANCHE, size_column)
-    cases = ensembles_of(inputs, options.keep_zero_threshold, options.blocks)
+    kept = options.keep_zero_threshold
+    cases = ensembles_of(inputs, kept, options.blocks, crossed, graph_seed)
     known, absent = measured(cases, options)
     record = provenance.record(schema, asdict(known), root_seed=options.seed, inputs=inputs.records)
     found = in_order(
@@ -147,7 +162,7 @@ def over_cases(
         threads=threads,
         progress=progress,
     )
-    return cases, list(found), record | left_out(cases) | cut(cases) | absent
+    return cases, list(found), record | left_out(cases) | cut(cases) | graphs_of(cases) | absent
 
 
 def measured(cases: Sequence[Ensemble], options: Chosen) -> tuple[Chosen, dict[str, Any]]:
@@ -170,12 +185,18 @@ def measured(cases: Sequence[Ensemble], options: Chosen) -> tuple[Chosen, dict[s
 
 
 def ensembles_of(
-    inputs: Inputs, keep_zero_threshold: bool = False, blocks: int | None = None
+    inputs: Inputs,
+    keep_zero_threshold: bool = False,
+    blocks: int | None = None,
+    crossed: bool = False,
+    graph_seed: Sequence[int] | None = None,
 ) -> list[Ensemble]:
     """Read avalanche tables, split them into their cases, and long runs into blocks.
 
-    Raise TableError where they differ in what no column tells, so that they would be pooled in
-    silence; FitError where no case has three sizes.
+    ``crossed``: graphs that differ in their seed alone are one case; ``graph_seed``: those to use,
+    None for all. Raise TableError where tables differ in what no column tells, so that they would
+    be pooled in silence; FitError where no case has three sizes; OptionError where a graph seed is
+    in no table, or graphs of one case differ in their runs.
     """
     known: dict[tuple[str, str], Any] = {}
     for record in inputs.records:
@@ -191,17 +212,29 @@ def ensembles_of(
                         f"avalanche tables of case {case} were made with different "
                         f"--{name.replace('_', '-')} ({other} and {value}); make them with one"
                     )
-    found = ensembles(inputs.read(), keep_zero_threshold, inputs.cases)
-    return [in_blocks(each, blocks) for each in found]
+    table = of_graphs(inputs.read(), graph_seed)
+    orders = {case: value for (case, name), value in known.items() if name == "parameter_order"}
+    found = ensembles(table, keep_zero_threshold, inputs.cases, crossed)
+    cases = (in_blocks(each, blocks) for each in found)
+    return [with_trained_graph(each, orders.get(each.case["case"])) for each in cases]
 
 
 def cases_of(
-    table: pa.Table, trained: Mapping[str, Any], keep_zero_threshold: bool = False
+    table: pa.Table,
+    trained: Mapping[str, Any],
+    keep_zero_threshold: bool = False,
+    crossed: bool = False,
 ) -> list[Ensemble]:
-    """Split an avalanche table into its cases; ``trained`` are the options of their trainings."""
-    ordered = table.sort_by([(name, "ascending") for name in AVALANCHE.key]).combine_chunks()
+    """Split an avalanche table into its cases.
+
+    ``trained`` are the options of their trainings, by case; ``crossed`` makes one case of several
+    graphs.
+    """
+    apart = [name for name in CASE_COLUMNS if not (crossed and name == "graph_seed")]
+    order = (*apart, *RUN, "epoch")
+    ordered = table.sort_by([(name, "ascending") for name in order]).combine_chunks()
     marked = ordered if keep_zero_threshold else with_usable(ordered)
-    found = [ensemble(rows) for rows in split(marked, CASE_COLUMNS)]
+    found = [ensemble(rows) for rows in split(marked, apart)]
     return [replace(each, trained=trained.get(each.case["case"], {})) for each in found]
 
 
@@ -209,9 +242,10 @@ def ensembles(
     table: pa.Table,
     keep_zero_threshold: bool = False,
     trained: Mapping[str, Any] = MappingProxyType({}),
+    crossed: bool = False,
 ) -> list[Ensemble]:
     """Split an avalanche table into its cases; see ``ensembles_of``."""
-    found = cases_of(table, trained, keep_zero_threshold)
+    found = cases_of(table, trained, keep_zero_threshold, crossed)
     most = max(found, key=lambda e: len(e.sizes)).sizes
     if len(most) < MINIMUM_SIZES:
         of_training = any(each.of_training for each in found)
@@ -253,7 +287,10 @@ def with_usable(table: pa.Table) -> pa.Table:
 def ensemble(rows: pa.Table) -> Ensemble:
     """Return the ensemble of one case; rows not ``usable`` are left out, their runs remain."""
     case = {name: rows[name][0].as_py() for name in CASE_COLUMNS}
-    runs = split(rows, ("width", "seed"))
+    graphs = tuple(sorted(pc.unique(rows["graph_seed"]).to_pylist(), key=lambda s: (s is None, s)))
+    graphs = graphs if len(graphs) > 1 else ()
+    case["graph_seed"] = None if graphs else case["graph_seed"]
+    runs = split(rows, RUN)
     lengths = [run.num_rows for run in runs]
     n_params = np.array([run["n_params"][0].as_py() for run in runs], np.int64)
     sizes, size_of = np.unique(n_params, return_inverse=True)
@@ -263,7 +300,7 @@ def ensemble(rows: pa.Table) -> Ensemble:
         usable = column(rows, "usable")
         run, left_out = run[usable], int((~usable).sum())
         rows = rows.filter(rows["usable"]).drop_columns("usable").combine_chunks()
-    return Ensemble(
+    made = Ensemble(
         case=case,
         sizes=sizes,
         size_of=size_of,
@@ -274,7 +311,10 @@ def ensemble(rows: pa.Table) -> Ensemble:
         truncated=rows["truncated"].fill_null(False).to_numpy(),
         table=rows,
         left_out=left_out,
+        graphs=graphs,
     )
+    check_crossed(made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -360,6 +400,14 @@ def over_runs(ensemble: Ensemble, values: Reals, statistic: str) -> Reals:
         joint = mine.max(axis=0) if largest else mine.sum(axis=0) / np.maximum(count, 1)
         reduced[:, k] = np.where(count > 0, joint, np.nan)
     return reduced
+
+
+def mean_known(values: Reals, axis: int) -> Reals:
+    """Average along an axis, NaN left out; NaN where there is nothing else."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=axis)
+    total = np.where(there, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def quotient(top: Reals, bottom: Reals) -> Reals:

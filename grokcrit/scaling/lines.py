@@ -9,7 +9,14 @@ import numpy as np
 from scipy import special
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, over_runs, quotient
+from grokcrit.scaling.ensembles import (
+    Ensemble,
+    Ints,
+    Reals,
+    mean_known,
+    over_runs,
+    quotient,
+)
 
 # The level of every test. Nothing else tells two numbers apart.
 ALPHA = 0.05
@@ -29,13 +36,14 @@ class LackOfFit:
 class Lines:
     """ln(statistic) of every size in every bin, and each run's share of it.
 
-    Lines of the same runs can be subtracted: the slope of the difference is that of slopes.
+    Lines of the same runs can be subtracted: the slope of the difference is that of slopes. Where
+    runs are crossed with graphs, the rows of the runs are followed by those of the graphs.
     """
 
     log_n: Reals  # (K,)
     heights: Reals  # (bins, K): ln(statistic); NaN where a size is not in the fit
     shares: Reals  # (R, bins): what a run adds to that of its size, times its runs; NaN: no data
-    size_of: Ints  # (R,)
+    size_of: Ints  # (R,): index k of its size; K + k of a graph
 
     def __sub__(self, other: Lines) -> Lines:
         """Subtract line by line."""
@@ -76,19 +84,28 @@ class Lines:
 
     def influences(self, power: int = 1) -> Reals:
         """Return each run's influence on the slope or curvature, (R, bins), to first order."""
-        return self.weights(power).T[self.size_of] * self.shares
+        return self.weights(power).T[self.size_of % len(self.log_n)] * self.shares
 
-    def variances(self) -> tuple[Reals, Ints]:
-        """Return the variance of ln(statistic) over runs and the runs with data, (bins, K) each."""
-        variance = np.full(self.heights.shape, np.nan)
+    def variances(self) -> tuple[Reals, Reals, Ints]:
+        """Return the variance of ln(statistic), its degrees of freedom, and the runs with data.
+
+        (bins, K) each. The variance is over runs, or that over runs and that over graphs, whose
+        degrees of freedom are those of Welch and Satterthwaite.
+        """
+        variance, parts = np.zeros(self.heights.shape), np.zeros(self.heights.shape)
         count = np.zeros(self.heights.shape, np.int64)
-        for k in range(len(self.log_n)):
-            mine = self.shares[self.size_of == k]
-            n = count[:, k] = (~np.isnan(mine)).sum(axis=0)
+        for stratum in np.unique(self.size_of):
+            k = stratum % len(self.log_n)
+            mine = self.shares[self.size_of == stratum]
+            n = (~np.isnan(mine)).sum(axis=0)
             mean = np.nansum(mine, axis=0) / np.maximum(n, 1)
             square = np.nansum((mine - mean) ** 2, axis=0)
-            variance[:, k] = np.where(n > 1, square / np.maximum(n * (n - 1), 1), np.nan)
-        return variance, count
+            part = np.where(n > 1, square / np.maximum(n * (n - 1), 1), np.nan)
+            variance[:, k] += part
+            parts[:, k] += part**2 / np.maximum(n - 1, 1)
+            count[:, k] = n if stratum == k else count[:, k]
+        freedom = np.where(parts > 0, variance**2 / np.where(parts > 0, parts, 1.0), 1.0)
+        return variance, freedom, count
 
     @functools.cached_property
     def lack_of_fit(self) -> LackOfFit:
@@ -98,14 +115,15 @@ class Lines:
         estimated from its few runs, chi^2 / c is taken to be F distributed (S. Johansen,
         Biometrika 67, 85, 1980, of which Welch's test of equal means is a case):
 
-            A = sum_k (1 - h_k)^2 / (n_k - 1),  c = f + 2 A - 6 A / (f + 2),
+            A = sum_k (1 - h_k)^2 / nu_k,  c = f + 2 A - 6 A / (f + 2),
             f = K - 2 and f (f + 2) / (3 A) degrees of freedom,
 
-        h_k the leverage of a size with n_k runs. Where p < ``ALPHA``, the sizes scatter about the
-        line by t^2 = (residual sum of squares - what runs explain of it) / f more than runs do,
-        and the slope's variance grows by t^2 / sum (x - mean x)^2.
+        h_k the leverage of a size, nu_k = n_k - 1 of n_k runs; with several graphs the variances
+        of both levels add up, and nu_k is that of the sum. Where p < ``ALPHA``, the sizes scatter
+        about the line by t^2 = (residual sum of squares - what runs explain of it) / f more than
+        runs do, and the slope's variance grows by t^2 / sum (x - mean x)^2.
         """
-        variance, count = self.variances()
+        variance, freedom, _ = self.variances()
         there = ~np.isnan(self.heights)
         free = np.maximum(there.sum(axis=1) - 2, 0)
         known = (free >= MINIMUM_SIZES - 2) & (np.where(there, variance, 1.0) > 0).all(axis=1)
@@ -121,7 +139,7 @@ class Lines:
         chi2 = np.where(known, (w * residual**2).sum(axis=1), np.nan)
         leverage = w * (second[:, None] - 2 * x * first[:, None] + x**2 * total[:, None])
         leverage = quotient(leverage, determinant[:, None])
-        a = np.where(w > 0, (1 - leverage) ** 2 / np.maximum(count - 1, 1), 0.0).sum(axis=1)
+        a = np.where(w > 0, (1 - leverage) ** 2 / freedom, 0.0).sum(axis=1)
         f = np.maximum(free, 1)
         p = special.fdtrc(f, quotient(f * (f + 2), 3 * a), chi2 / (f + 2 * a - 6 * a / (f + 2)))
         # Of the unweighted line, whose slope is the exponent.
@@ -157,4 +175,28 @@ def lines_of(ensemble: Ensemble, by_run: Reals, statistic: str) -> Lines:
         top, bottom = (share(each, positive(over_runs(ensemble, each, "mean"))) for each in by_run)
         shares = top - bottom
     log_n = np.log(ensemble.sizes.astype(np.float64))
-    return Lines(log_n, np.log(statistics), shares, ensemble.size_of)
+    return Lines(log_n, np.log(statistics), *levels(ensemble, shares))
+
+
+def levels(ensemble: Ensemble, shares: Reals) -> tuple[Reals, Ints]:
+    """Return the shares of runs and those of graphs, and the index of the size of each.
+
+    Of runs crossed with graphs: a run's share is its mean over graphs, a graph's at one size its
+    mean over runs. Else the shares are as they were.
+    """
+    if not ensemble.graphs:
+        return shares, ensemble.size_of
+    sizes, count = len(ensemble.sizes), len(ensemble.graphs)
+    crossed = [
+        mine.reshape(count, -1, shares.shape[1])
+        for mine in (shares[ensemble.size_of == k] for k in range(sizes))
+    ]
+    runs = [mean_known(each, axis=0) for each in crossed]
+    graphs = [mean_known(each, axis=1) for each in crossed]
+    size_of = np.concatenate(
+        [
+            np.repeat(np.arange(sizes), [len(each) for each in runs]),
+            sizes + np.repeat(np.arange(sizes), count),
+        ]
+    )
+    return np.concatenate([*runs, *graphs]), size_of

@@ -23,8 +23,8 @@ class Estimate:
 
     value: Reals  # (bins,)
     draws: Reals  # (resamples, bins); no rows for max, whose resampled maximum is biased
-    influences: Reals  # (R, bins): share of each run, to first order
-    size_of: Ints  # (R,): index of each run's size
+    influences: Reals  # (R, bins): share of each run, to first order, and then of each graph
+    size_of: Ints  # (R,): index of the sample that each is of: a size's runs, or its graphs
     lines: Lines | None = None  # whose slopes they are, where they are slopes
 
     def __sub__(self, other: Estimate) -> Estimate:
@@ -120,7 +120,32 @@ def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence
         drawn = scaling.slopes(ensemble.sizes, resample(ensemble, by_run, draws))
     lines = lines_of(ensemble, by_run, statistic)
     value = scaling.slopes(ensemble.sizes, by_size)
-    return Estimate(value, drawn, lines.influences(), ensemble.size_of, lines)
+    return Estimate(value, drawn, lines.influences(), lines.size_of, lines)
+
+
+def trained_graph(ensemble: Ensemble, by_run: Reals, statistic: str, seed: int) -> Estimate:
+    """Estimate the exponents on the graph of a seed, that of the training, minus on the others.
+
+    Without draws, as one graph cannot be resampled. Runs are paired. The variance over graphs is
+    that of one graph against the mean of the m others, s^2 (1 + 1 / m), s^2 that of the others.
+    """
+    graph = ensemble.graphs.index(seed)
+    runs = np.bincount(ensemble.size_of)[ensemble.size_of] // len(ensemble.graphs)
+    place = np.arange(ensemble.runs) - np.searchsorted(ensemble.size_of, ensemble.size_of)
+    trained = (place // runs == graph)[:, None]
+    parts = [np.where(kept, by_run, np.nan) for kept in (trained, ~trained)]
+    one, others = (lines_of(ensemble, part, statistic) for part in parts)
+    value, rest = (
+        scaling.slopes(ensemble.sizes, scaling.over_runs(ensemble, part, statistic))
+        for part in parts
+    )
+    # A sample of m graphs has s^2 / m; this many times the share has m + 1 times that.
+    graphs = np.sqrt(len(ensemble.graphs)) * others.shares
+    of_runs = one.size_of < len(ensemble.sizes)
+    shares = np.where(of_runs[:, None], one.shares - others.shares, graphs)
+    lines = Lines(one.log_n, one.heights - others.heights, shares, one.size_of)
+    none = np.empty((0, len(value)))
+    return Estimate(value - rest, none, lines.influences(), lines.size_of, lines)
 
 
 def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
@@ -128,19 +153,36 @@ def draw_runs(ensemble: Ensemble, resamples: int, root_seed: int) -> list[Ints]:
 
     For each size, positions among its runs, sorted by seed, shape (resamples, runs): the same for
     every case with those runs, so that what is compared is compared on the same draws.
+
+    Where runs are crossed with G graphs, the graphs of a size are drawn with replacement, too, and
+    each drawn run counts on each drawn graph, shape (resamples, G runs): the pigeonhole bootstrap
+    (A. B. Owen, Annals of Applied Statistics 1, 386, 2007).
     """
-    return [
-        stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
-        for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
-    ]
+    found, graphs = [], max(len(ensemble.graphs), 1)
+    for n, cells in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True):
+        runs = cells // graphs
+        drawn = stream("bootstrap", root_seed, int(n)).integers(runs, size=(resamples, runs))
+        if ensemble.graphs:
+            named = stream("bootstrap graphs", root_seed, int(n))
+            first = runs * named.integers(graphs, size=(resamples, graphs, 1))
+            drawn = (first + drawn[:, None]).reshape(resamples, cells)
+        found.append(drawn)
+    return found
 
 
 def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np.bool_]:
-    """Draw which runs swap labels, shape (R, count); the same for every case of the runs."""
+    """Draw which runs swap labels, shape (R, count); the same for every case of the runs.
+
+    A run swaps on all graphs at once.
+    """
+    graphs = max(len(ensemble.graphs), 1)
     return np.concatenate(
         [
-            stream("permutation", root_seed, int(n)).random((runs, count)) < 0.5
-            for n, runs in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
+            np.tile(
+                stream("permutation", root_seed, int(n)).random((cells // graphs, count)) < 0.5,
+                (graphs, 1),
+            )
+            for n, cells in zip(ensemble.sizes, np.bincount(ensemble.size_of), strict=True)
         ]
     )
 

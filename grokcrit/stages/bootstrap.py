@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,22 +21,24 @@ from grokcrit.base.vocabulary import (
     MINUS_GAUSSIAN,
     RUNS_ALONE,
     STATISTICS,
+    TRAINED_GRAPH,
 )
 from grokcrit.questions import judge
 from grokcrit.questions.adjusting import adjusted
 from grokcrit.questions.family import mean_of_replicates
 from grokcrit.questions.notices import left_out_of, record_of, warn
-from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.left_out import leave_one_out
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
 from grokcrit.tables.schemas import BOOTSTRAP
 from grokcrit.tables.types import narrowest
 
-PLAIN, BCA = "percentile", "BCa"
+PLAIN, BCA, STUDENT = "percentile", "BCa", "Student, runs and graphs"
 # While rows are made, an index is wide enough for every n_params.
 WIDE = BOOTSTRAP.arrow.set(BOOTSTRAP.arrow.get_field_index("index"), pa.field("index", pa.int64()))
 # The primary test; all others are adjusted for their number.
@@ -47,8 +49,6 @@ PRIMARY = {
     "part": MINUS_GAUSSIAN,
     "kind": "interval",
 }
-# Leave-one-out leaves out tenths of the training, too.
-SNAPSHOT_INTERVALS = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Sample:
     labels: Row  # case columns, observable, statistic
     estimate: Estimate
     swapped: Reals  # (resamples,): ``post - pre``, the phases swapped within random runs
+    trained: Estimate | None  # on the graph of the training minus on the others
     left_out: dict[tuple[str, int], Reals]  # (part, value left out) to exponents (windows,)
 
     @property
@@ -75,8 +76,9 @@ def bootstrap(
 ) -> pa.Table:
     """Resample the runs of every size and fit each resample.
 
-    Phases split at each run's own grokking epoch. A draw takes the same runs in every window and
-    in every case with those runs, null models included, so differences are paired.
+    Graphs that differ in their seed alone are one case, and are resampled, too. Phases split at
+    each run's own grokking epoch. A draw takes the same runs and graphs in every window and in
+    every case that has them, null models included, so differences are paired.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def bootstrap(
     ------
     FitError
         No case has three sizes.
+    OptionError
+        A graph seed that the table does not have; graphs of a case that differ in their runs.
     """
     chosen = BootstrapOptions(**options)
     cases, samples, record = scaling.over_cases(
@@ -106,6 +110,8 @@ def bootstrap(
         chosen,
         BOOTSTRAP.name,
         size_column=chosen.size_column,
+        crossed=True,
+        graph_seed=chosen.graph_seed,
         threads=threads,
         progress=progress,
     )
@@ -145,7 +151,7 @@ def null_samples(
     found: list[Sequence[Sample | None]] = []
     strangers = False
     for case, mine in zip(cases, samples, strict=True):
-        family = [k for k, other in enumerate(cases) if are_family(case, other)]
+        family = [k for k, other in enumerate(cases) if judge.are_family(case, other)]
         replicates = [k for k in family if judge.same_snapshots(case, cases[k])]
         strangers = strangers or len(replicates) < len(family)
         if len(replicates) > 1:
@@ -154,13 +160,6 @@ def null_samples(
         else:
             found.append(samples[replicates[0]] if replicates else [None] * len(mine))
     return found, strangers
-
-
-def are_family(case: Ensemble, null: Ensemble) -> bool:
-    """Return whether one is the Gaussian null of the other, whatever their runs."""
-    return case.case["surrogate"] != "gaussian" == null.case["surrogate"] and all(
-        case.case[name] == null.case[name] for name in judge.FAMILY
-    )
 
 
 def case_samples(
@@ -226,35 +225,10 @@ def sample(
         ]
         swapped = fits[1] - fits[0]
     estimate = resampling.exponents(ensemble, by_run, statistic, draws).with_difference()
-    return Sample(labels, estimate, swapped, left_out)
-
-
-def leave_one_out(
-    ensemble: Ensemble,
-    by_run: Reals,
-    phases: Callable[[npt.NDArray[np.bool_]], Reals],
-    statistic: str,
-) -> dict[tuple[str, int], Reals]:
-    """Refit without each size, each seed, and each tenth of the training."""
-    sizes = ensemble.sizes
-
-    def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(ensemble, runs, statistic)
-        return resampling.with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
-
-    found = {
-        ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)
-    }
-    for seed in np.unique(ensemble.seed):
-        kept = np.where((ensemble.seed == seed)[:, None], np.nan, by_run)
-        found["seed", int(seed)] = refit(kept)
-    if not ensemble.of_training:
-        return found
-    for epochs in np.array_split(np.unique(ensemble.epoch), SNAPSHOT_INTERVALS):
-        if len(epochs):
-            inside = (ensemble.epoch >= epochs[0]) & (ensemble.epoch <= epochs[-1])
-            found["epoch", int(epochs[0])] = refit(phases(inside))
-    return found
+    trained, seed = None, ensemble.trained_on
+    if seed is not None and statistic != "max":
+        trained = resampling.trained_graph(ensemble, by_run, statistic, seed).with_difference()
+    return Sample(labels, estimate, swapped, trained, left_out)
 
 
 def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -> pa.Table:
@@ -269,6 +243,8 @@ def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -
         if len(sample.swapped):
             swapped = sample.swapped - null.swapped
             parts.append(permutation(sample, MINUS_GAUSSIAN, against, swapped, chosen))
+    if sample.trained is not None:
+        parts.append(trained_rows(sample, sample.trained, chosen))
     parts.append(draw_rows(sample))
     parts.append(left_out_rows(sample))
     return pa.concat_tables(parts)
@@ -313,6 +289,14 @@ def permutation(
         beyond = (np.abs(valid) >= abs(found) * (1 - 1e-12)).sum()
         columns |= {"ci_low": [low], "ci_high": [high], "p": [(1 + beyond) / (1 + len(valid))]}
     return rows(sample, columns)
+
+
+def trained_rows(sample: Sample, trained: Estimate, chosen: EstimateOptions) -> pa.Table:
+    """Rows of kind ``interval`` of the graph of the training minus the others."""
+    low, high = resampling.student(trained.value, *trained.spread(), chosen.confidence)
+    columns: Row = {"kind": "interval", "part": TRAINED_GRAPH, "method": STUDENT}
+    columns |= {"window": sample.windows, "exponent": trained.value}
+    return rows(sample, columns | {"ci_low": low, "ci_high": high, "p": trained.p()})
 
 
 def draw_rows(sample: Sample) -> pa.Table:
@@ -391,8 +375,26 @@ def bootstrap_summary(table: pa.Table) -> Summary:
     warnings = left_out_of(table)
     if record_of(table).get("null_of_other_runs"):
         warnings += warn("null-of-other-runs")
-    elif trained and not any(r["part"] for r in data):
+    elif trained and not any(r["part"] == MINUS_GAUSSIAN for r in data):
         has_null = any(r["surrogate"] == "gaussian" for r in few)
         warnings += warn("null-of-other-runs" if has_null else "no-null")
     warnings += warn("thin-window", judge.thin_windows(own_rows))
-    return Summary("run bootstrap", rows, warnings, {"p": ".2g"})
+    graphs: Any = record_of(table).get("graphs")
+    title = "run bootstrap" + (f", {len(graphs)} graphs" if isinstance(graphs, list) else "")
+    return Summary(title, rows, warnings, {"p": ".2g"}, more=on_trained_graph(data))
+
+
+def on_trained_graph(data: Sequence[Row]) -> list[Summary]:
+    """Sum up how D of the mean size differs on the graph of the training; [] if it is not there."""
+    place = {"part": TRAINED_GRAPH, "observable": "size", "statistic": "mean", "window": "post"}
+    found = [r for r in data if all(r[name] == value for name, value in place.items())]
+    rows = [
+        {
+            **{name: r[name] for name in varying(found)},
+            "D on the graph of the training minus others, after grokking": r["exponent"],
+            "interval": ends(r),
+            "p": judge.adjusted(r),
+        }
+        for r in found
+    ]
+    return [Summary("training graph", rows, formats={"p": ".2g"})] if rows else []

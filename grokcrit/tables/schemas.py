@@ -311,7 +311,8 @@ BOOTSTRAP = Schema(
     "bootstrap",
     1,
     "Estimates, intervals, draws and leave-one-out fits of the exponents. Draw k resamples the "
-    "same runs in every case and window, so rows of equal index are paired.",
+    "same runs and graphs in every case and window, so rows of equal index are paired. Several "
+    "graph seeds are one case, whose `graph_seed` is null; the record has them.",
     (
         *CASE,
         *SETUP,
@@ -328,7 +329,8 @@ BOOTSTRAP = Schema(
             "part",
             pa.string(),
             "leave-one-out: `n_params`, `seed` or `epoch` (a tenth of the training); "
-            "`minus gaussian`: paired difference to the null",
+            "`minus gaussian`: paired difference to the null; `training graph`: on the graph that "
+            "the training redistributed on (`--probe inline`), minus on the others",
             True,
         ),
         Column(
@@ -341,7 +343,13 @@ BOOTSTRAP = Schema(
         ),
         EXPONENT,
         *INTERVAL,
-        Column("p", pa.float64(), "differences: two-sided p of 0 (Student's t over runs)", True, 0),
+        Column(
+            "p",
+            pa.float64(),
+            "differences: two-sided p of 0 (Student's t over runs, and over graphs if several)",
+            True,
+            0,
+        ),
         Column(
             "p_adjusted",
             pa.float64(),

@@ -304,3 +304,24 @@ def test_a_report_lies_beside_its_tables_and_prints_the_verdict(chain, tmp_path)
     assert {"question", "answer", "because"} <= set(said["rows"][0])
     assert "missing" in {w["id"] for w in said["warnings"]}
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_several_graph_seeds_are_one_case_of_the_bootstrap(chain, tmp_path):
+    """Fault: each graph stays a case of its own, or the training graph goes unseen."""
+    grokcrit("avalanche", chain / "train.parquet", "--graph-seed", "0..2", cwd=tmp_path)
+    few = ("avalanche.parquet", "--observable", "size", "--resamples", "50", "--json")
+    told = json.loads(grokcrit("bootstrap", *few, cwd=tmp_path).stdout)
+    table = pq.read_table(tmp_path / "bootstrap.parquet")
+    assert table["graph_seed"].null_count == table.num_rows
+    (line,) = told["more"][0]["rows"]
+    (row,) = (
+        r
+        for r in table.to_pylist()
+        if (r["part"], r["statistic"], r["window"]) == ("training graph", "mean", "post")
+    )
+    assert row["exponent"] == next(iter(line.values()))
+    told = json.loads(grokcrit("bootstrap", *few, "--graph-seed", "1..2", cwd=tmp_path).stdout)
+    assert "more" not in told
+    for wrong in ("2..3", "2..1", "0..x"):
+        failed = grokcrit("bootstrap", *few[:1], "--graph-seed", wrong, cwd=tmp_path, code=2)
+        assert "--graph-seed" in sentence(failed)

@@ -32,7 +32,10 @@ def test_a_table_of_a_known_system_goes_through_the_fit(tmp_path):
         (("oslo", "--branching", "1"), "--branching is an option of branching, not of oslo"),
         (("ofc", "--alpha", "0.3"), "--alpha must be above 0 and at most 0.25, got 0.3"),
         (("manna", "--size", "0"), "--size must be a whole number, at least 1, got 0"),
-        (("manna", "--size", "a"), "--size must be a whole number, or several as 1,2,3; got 'a'"),
+        (
+            ("manna", "--size", "a"),
+            "--size must be a whole number, or several as 1,2,3 or 1..3; got 'a'",
+        ),
         ((), "Missing argument 'SYSTEM'"),
     ],
 )
