@@ -70,6 +70,9 @@ class GradientRecorder:
         A trainable parameter without a gradient: ``refuse``, or ``zeros``.
     case
         Name of this way of training; by default a digest of the options here.
+    control
+        The case whose control this is: it shares every option with that but the one that lets it
+        generalise. ``diagnose --only controls`` compares the two, run by run.
     configuration
         What else the gradients depend on, for the record: learning rate, data, ...
     part_bytes, part_snapshots
@@ -106,11 +109,15 @@ class GradientRecorder:
         exclude: Sequence[str] = (),
         missing: str = "refuse",
         case: str | None = None,
+        control: str | None = None,
         configuration: Mapping[str, Any] | None = None,
         part_bytes: int = 2**26,
         part_snapshots: int = 100,
     ) -> None:
-        for name, text in (("task", task), ("case", "-" if case is None else case)):
+        names = {"task": task, "case": case, "control": control}
+        for name, text in names.items():
+            if text is None and name != "task":
+                continue
             if not isinstance(text, str) or not text.strip():
                 raise OptionError(name, f"must be a name, got {text!r}")
         check_choice("field", field, FIELDS)
@@ -131,6 +138,8 @@ class GradientRecorder:
             "exclude": self.exclude,
             "missing": missing,
         }
+        if control is not None:  # else a case keeps the digest that it had
+            options["control"] = control
         text = json.dumps(options, sort_keys=True)
         label = hashlib.sha256(text.encode()).hexdigest()[:8] if case is None else case
         recording = Recording(task, label, field, int(width), int(seed), options)

@@ -165,6 +165,7 @@ class IngestOptions(Options):
         None, "Seed of the run", parse=partial(number, "run_seed", 0), unset="0"
     )
     label: str | None = option(None, "Name of the case", unset="family")
+    control: str | None = option(None, "The case whose matched control this is", metavar="<name>")
     seed: int = root_seed()
 
     def __post_init__(self) -> None:

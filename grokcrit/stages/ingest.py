@@ -180,6 +180,8 @@ def record(made: Ingestion) -> provenance.Record:
         "sample": options.sample,
         "sample_seed": None if options.sample is None else options.seed,
     }
+    if options.control is not None:
+        shared["control"] = options.control
     widths: dict[str, list[dict[str, Any]]] = {}
     contested = set()
     for (family, size), layout in layouts.items():

@@ -111,6 +111,7 @@ def test_a_training_started_anew_in_the_folder_of_an_old_one_is_told_that_it_is_
         ({"missing": "zeros"}, "missing 'refuse', not 'zeros'"),
         ({"configuration": {"lr": 1}}, "configuration"),
         ({"case": "mine"}, "not 'mine'"),
+        ({"control": "other"}, "control"),
     ],
 )
 def test_a_folder_of_other_options_is_refused(tmp_path, change, words):
@@ -140,6 +141,7 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
         {"include": "*"},
         {"part_bytes": 0},
         {"configuration": {"model": object()}},
+        {"control": " "},
     ],
 )
 def test_an_option_out_of_its_range_is_refused(tmp_path, bad):

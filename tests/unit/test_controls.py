@@ -19,6 +19,7 @@ from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import ensembles
 from grokcrit.scaling.resampling import draw_runs
 from grokcrit.stages import train
+from grokcrit.tables import provenance
 from grokcrit.tables.schemas import AVALANCHE
 from grokcrit.tasks import TASKS, run_options
 
@@ -222,6 +223,23 @@ def test_a_design_of_labels_and_decay_has_its_effects_and_their_interactions():
         "(x-learnable - x-shuffled) - (x-learnable-no-decay - x-shuffled-no-decay)": "interaction",
         "(x-learnable - x-few) - (x-learnable-no-decay - x-few-no-decay)": "interaction",
     }
+
+
+def test_a_recorded_case_names_the_one_whose_control_it_is():
+    """Fault: any case that groks is paired with any that does not."""
+    tables = [
+        avalanches("grokking", steps_at(0), own),
+        avalanches("named", flat, own),
+        avalanches("stranger", flat, own),
+    ]
+    cases = {"grokking": {"lr": 1}, "named": {"control": "grokking"}, "stranger": {"lr": 2}}
+    record = provenance.record("avalanche/1", {}, root_seed=0, cases=cases)
+    joint = pa.concat_tables(tables).replace_schema_metadata(provenance.encode(record))
+    made = grokcrit.diagnose(joint, only="controls", observable="size", resamples=50).to_pylist()
+    matched = {r["part"] for r in made if r["quantity"] == "grokked" and r["method"] == "matched"}
+    assert matched == {"grokking", "named"}
+    effects = {r["part"] for r in made if r["quantity"] == "effect-generalising"}
+    assert effects == {"grokking - named"}
 
 
 @pytest.mark.parametrize(
