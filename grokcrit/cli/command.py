@@ -39,8 +39,8 @@ class Call:
         stage: Callable[..., Any],
         summarise: Callable[[Any], Summary],
         inputs: Sequence[Path],
-    ) -> None:
-        """Run a stage that reads tables and makes one, and show its summary."""
+    ) -> Any:
+        """Run a stage that reads tables and makes one, show its summary, and return the table."""
         from grokcrit.tables import files, writing
 
         writing.check_output(self.out, inputs)
@@ -50,6 +50,7 @@ class Call:
                 table = stage(inputs, progress=progress, **self.means, **self.options)
             writing.fill(file, [table], table.schema)
         self.shell.show(summarise(table), self.out)
+        return table
 
 
 def command(

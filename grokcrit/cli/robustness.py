@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def robustness(
 ) -> None:
     """Measure D of the same gradients on other graphs, with other alpha, percentiles, rules.
 
-    Makes robustness.parquet and its figure, robustness.png.
+    Makes robustness.parquet and its figure, robustness.png; of several cases, a figure each.
 
     \b
     Example:
@@ -43,5 +44,9 @@ def robustness(
     writing.check_output(target, [*train, call.out])
     if not os.access(target.parent, os.W_OK):  # known before the work is done
         raise UnwritableError(f"cannot write {target}: its folder is missing or cannot be written")
-    call.run_stage(stage, robustness_summary, train)
-    draw("robustness", call.out, target)
+    table = call.run_stage(stage, robustness_summary, train)
+    cases = table["case"].unique().to_pylist()
+    for case in cases:  # of several, a figure each
+        name = f"{target.stem}-{re.sub(r'[^A-Za-z0-9.]+', '-', case)}"
+        path = target if len(cases) == 1 else target.with_stem(name)
+        draw("robustness", call.out, path, where={"case": case})

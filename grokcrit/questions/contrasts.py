@@ -77,10 +77,10 @@ class Measured:
             "densities",
             names,
             self._shared(names),
-            lambda cell, by_run: densities(cell, by_run, self.draws),
+            densities,
         )
         if len(names) == 1 and self.nulls:
-            found.append(densities(self.cells[names[0]], self.nulls[names[0]], self.draws))
+            found.append(densities(self.cells[names[0]], self.nulls[names[0]]))
         return contrasted(found)
 
     def _estimates(

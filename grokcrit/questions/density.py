@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,19 +17,17 @@ from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions.design import designs
 from grokcrit.questions.family import Family, balanced, families
 from grokcrit.questions.question import Question, Task
-from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, groups, labelled, of, of_bins
+from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, finding, groups, labelled, of
 from grokcrit.scaling import ensembles as scaling
-from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import Around, around
-from grokcrit.scaling.density import densities
-from grokcrit.scaling.ensembles import Ensemble, Ints
+from grokcrit.scaling.density import densities, interval
+from grokcrit.scaling.ensembles import Ensemble
 from grokcrit.scaling.resampling import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EXTENSIVE = ("size", "excess", "area", "peak")
-ENDS = ("value", "ci_low", "ci_high")
 
 
 def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
@@ -46,12 +43,11 @@ def extensive(options: DiagnoseOptions) -> list[str]:
 
 def in_phases(family: Family, observable: str, options: DiagnoseOptions, _: Stop) -> list[Row]:
     """Make the rows of one observable: rho, and rho over that of the Gaussian null."""
-    draws = resampling.draw_runs(family.data, options.resamples, options.seed)
     split = around(family.data, family.data.grok)
     rows: list[Row] = []
     for quantity, found in {
-        "density": of_phases([family.data], observable, split, draws),
-        "density-over-null": over_null(family, observable, split, draws),
+        "density": of_phases([family.data], observable, split),
+        "density-over-null": over_null(family, observable, split),
     }.items():
         for window, estimate in zip(PHASES_AND_CHANGE, found, strict=False):
             places = sizes_of(family.data, {"window": window})
@@ -59,12 +55,19 @@ def in_phases(family: Family, observable: str, options: DiagnoseOptions, _: Stop
     return labelled(rows, **family.data.case, observable=observable, statistic="mean")
 
 
-def of_phases(
-    members: Sequence[Ensemble], observable: str, split: Around, draws: Sequence[Ints]
-) -> list[Estimate]:
+def of_phases(members: Sequence[Ensemble], observable: str, split: Around) -> list[Estimate]:
     """Return ln rho at each size of all snapshots, those before, after, and after minus before."""
     by_run = balanced(members, observable, "mean", split)
-    return with_change(densities(members[0], by_run, draws), len(members[0].sizes))
+    return with_change(densities(members[0], by_run), len(members[0].sizes))
+
+
+def over_null(family: Family, observable: str, split: Around) -> list[Estimate]:
+    """Return the same less that of the Gaussian null; nothing where there is none."""
+    if "gaussian" not in family.nulls:
+        return []
+    own = of_phases([family.data], observable, split)
+    null = of_phases(family.nulls["gaussian"], observable, split)
+    return [each - other for each, other in zip(own, null, strict=True)]
 
 
 def with_change(phases: Estimate, sizes: int) -> list[Estimate]:
@@ -78,17 +81,6 @@ def sizes_of(data: Ensemble, *bins: Row) -> list[Row]:
     return [{**place, "n_params": int(n)} for place in bins for n in data.sizes]
 
 
-def over_null(
-    family: Family, observable: str, split: Around, draws: Sequence[Ints]
-) -> list[Estimate]:
-    """Return the same less that of the Gaussian null; nothing where there is none."""
-    if "gaussian" not in family.nulls:
-        return []
-    own = of_phases([family.data], observable, split, draws)
-    null = of_phases(family.nulls["gaussian"], observable, split, draws)
-    return [each - other for each, other in zip(own, null, strict=True)]
-
-
 def factors(
     quantity: str,
     logarithm: Estimate,
@@ -97,11 +89,12 @@ def factors(
     tested: bool = True,
 ) -> list[Row]:
     """Make a row of each bin from logarithms: a factor, and the p of 1; none without data."""
-    found = of_bins(quantity, logarithm, confidence, places, tested)
+    columns = np.exp([logarithm.value, *interval(logarithm, confidence)])
+    p = np.where(tested, logarithm.p(), np.nan)
     return [
-        row | {name: math.exp(row[name]) for name in ENDS if row[name] is not None}
-        for row in found
-        if row["value"] is not None
+        finding(quantity, value, ci_low=low, ci_high=high, p=each, **place)
+        for place, value, low, high, each in zip(places, *columns, p, strict=True)
+        if not np.isnan(value)
     ]
 
 
@@ -130,12 +123,9 @@ def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
     limits, drawn = [1.0], False
     for number, family in enumerate(several):
         data = family.data
-        draws = resampling.draw_runs(data, options.resamples, options.seed)
-        split = around(data, data.grok)
-        found = over_null(family, request.observable, split, draws)
+        found = over_null(family, request.observable, around(data, data.grok))
         for phase, estimate in zip(PHASES, found, strict=False):
-            low, high = estimate.interval(options.confidence)
-            points = np.exp(np.array([estimate.value, low, high]))
+            points = np.exp([estimate.value, *interval(estimate, options.confidence)])
             if np.isnan(estimate.value).all():
                 continue
             limits += [np.nanmin(points), np.nanmax(points)]  # the same before and after

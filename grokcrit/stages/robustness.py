@@ -168,9 +168,9 @@ def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
     """Sum up how the points of an axis differ, and how the graphs of one topology do."""
     made: list[Row] = []
     nulls = [e for e in ensembles if e.case["surrogate"] == "gaussian" and e.complete]
-    names = ("observable", "statistic", "surrogate", "window")
+    names = ("case", "observable", "statistic", "surrogate", "window")
     for key, points in groups(known(rows, "exponent"), *names).items():
-        labels = {k: points[0][k] for k in ("task", "case", "field", *names)}
+        labels = {k: points[0][k] for k in ("task", "field", *names)}
         found = np.array([p["value"] for p in points])
         made.append(
             finding("spread", float(found.mean()), ci_low=float(found.min()), **labels)
@@ -179,12 +179,13 @@ def spreads(rows: list[Row], ensembles: Sequence[Ensemble]) -> list[Row]:
         if labels["window"] in PHASES and len(found) > 1:
             cv = float(found.std(ddof=1) / found.mean())
             made.append(finding("cv", cv, n=len(found), **labels, method="over the points"))
-        if nulls and key == ("size", "mean", "gaussian", "aggregate"):
-            made.append(finding("cv-sampling", sampling_cv(nulls), n=len(found), **labels))
-        for (topology,), mine in groups(points, "topology").items():
-            if len({p["graph_seed"] for p in mine}) > 1:
-                spread = float(np.std([p["value"] for p in mine], ddof=1))
-                row = finding("error-between-graphs", spread, n=len(mine))
+        mine = [e for e in nulls if e.case["case"] == labels["case"]]
+        if mine and key[1:] == ("size", "mean", "gaussian", "aggregate"):
+            made.append(finding("cv-sampling", sampling_cv(mine), n=len(found), **labels))
+        for (topology,), graphs in groups(points, "topology").items():
+            if len({p["graph_seed"] for p in graphs}) > 1:
+                spread = float(np.std([p["value"] for p in graphs], ddof=1))
+                row = finding("error-between-graphs", spread, n=len(graphs))
                 made.append({**labels, "topology": topology, **row})
     return made
 
@@ -220,7 +221,8 @@ def robustness_summary(table: pa.Table) -> Summary:
         shown.append(row)
     formats = {"crossing": ".0f"}
     title = "D of the mean on the same gradients, one choice varied at a time (median over graphs)"
-    return Summary(title, shown, warnings(rows), formats, more=[spread_section(rows, several)])
+    more = [spread_section(rows, several, cases)]
+    return Summary(title, shown, warnings(rows), formats, more=more)
 
 
 def told(row: Row) -> str:
@@ -247,13 +249,15 @@ def middle(rows: list[Row], quantity: str, surrogate: str, window: str) -> float
     return statistics.median(found) if found else None
 
 
-def spread_section(rows: list[Row], several: bool) -> Summary:
+def spread_section(rows: list[Row], several: bool, cases: bool) -> Summary:
     """Sum up coefficients of variation over each axis, and errors between graphs and runs."""
     out = []
-    for (observable, axis, window), mine in groups(rows, "observable", "part", "window").items():
+    names = ("case", "observable", "part", "window")
+    for (case, observable, axis, window), mine in groups(rows, *names).items():
         if window not in PHASES:
             continue
-        row: Row = {"observable": observable} if several else {}
+        row: Row = {"case": case} if cases else {}
+        row |= {"observable": observable} if several else {}
         row |= {"axis": axis, "window": window}
         row["points"] = next((r["n"] for r in of(mine, "spread", surrogate="none")), None)
         for name, surrogate in (("", "none"), ("null ", "gaussian")):

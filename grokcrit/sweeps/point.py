@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grokcrit.base.options import ADDED, CascadeOptions, options_of
+from grokcrit.base.options import CascadeOptions, options_of
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import PHASES, STATISTICS
 from grokcrit.questions.family import Family, course, families, phases, rise_above
@@ -61,7 +61,9 @@ def to_table(point: Point, rows: list[Row], inputs: list[provenance.Record]) -> 
 
 def columns_of(point: Point) -> Row:
     """Return the options of a point as the table names them."""
-    trained = ADDED | dict(point.configuration["train"])
+    known = options_of(type(point.training))
+    defaults = {name: each.default for name, each in known.items() if each.added and each.swept}
+    trained = defaults | dict(point.configuration["train"])
     measured = dict(point.configuration["avalanche"])
     row: Row = {"case": point.training.case, "field": "gradient"}
     row |= {f"{TRAINED}{name}": trained.pop(name) for name in (*options_of(CascadeOptions), "seed")}

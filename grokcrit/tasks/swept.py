@@ -40,6 +40,7 @@ def column_of(option: Option, name: str, of: str = "") -> Column:
         minimum=0 if number else None,
         maximum=sys.float_info.max if option.kind is float else 2**63 - 1,
         parse=option.parse,
+        optional=True,  # a sweep of an earlier version lacks the options that were added
     )
 
 

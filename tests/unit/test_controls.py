@@ -15,9 +15,8 @@ from grokcrit.base.errors import EmptyError, OptionError
 from grokcrit.questions import design
 from grokcrit.questions.controls import LASTING, since_when
 from grokcrit.scaling.clocks import around, clock
-from grokcrit.scaling.density import densities
+from grokcrit.scaling.density import densities, interval
 from grokcrit.scaling.ensembles import ensembles
-from grokcrit.scaling.resampling import draw_runs
 from grokcrit.stages import train
 from grokcrit.tables import provenance
 from grokcrit.tables.schemas import AVALANCHE
@@ -354,15 +353,12 @@ def test_on_the_clock_of_the_loss_each_run_has_the_snapshot_nearest_to_a_level()
 
 def test_a_density_is_the_mean_over_runs_and_its_interval_that_of_the_mean():
     (data,) = ensembles(avalanches("grokking", flat, own))
-    draws = draw_runs(data, 4000, 0)
     rng = np.random.default_rng(0)
     by_run = np.exp(rng.normal(0, 0.02, (data.runs, 1))) * data.sizes[data.size_of][:, None] / 5
-    found = densities(data, by_run, draws)
-    low, high = found.interval(0.95)
+    found = densities(data, by_run)
+    low, high = interval(found, 0.95)
     for k, n in enumerate(data.sizes):
         mine = by_run[data.size_of == k, 0]
         assert found.value[k] == pytest.approx(np.log(mine.mean() / n))
-        # Student's interval of 4 runs, to the skewness of a logarithm and of few draws.
         half = stats.t.ppf(0.975, 3) * stats.sem(mine) / mine.mean()
-        assert (high[k] - low[k]) / 2 == pytest.approx(half, rel=0.3)
-        assert low[k] < found.value[k] < high[k]
+        assert (high[k] - found.value[k], found.value[k] - low[k]) == pytest.approx((half, half))
