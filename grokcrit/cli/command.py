@@ -121,7 +121,7 @@ def parameter_of(declared: dict[str, Option], tasks: int) -> inspect.Parameter:
         default = "; ".join(f"{task} {text}" for task, text in defaults.items())
     meaning = option.meaning
     if len(declared) < tasks:
-        meaning = f"{next(iter(declared))}: {option.phrase}"
+        meaning = f"{', '.join(declared)}: {option.phrase}"
     ranges = " or a..b" if option.kind is int else ""
     repeatable = f" Repeatable or a,b{ranges}." if option.many and not option.raw else ""
     shown = f"  [default: {default}]" if default else ""

@@ -72,6 +72,22 @@ class Training(NamedTuple):
     snapshot_every: int
 
 
+class Samples(NamedTuple):
+    """Samples of the task parity."""
+
+    inputs: Array  # (samples, bits), each -1 or 1
+    labels: Array  # (samples,), each -1 or 1
+
+
+class Descent(NamedTuple):
+    """Settings of the training on parity."""
+
+    learning_rate: float
+    decay: float
+    batch: int
+    inline: bool
+
+
 class Record(NamedTuple):
     """Record of a run: one entry per epoch, one row of ``gradients`` per snapshot."""
 

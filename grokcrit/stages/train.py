@@ -44,7 +44,8 @@ def train(
     cache
         Whether to keep graphs on disk, and take them from there.
     **options
-        Fields of :class:`grokcrit.tasks.xor.TrainOptions`, or with ``task="modadd"`` of
+        Fields of :class:`grokcrit.tasks.xor.TrainOptions`, with ``task="parity"`` of
+        :class:`grokcrit.tasks.parity.ParityOptions`, or with ``task="modadd"`` of
         :class:`grokcrit.tasks.modadd.ModaddOptions`, which needs torch.
 
     Returns

@@ -92,7 +92,8 @@ CASE = (
     Column(
         "task",
         pa.string(),
-        "what was learnt: `xor`, `modadd`, or as given; `npy`: a file; of `simulate` the system",
+        "what was learnt: `xor`, `modadd`, `parity`, or as given; `npy`: a file; of `simulate` the "
+        "system",
     ),
     Column("case", pa.string(), "label, or digest of the training options but width and seed"),
     Column(
@@ -128,8 +129,8 @@ RUN = (
 GROK = Column(
     "grok_epoch",
     pa.int32(),
-    "first epoch from which accuracy stays 1 (`modadd`: first of test accuracy above 0.99); "
-    "`avalanche --grok-accuracy X`: above X; null: never, or not known",
+    "first epoch from which accuracy stays 1 (`modadd`, `parity`: first of test accuracy above "
+    "0.99); `avalanche --grok-accuracy X`: above X; null: never, or not known",
     True,
     0,
 )

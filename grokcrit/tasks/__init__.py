@@ -8,9 +8,12 @@ from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, options_of
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.options import RunOptions
+from grokcrit.tasks.parity import ParityOptions
 from grokcrit.tasks.xor import TrainOptions
 
-TASKS: dict[str, type[RunOptions]] = {kind.task: kind for kind in (TrainOptions, ModaddOptions)}
+TASKS: dict[str, type[RunOptions]] = {
+    kind.task: kind for kind in (TrainOptions, ModaddOptions, ParityOptions)
+}
 
 
 def run_options(**given: Any) -> RunOptions:

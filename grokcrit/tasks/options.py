@@ -23,6 +23,29 @@ PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
 
 
+def labels_of_either() -> Any:
+    """Make the field of tasks whose labels can be shuffled."""
+    return option(
+        "true",
+        "true, or shuffled: permuted over the training and over the test set",
+        choices=("true", "shuffled"),
+        added=True,
+        decides=True,
+        learnable=("true",),
+    )
+
+
+def weight_decay(default: float) -> Any:
+    """Make the field of tasks with weight decay."""
+    return option(default, "Weight decay: w -= lr decay w besides the step", least=0)
+
+
+def batch_size(default: int | None) -> Any:
+    """Make the field of tasks with minibatches."""
+    unset = RECIPE if default is None else ""
+    return option(default, "Training samples of an update, 0 for all", unset=unset)
+
+
 def with_and_without_decay(cells: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Double the cells of a design: each as it is, and with weight decay 0."""
     without = {

@@ -57,8 +57,8 @@ def training_columns() -> tuple[Column, ...]:
         if option.name in shared:
             columns.append(column_of(option, TRAINED + option.name, "in training: "))
         elif option.swept and option.name != "task":
-            only = f"`{having[0]}`: " if len(having) == 1 else ""
-            columns.append(column_of(option, option.name, only))
+            only = ", ".join(f"`{task}`" for task in having) + ": "
+            columns.append(column_of(option, option.name, only if len(having) < len(tasks) else ""))
     return tuple(columns)
 
 

@@ -183,6 +183,18 @@ def test_lists_are_repeatable_or_with_commas_and_multiply_out(chain, tmp_path):
 
 
 @pytest.mark.slow
+def test_sparse_parity_trains_with_its_controls_in_one_table(tmp_path):
+    small = ["--hidden", "4", "--seeds", "1", "--epochs", "2", "-o", "parity.parquet"]
+    grokcrit("train", "--task", "parity", "--controls", *small, cwd=tmp_path)
+    table = pq.read_table(tmp_path / "parity.parquet")
+    cells = ["learnable", "shuffled", "few"]
+    assert list(dict.fromkeys(table["case"].to_pylist())) == [
+        *cells,
+        *(f"{cell}-no-decay" for cell in cells),
+    ]
+    assert set(table["n_params"].to_pylist()) == {4 * (40 + 1) + 4 + 1}
+
+
 def test_width_is_another_name_for_hidden(tmp_path):
     options = ["--seeds", "1", "--epochs", "20", "-o"]
     grokcrit("train", "--width", "4", "--width", "6,8", *options, "a.parquet", cwd=tmp_path)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import grokcrit
 from grokcrit.base.errors import OptionError
-from grokcrit.tasks import run_options
+from grokcrit.tasks import run_options, snapshots
 from grokcrit.tasks.modadd import ModaddOptions, training
 from grokcrit.tasks.modadd.models import Model, initial_parameters
 from grokcrit.tasks.modadd.pairs import pairs_of
@@ -150,7 +150,7 @@ def test_inline_hands_adamw_the_redistributed_gradient():
     run = training.Run(options, 16, 0, cache=False)
     before, gradient = run.flat.detach().clone(), run.gradient()
     run.epoch()
-    moved = run.probed(gradient).gradient
+    moved = snapshots.probed(options, run.graph, gradient).gradient
     # AdamW's first update is the sign of its gradient, and the decay.
     rate = options.lr / 10
     wanted = before.numpy() * (1 - rate) - rate * np.sign(moved)
@@ -213,18 +213,20 @@ def test_a_run_groks_at_the_first_test_accuracy_above_99_percent_and_keeps_what_
     run = training.Run(options, 8, 0, cache=False)
     accuracy = [0.1] * 30 + [0.99, 1.0, 0.2] + [1.0] * 28
     gradient = np.ones(len(run.flat), np.float32)
-    found = training.table_of(run, rows_with(accuracy), dict.fromkeys(range(0, 61, 10), gradient))
+    rows = rows_with(accuracy)
+    near = training.near_grokking(options, rows, dict.fromkeys(range(0, 61, 10), gradient))
+    found = snapshots.table_of(run, rows, near)
     assert set(found["grok_epoch"].to_pylist()) == {31}
     kept = [r["epoch"] for r in found.to_pylist() if r["gradient"] is not None]
     assert kept == (list(range(0, 61, 10)) if window is None else [30, 40])
 
 
 def test_a_run_that_never_groks_keeps_every_snapshot():
-    run = training.Run(ModaddOptions(prime=7, snapshot_window=5), 8, 0, cache=False)
-    gradient = np.ones(len(run.flat), np.float32)
-    found = training.table_of(run, rows_with([0.99] * 21), dict.fromkeys((0, 10, 20), gradient))
-    assert set(found["grok_epoch"].to_pylist()) == {None}
-    assert found.num_rows - found["gradient"].null_count == 3
+    gradients = dict.fromkeys((0, 10, 20), np.ones(8, np.float32))
+    rows = rows_with([0.99] * 21)
+    assert snapshots.grok_epoch(rows) is None
+    kept = training.near_grokking(ModaddOptions(snapshot_window=5), rows, gradients)
+    assert kept == gradients
 
 
 @pytest.mark.parametrize(

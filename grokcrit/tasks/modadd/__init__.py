@@ -9,11 +9,17 @@ from typing import Any, ClassVar
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import check_choice, option, option_of, settle
-from grokcrit.tasks.options import RECIPE, RunOptions, Shapes, with_and_without_decay
+from grokcrit.tasks.options import (
+    RunOptions,
+    Shapes,
+    batch_size,
+    labels_of_either,
+    weight_decay,
+    with_and_without_decay,
+)
 
 MODELS = ("transformer", "mlp")
 SPLITS = ("pairs", "sym")
-LABELS = ("true", "shuffled")
 HEADS = 4
 # Share of the pairs that train in the cells with too few; no run generalises (docs/modadd.md).
 FEW = 0.2
@@ -43,20 +49,13 @@ class ModaddOptions(RunOptions):
     train_fraction: float = option(
         0.8, "Share of the pairs that trains", above=0, below=1, decides=True
     )
-    labels: str = option(
-        "true",
-        "true, or shuffled: permuted over the training and over the test pairs",
-        choices=LABELS,
-        added=True,
-        decides=True,
-        learnable=("true",),
-    )
-    weight_decay: float = option(1.0, "Weight decay of AdamW", least=0)
+    labels: str = labels_of_either()
+    weight_decay: float = weight_decay(1.0)
     probe: str = "shadow"
     hidden: tuple[int, ...] = None  # type: ignore[assignment]  # these four: as in the recipe
     epochs: int = None  # type: ignore[assignment]
     lr: float = None  # type: ignore[assignment]
-    batch: int = option(None, "Pairs of an update, 0 for all", unset=RECIPE)
+    batch: int = batch_size(None)
     snapshot_window: int | None = option(
         None,
         "Keep gradients of runs that grok only that many epochs around grokking",

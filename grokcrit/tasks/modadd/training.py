@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,20 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grokcrit.base.errors import RunError
 from grokcrit.base.parallel import Progress
 from grokcrit.base.processes import in_processes
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
-from grokcrit.cascades.single import cascade
+from grokcrit.tasks import snapshots
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.modadd.models import Model, initial_parameters
 from grokcrit.tasks.modadd.pairs import Pairs, labels_of, pairs_of
-from grokcrit.tasks.train_rows import RunName, rows_of
 
-# Updates over which the learning rate rises from 0, and what counts as grokked (2604.16431).
+# Updates over which the learning rate rises from 0 (2604.16431).
 WARM_UP = 10
-GROKKED = 0.99
 
 
 def runs(
@@ -80,19 +76,14 @@ class Run:
         values: npt.NDArray[np.float32] = found.numpy()
         return values
 
-    def probed(self, gradient: npt.NDArray[np.float32]) -> Any:
-        """Cascade a gradient with the options of the run."""
-        names = ("alpha", "quantile", "rule", "max_steps", "threshold_of")
-        chosen = {name: getattr(self.options, name) for name in names}
-        return cascade(gradient, self.graph, **chosen)
-
     def epoch(self) -> None:
         """Update once a minibatch; ``inline`` redistributes each gradient before AdamW sees it."""
         train = self.train[torch.from_numpy(self.order.permutation(len(self.train)))]
         for chosen in torch.split(train, self.options.batch or len(train)):
             (found,) = torch.autograd.grad(self.loss(chosen), self.flat)
             if self.options.probe == "inline":
-                found = torch.from_numpy(self.probed(found.numpy()).gradient)
+                moved = snapshots.probed(self.options, self.graph, found.numpy())
+                found = torch.from_numpy(moved.gradient)
             self.flat.grad = found
             self.updates += 1
             rate = self.options.lr * min(1.0, self.updates / WARM_UP)
@@ -131,58 +122,19 @@ def gini(values: npt.NDArray[np.float32]) -> float:
     return float(2 * (np.arange(1, n + 1) @ ordered) / (n * total) - (n + 1) / n)
 
 
-def avalanche_of(run: Run, gradient: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Cascade a snapshot; return the columns of the train table."""
-    found = run.probed(gradient)
-    length = float(np.linalg.norm(gradient.astype(np.float64)))
-    moved = float(np.linalg.norm(found.gradient.astype(np.float64) - gradient))
-    names = ("threshold", "size", "area", "duration", "peak", "truncated")
-    columns = {name: getattr(found, name) for name in names}
-    return {**columns, "deviation": moved / length if length else np.nan}
-
-
 def train_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
     """Train one run, in the process that this is called in: (options, width, seed, cache)."""
-    options, width, seed, cache = task
     torch.set_num_threads(1)
-    run = Run(options, width, seed, cache)
-    rows: list[dict[str, Any]] = []
-    gradients: dict[int, npt.NDArray[np.float32]] = {}
-    for t in range(options.epochs + 1):
-        if t > 0:
-            run.epoch()
-        row: dict[str, Any] = run.measured()
-        snapshot = t % options.snapshot_every == 0
-        gradient = run.gradient() if snapshot else None
-        broken = gradient is not None and not np.isfinite(gradient).all()
-        if broken or not np.isfinite(row["loss"]):
-            raise RunError(
-                f"the run of width {width}, seed {seed} diverged: loss or gradient is not "
-                f"finite at epoch {t}; lower --lr"
-            )
-        if gradient is not None:
-            row |= avalanche_of(run, gradient)
-            gradients[t] = gradient
-        rows.append(row)
-    return table_of(run, rows, gradients)
+    run = Run(*task)
+    rows, gradients = snapshots.trained(run)
+    return snapshots.table_of(run, rows, near_grokking(run.options, rows, gradients))
 
 
-def table_of(
-    run: Run, rows: list[dict[str, Any]], gradients: dict[int, npt.NDArray[np.float32]]
-) -> pa.Table:
-    """Turn what was measured into rows of the train table."""
-    options = run.options
-    grokked = [t for t, row in enumerate(rows) if row["test_accuracy"] > GROKKED]
-    grok = grokked[0] if grokked else None
-    kept = sorted(gradients) if options.gradients else []
-    if grok is not None and options.snapshot_window is not None:
-        kept = [t for t in kept if abs(t - grok) <= options.snapshot_window]
-    snapshot = np.zeros(len(rows), bool)
-    snapshot[kept] = True
-    n = len(run.flat)
-    names = {name: None for row in rows for name in row}
-    measured: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
-    whole = np.concatenate([gradients[t] for t in kept]) if kept else np.empty(0, np.float32)
-    name = RunName("modadd", options.case, "gradient", run.width, n, run.seed)
-    grokking = {"grok_epoch": grok, "grok_epoch_first": grok}
-    return rows_of(name, np.arange(len(rows)), whole, snapshot, measured | grokking)
+def near_grokking(
+    options: ModaddOptions, rows: snapshots.Measured, gradients: dict[int, snapshots.Gradient]
+) -> dict[int, snapshots.Gradient]:
+    """Return the gradients that ``snapshot_window`` keeps: all of a run that never groks."""
+    grok, window = snapshots.grok_epoch(rows), options.snapshot_window
+    if grok is None or window is None:
+        return gradients
+    return {t: gradient for t, gradient in gradients.items() if abs(t - grok) <= window}
