@@ -11,19 +11,20 @@ import numpy as np
 from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
-from grokcrit.base.vocabulary import DIFFERENCE, RESAMPLED
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES, RESAMPLED
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import judge
 from grokcrit.questions.contrasts import PHASES_OF, in_phases, on_clock, wanted
-from grokcrit.questions.density import extensive, factors, sizes_of, with_change
+from grokcrit.questions.density import Series, draw, extensive, factors, sizes_of, with_change
 from grokcrit.questions.design import GENERALISING, Contrast, Design, designs
 from grokcrit.questions.family import Family
 from grokcrit.questions.notices import warn
-from grokcrit.questions.question import Answer, Question, Task
+from grokcrit.questions.question import Answer, Question, Shown, Task
 from grokcrit.questions.rows import (
     ends,
     finding,
+    groups,
     index,
     interval,
     labelled,
@@ -32,6 +33,7 @@ from grokcrit.questions.rows import (
     p_cell,
     p_of,
     shown,
+    varying,
 )
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import CLOCKS, memorised
@@ -190,28 +192,25 @@ def separation(times: Ints, gap: Estimate, confidence: float) -> Row:
     )
 
 
-def section(rows: list[Row], shown: list[str]) -> Summary:
+def section(rows: list[Row], _: list[str]) -> Summary:
     """Sum up D of the mean size around grokking: every cell, then every contrast."""
-    mine = of_mean_size(rows)
+    mine = [row for row in of_mean_size(rows) if row["n_params"] is None]
+    names = varying(mine)
+    counts = index(of(rows, "grokked"), *names, "part")
+    at = index(mine, *names, "part", "window")
     cells, effects = [], []
-    counts = index(of(rows, "grokked"), *shown, "part")
-    for row in mine:
-        if row["window"] != DIFFERENCE or row["n_params"] is not None:
-            continue
-        place = {name: row[name] for name in shown}
-        same = index((r for r in mine if r["n_params"] is None), *shown, "part", "window")
+    for row in of(mine, *dict.fromkeys(r["quantity"] for r in mine), window=DIFFERENCE):
+        place = {name: row[name] for name in names}
         key = (*place.values(), row["part"])
         change = {"change": row["value"], "95 % CI": ends(row), "p": p_cell(row)}
         if row["quantity"] == CELL:
             count = counts[key]
             place |= {"cell": row["part"], "grokked": f"{count['value']:.0f} of {count['n']}"}
-            place |= {
-                n: same[(*key, w)]["value"] for w, n in (("pre", "before"), ("post", "after"))
-            }
-            cells.append(place | change)
+            before, after = (at[(*key, window)]["value"] for window in ("pre", "post"))
+            cells.append(place | {"before": before, "after": after} | change)
         else:
-            post = same[(*key, "post")]
-            place |= {"effect of": row["quantity"].removeprefix("effect-"), "cells": row["part"]}
+            post = at[(*key, "post")]
+            place |= {"effect": row["quantity"].removeprefix("effect-"), "of": row["part"]}
             place |= {"after": post["value"], "CI after": ends(post), "p after": p_cell(post)}
             effects.append(place | change)
     title = "controls: D of the mean size around grokking, controls at their partners' epochs"
@@ -251,7 +250,7 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
     moving = [control for _, control in pairs if judge.apart(judge.adjusted(control))]
     effects = [effect for effect, _ in pairs if judge.apart(judge.adjusted(effect))]
     if moving:
-        word = "Yes" if effects else "Yes, and by no less that could be shown"
+        word = "Yes" if effects else "Yes; no effect of generalising is shown"
     else:
         word = "No" if len(effects) == len(pairs) else "No movement is shown"
     base = cells[pairs[0][0]["case"],]
@@ -261,7 +260,26 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
         f"{changed(control)}; the difference, what generalising adds, is {changed(effect)}."
         for effect, control in pairs
     ]
+    told += [
+        f"After grokking avalanches are {factor(rows, effect['part'])} as large as in "
+        f"{control['part']}."
+        for effect, control in pairs
+        if factor(rows, effect["part"])
+    ]
     return [Answer("controls", "Does D move where nothing generalises?", word, tuple(told))]
+
+
+def factor(rows: Sequence[Row], part: str) -> str:
+    """Write the factor between the densities of a pair after grokking, least and largest size."""
+    place = {"part": part, "window": "post", "observable": "size", "statistic": "mean"}
+    found = of(rows, f"density-{GENERALISING}", **place)
+    if not found:
+        return ""
+    told = [
+        f"{shown(row['value'], '.2f')} ({interval(row, '.2f')}) times at N = {row['n_params']}"
+        for row in (found[0], found[-1])
+    ]
+    return " to ".join(told)
 
 
 def changed(row: Row) -> str:
@@ -301,6 +319,25 @@ def panel(clock: str, ax: Axes, sources: Sources, request: Request) -> Axes:
     return ax
 
 
+def density_panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
+    """Draw the density of every cell over that of the Gaussian null against N."""
+    found = sources.asked(request, quantity=CELL_DENSITY, time=None)
+    series: Series = {}
+    for (cell, phase), mine in groups(found, "part", "window").items():
+        numbers = [[r["value"], r["ci_low"], r["ci_high"]] for r in mine]
+        sizes = np.array([r["n_params"] for r in mine])
+        series.setdefault(cell, {})[phase] = sizes, np.array(numbers, np.float64).T
+    for phases in series.values():  # those around memorising, and what has no density
+        for phase in set(phases) - set(PHASES):
+            del phases[phase]
+    return draw(ax, series, window, request.observable, sources.confidence("diagnostics"))
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """Say what the figures show: the answer with its numbers."""
+    return " ".join(part for answer in answers(rows) for part in answer.because)
+
+
 QUESTION = Question(
     quantities={
         "memorised, grokked": "runs of a cell (`part`) whose training accuracy exceeds 0.99 at "
@@ -336,6 +373,10 @@ QUESTION = Question(
     panels={
         f"controls-{clock}": Panel(partial(panel, clock), ("diagnostics",), height=3.0)
         for clock in CLOCKS
+    }
+    | {
+        f"controls-density-{name}": Panel(partial(density_panel, window), ("diagnostics",))
+        for name, window in (("before", "pre"), ("after", "post"))
     },
     figures={
         "controls": Layout(
@@ -343,6 +384,33 @@ QUESTION = Question(
             "ab;cd",
             (PAGE, 6.2),
             (1, 1),
-        )
+        ),
+        "controls-density": Layout(
+            (("controls-density-before", {}), ("controls-density-after", {})),
+            "ab",
+            (PAGE, 3.4),
+            (1,),
+        ),
     },
+    shown=(
+        Shown(
+            "controls",
+            "Does D move where nothing generalises?",
+            "D(t) of every cell: on the epoch, on the time since the partner groks, since the run "
+            "has memorised, and at equal training loss. Cells differ in the one option that lets "
+            "them generalise, or in weight decay.",
+            describe,
+            wide=True,
+            training=True,
+        ),
+        Shown(
+            "controls-density",
+            "Avalanche density of every cell",
+            "Mean size over that of the Gaussian null at each size N, before and after the "
+            "grokking epoch of the partner. D less that of the null is the slope.",
+            describe,
+            wide=True,
+            training=True,
+        ),
+    ),
 )

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
-from grokcrit.base.vocabulary import PHASES
+from grokcrit.base.vocabulary import DIFFERENCE, PHASES
 from grokcrit.plot.panel import PAGE, Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions.design import designs
 from grokcrit.questions.family import Family, balanced, families
 from grokcrit.questions.question import Question, Task
-from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, finding, groups, labelled, of
+from grokcrit.questions.rows import (
+    PHASE_COLUMNS,
+    PHASE_NAMES,
+    PHASES_AND_CHANGE,
+    ends,
+    finding,
+    groups,
+    index,
+    labelled,
+    of,
+)
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.clocks import Around, around
 from grokcrit.scaling.density import densities, interval
-from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Of each case and phase the sizes, and rho with the ends of its interval, (3, K).
+Series: TypeAlias = dict[str, dict[str, tuple[Ints, Reals]]]
 
 EXTENSIVE = ("size", "excess", "area", "peak")
 
@@ -101,14 +114,18 @@ def factors(
 def section(rows: list[Row], shown: list[str]) -> Summary:
     """Sum up the density over that of the null, at the smallest and the largest size."""
     out = []
-    mine = [r for r in of(rows, "density-over-null") if r["part"] is None]
-    for key, several in groups(mine, *shown, "observable", "window").items():
-        row = dict(zip((*shown, "observable", "window"), key, strict=True))
-        for size in (several[0], several[-1]):
-            name = f"N = {size['n_params']}"
-            row |= {name: size["value"], f"interval at {name}": ends(size)}
-        out.append(row)
-    return Summary("density: avalanche size over that of the Gaussian null", out)
+    names = [name for name in shown if name != "observable"]
+    mine = of(rows, "density-over-null", observable="size")
+    for key, several in groups(mine, *names).items():
+        sizes = sorted({row["n_params"] for row in several})
+        for n in dict.fromkeys((sizes[0], sizes[-1])):
+            at = index(of(several, "density-over-null", n_params=n), "window")
+            row = dict(zip(names, key, strict=True)) | {"N": n}
+            row |= {"all": at["aggregate",]["value"], "CI of all": ends(at["aggregate",])}
+            row |= {name: at[window,]["value"] for window, name in PHASE_COLUMNS.items()}
+            out.append(row | {"CI of change": ends(at[DIFFERENCE,])})
+    title = "density: mean size over that of the Gaussian null; change: after over before"
+    return Summary(title, out)
 
 
 def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
@@ -116,37 +133,41 @@ def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
 
     Cells of a design are split at the grokking epochs of the case that can generalise.
     """
+    level = DiagnoseOptions().confidence
+    series: Series = {}
+    for family in curves_of(sources):
+        found = over_null(family, request.observable, around(family.data, family.data.grok))
+        series[family.data.case["case"]] = {
+            phase: (family.data.sizes, np.exp([estimate.value, *interval(estimate, level)]))
+            for phase, estimate in zip(PHASES, found, strict=False)
+            if not np.isnan(estimate.value).all()
+        }
+    return draw(ax, series, window, request.observable, f"{100 * level:g} % CI")
+
+
+def draw(ax: Axes, series: Series, window: str, observable: str, bars: str) -> Axes:
+    """Draw the densities of one phase, on the scale that all phases need."""
     from grokcrit.plot import style
 
-    several = [each for each in curves_of(sources) if "gaussian" in each.nulls]
-    options = DiagnoseOptions()
-    limits, drawn = [1.0], False
-    for number, family in enumerate(several):
-        data = family.data
-        found = over_null(family, request.observable, around(data, data.grok))
-        for phase, estimate in zip(PHASES, found, strict=False):
-            points = np.exp([estimate.value, *interval(estimate, options.confidence)])
-            if np.isnan(estimate.value).all():
-                continue
-            limits += [np.nanmin(points), np.nanmax(points)]  # the same before and after
-            if phase == window:
-                x = data.sizes * style.beside(number, len(several))
-                style.points_with_errors(ax, x, points, data.case["case"], number)
-                drawn = True
-    if not drawn:
+    if not any(window in phases for phases in series.values()):
         raise EmptyPanelError(
             "no case has a Gaussian null of the same snapshots in this phase; make the table with "
             "'grokcrit avalanche train.parquet --surrogate none,gaussian'"
         )
+    for number, (name, phases) in enumerate(series.items()):
+        if window in phases:
+            sizes, points = phases[window]
+            x = sizes * style.beside(number, len(series))
+            style.points_with_errors(ax, x, points, name, number)
+    held = np.concatenate([p.ravel() for each in series.values() for _, p in each.values()])
     ax.axhline(1, **style.UNITY)
     style.size_axis(ax)
     ax.set_yscale("log")
-    ax.set_ylim(min(limits) / 1.05, max(limits) * 1.05)
+    ax.set_ylim(min(1.0, np.nanmin(held)) / 1.05, max(1.0, np.nanmax(held)) * 1.05)
     style.plain_log_ticks(ax.yaxis)
-    symbol = style.OBSERVABLES[request.observable][0]
-    title = {"pre": "before grokking", "post": "after grokking", "aggregate": "all snapshots"}
+    symbol = style.OBSERVABLES[observable][0]
     ax.set(ylabel=rf"$\rho\,/\,\rho_\mathrm{{Gauss}}$ (mean ${symbol}/N$)")
-    style.legend_above(ax, 2, title=f"{title[window]}; bars: {100 * options.confidence:g} % CI")
+    style.legend_above(ax, 2, title=f"{PHASE_NAMES[window]}; bars: {bars}")
     return ax
 
 

@@ -37,10 +37,8 @@ class Contrast:
     @property
     def name(self) -> str:
         """The difference in words, as the column ``part`` holds it."""
-        if len(self.cells) == 2:
-            return " - ".join(self.cells)
-        one, other = " - ".join(self.cells[:2]), " - ".join(self.cells[2:])
-        return f"({one}) - ({other})"
+        pair = " - ".join(self.cells[:2])
+        return pair if len(self.cells) == 2 else f"{pair}, with - without decay"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from grokcrit.base.options import check_choice
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import NO_TRAINING
 from grokcrit.plot.sources import check_columns, choosable, equal_to, rows, typed
+from grokcrit.questions.rows import of
 from grokcrit.stages.robustness import is_grid
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import HEAVY, Inputs, TableLike, by_stage
@@ -120,8 +121,25 @@ def gather(
             take_claims(made, folder / CLAIMS)
     if not made.files:
         raise EmptyError("there is nothing to report: name a folder or tables of grokcrit")
+    base = base_of(made)
+    if base is not None and "case" not in made.where:
+        return gather(tables, {**(where or {}), "case": base}, size_column)
     check(made)
     return made
+
+
+def base_of(made: Material) -> str | None:
+    """Return the case that a page is about where all others are its controls; else None."""
+    cells = of(made.rows, "grokked")
+    known = {
+        name
+        for parts in made.tables.values()
+        for p in parts
+        for name in p["case"].unique().to_pylist()
+    }
+    bases = {row["case"] for row in cells}
+    inside = known <= {row["part"] for row in cells}
+    return bases.pop() if len(bases) == 1 and inside else None
 
 
 def check(made: Material) -> None:

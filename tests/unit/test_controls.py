@@ -219,8 +219,8 @@ def test_a_design_of_labels_and_decay_has_its_effects_and_their_interactions():
         "x-learnable - x-learnable-no-decay": "decay",
         "x-shuffled - x-shuffled-no-decay": "decay",
         "x-few - x-few-no-decay": "decay",
-        "(x-learnable - x-shuffled) - (x-learnable-no-decay - x-shuffled-no-decay)": "interaction",
-        "(x-learnable - x-few) - (x-learnable-no-decay - x-few-no-decay)": "interaction",
+        "x-learnable - x-shuffled, with - without decay": "interaction",
+        "x-learnable - x-few, with - without decay": "interaction",
     }
 
 
