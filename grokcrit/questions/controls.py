@@ -37,7 +37,7 @@ from grokcrit.questions.rows import (
 )
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import CLOCKS, memorised
-from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ints, Reals
+from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.scaling.times import onset_interval
 
@@ -119,9 +119,25 @@ def exponents(
             made = of_bins(quantity, estimate, level, places, bool(contrast), curve)
             if contrast and contrast.kind == GENERALISING and clock != "loss" and len(times):
                 made.append(separation(times, estimate, level))
+            since = times >= start_of(clock, base)
+            if contrast and since.any():
+                whole = estimate.averaged(since)
+                place = {"n": int(since.sum())}
+                made += of_bins(quantity, whole, level, [place])
             method = contrast and contrast.how
             rows += labelled(made, part=name, window=clock, method=method)
     return labelled(rows, **base.case, observable=observable, statistic=statistic)
+
+
+def start_of(clock: str, base: Ensemble) -> float:
+    """Return the time of a clock from which an effect is averaged over time.
+
+    On the epoch when all runs of the base have grokked; since grokking or memorising from that on;
+    of equal training loss over all levels.
+    """
+    if clock == "epoch":
+        return float(np.nanmax(base.grok, initial=0.0))
+    return {"relative": 100.0, "loss": -np.inf}.get(clock, 0.0)
 
 
 def kept(rows: Sequence[Row]) -> list[Row]:
@@ -214,8 +230,27 @@ def section(rows: list[Row], _: list[str]) -> Summary:
             place |= {"after": post["value"], "CI after": ends(post), "p after": p_cell(post)}
             effects.append(place | change)
     title = "controls: D of the mean size around grokking, controls at their partners' epochs"
-    second = Summary("what generalising and weight decay do to D, in pairs of runs", effects)
-    return Summary(title, cells, more=[second] if effects else [])
+    more = [
+        Summary("what generalising and weight decay do to D, in pairs of runs", effects),
+        Summary("the same on every clock, mean over its times; *: p below 0.05", on_clocks(mine)),
+    ]
+    return Summary(title, cells, more=[each for each in more if each.rows])
+
+
+def on_clocks(rows: Sequence[Row]) -> list[Row]:
+    """Sum up every contrast, its mean over the times of each clock."""
+    out = []
+    for (quantity, part), mine in groups(rows, "quantity", "part").items():
+        at = index(mine, "window")
+        told = {
+            clock: shown(at[clock,]["value"]) + "*" * judge.apart(judge.adjusted(at[clock,]))
+            for clock in CLOCKS
+            if at[clock,]["value"] is not None
+        }
+        if told and quantity != CELL:
+            place = {"effect": quantity.removeprefix("effect-"), "of": part}
+            out.append(place | {clock: told.get(clock) for clock in CLOCKS})
+    return out
 
 
 def of_mean_size(rows: Sequence[Row]) -> list[Row]:
@@ -352,7 +387,8 @@ QUESTION = Question(
         "effect-generalising, effect-equivalent, effect-decay, effect-interaction": "difference of "
         "D between two cells (`part`, a - b) that differ in what can be learnt, in what is as "
         "learnable (xor and xnor), or in weight decay, alone; or of two such differences; pairs of "
-        "runs of one width and seed",
+        "runs of one width and seed. On a clock without a `time`: the mean over its `n` times from "
+        "the origin on, on the epoch from when all runs of the base have grokked",
         "density-generalising, density-equivalent, density-decay, density-interaction": "the "
         "factor between their densities at each size",
         "separation": "first of three times in a row at which the interval of the effect of "

@@ -55,6 +55,11 @@ class Lines:
         """Pick bins."""
         return Lines(self.log_n, self.heights[bins], self.shares[:, bins], self.size_of)
 
+    def averaged(self) -> Lines:
+        """Average all bins into one."""
+        heights = self.heights.mean(axis=0, keepdims=True)
+        return Lines(self.log_n, heights, averaged(self.shares), self.size_of)
+
     def with_difference(self) -> Lines:
         """Append post - pre to the bins aggregate, pre, post."""
         change = self[2:3] - self[1:2]
@@ -154,6 +159,13 @@ class Lines:
         more = np.maximum((rest**2).sum(axis=1) - explained, 0.0) / f
         misfit = np.where(known & (p < ALPHA), quotient(more, sxx), 0.0)
         return LackOfFit(chi2, free, np.where(known, p, np.nan), misfit)
+
+
+def averaged(shares: Reals) -> Reals:
+    """Average the shares of runs, (R, bins), over bins, (R, 1); a bin without a run has none."""
+    there = ~np.isnan(shares)
+    mean = np.where(there, shares, 0.0).mean(axis=1)
+    return np.where(there.any(axis=1), mean, np.nan)[:, None]
 
 
 def lines_of(ensemble: Ensemble, by_run: Reals, statistic: str) -> Lines:

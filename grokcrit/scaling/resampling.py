@@ -14,7 +14,7 @@ from grokcrit.base.rng import stream
 from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.lines import Lines, lines_of
+from grokcrit.scaling.lines import Lines, averaged, lines_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,17 @@ class Estimate:
             with_difference(self.influences),
             self.size_of,
             self.lines and self.lines.with_difference(),
+        )
+
+    def averaged(self, bins: npt.NDArray[np.bool_]) -> Estimate:
+        """Average some bins, at least one, into one."""
+        found = self[bins]
+        return Estimate(
+            found.value.mean(keepdims=True),
+            found.draws.mean(axis=1, keepdims=True),
+            averaged(found.influences),
+            self.size_of,
+            found.lines and found.lines.averaged(),
         )
 
     @functools.cached_property

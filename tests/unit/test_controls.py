@@ -280,6 +280,12 @@ def test_cells_share_their_first_weights_and_differ_in_what_they_learn(trained):
     assert mine.to_pylist() == plain.to_pylist()
 
 
+def grok_epochs(table, case):
+    """Grokking epochs of the runs of a case."""
+    mine = table.filter(pc.equal(table["case"], case))
+    return [g for g in pc.unique(mine["grok_epoch"]).to_pylist() if g is not None]
+
+
 def test_contrasts_are_the_differences_of_the_cells(trained):
     cascaded = grokcrit.avalanche(trained, surrogate=("none", "gaussian"))
     rows = grokcrit.diagnose(
@@ -302,6 +308,22 @@ def test_contrasts_are_the_differences_of_the_cells(trained):
             assert row["value"] == pytest.approx(one - other, abs=1e-9)
             compared += 1
     assert compared > 100
+    # The mean over a clock is that of its times, here from the last grokking epoch of xor on.
+    grok = max(g for g in grok_epochs(trained, "xor"))
+    for row in rows:
+        if (row["quantity"], row["window"], row["time"]) == ("effect-generalising", "epoch", None):
+            same = ("part", "statistic")
+            timed = [
+                r["value"]
+                for r in rows
+                if (r["quantity"], r["window"]) == ("effect-generalising", "epoch")
+                and r["time"] is not None
+                and r["time"] >= grok
+                and all(r[name] == row[name] for name in same)
+            ]
+            assert row["n"] == len(timed) > 1
+            assert row["value"] == pytest.approx(np.mean(timed), abs=1e-9)
+            assert row["ci_low"] < row["value"] < row["ci_high"]
     effects = [r for r in rows if r["quantity"] == "effect-generalising" and r["p"] is not None]
     # All but the primary test are adjusted, those in time as a curve.
     assert sum(r["p_adjusted"] is None for r in effects) == 1
