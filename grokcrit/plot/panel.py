@@ -25,6 +25,7 @@ class Panel:
     helps: tuple[str, ...] = ()  # stages, of which the first given one adds to it
     height: float = 2.6
     width: float = COLUMN
+    quantity: str = ""  # of the diagnostics, whose rows alone it draws: they are of one case
     every_case: bool = False  # whether it compares the cases of its tables, instead of one
 
 

@@ -78,10 +78,11 @@ class Sources:
         """Return whether a table of that stage was given."""
         return stage in self._parts
 
-    def load(self, stages: Sequence[str], every_case: bool = False) -> None:
+    def load(self, stages: Sequence[str], every_case: bool = False, quantity: str = "") -> None:
         """Read the tables of some stages and settle on one case, the same in all of them.
 
-        ``every_case`` keeps all that are as asked for.
+        ``every_case`` keeps all that are as asked for; ``quantity`` is that of the diagnostics that
+        is drawn, if it is one.
         """
         check_columns(self._where, stages)
         # A train table knows least about its case: the others, read first, narrow it down.
@@ -91,6 +92,9 @@ class Sources:
             inputs = Inputs(self._parts[stage], schema, self._size_column)
             self._records[stage] = inputs.records
             table = inputs.read()
+            if stage == "diagnostics" and quantity:
+                drawn = rows(table, quantity=quantity)
+                table = drawn if drawn.num_rows else table
             if stage == "sweep" or every_case:  # whose cases are to be compared
                 self._tables[stage] = chosen_points(table, stage, self._where)
             else:

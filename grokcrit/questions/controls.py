@@ -407,11 +407,15 @@ QUESTION = Question(
     cautions=cautions,
     answers=answers,
     panels={
-        f"controls-{clock}": Panel(partial(panel, clock), ("diagnostics",), height=3.0)
+        f"controls-{clock}": Panel(
+            partial(panel, clock), ("diagnostics",), height=3.0, quantity=CELL
+        )
         for clock in CLOCKS
     }
     | {
-        f"controls-density-{name}": Panel(partial(density_panel, window), ("diagnostics",))
+        f"controls-density-{name}": Panel(
+            partial(density_panel, window), ("diagnostics",), quantity=CELL_DENSITY
+        )
         for name, window in (("before", "pre"), ("after", "post"))
     },
     figures={

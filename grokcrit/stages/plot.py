@@ -147,7 +147,8 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
     layout = layouts()[name]
     sources = Sources(tables, request.where, request.size_column)
     drawn = [panels()[panel] for panel, _ in layout.panels]
-    sources.load(used(name, drawn, sources), any(each.every_case for each in drawn))
+    every_case = any(each.every_case for each in drawn)
+    sources.load(used(name, drawn, sources), every_case, drawn[0].quantity)
     with style.context():
         figure = Figure(figsize=layout.size, layout="constrained")
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
