@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     "README.md",
     "docs/method.md",
+    "docs/controls.md",
     "docs/nulls.md",
     "docs/ingest.md",
     "docs/sweep.md",
