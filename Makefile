@@ -133,6 +133,7 @@ bench-coverage: install
 	$(BIN)/python benchmarks/collapse_coverage.py
 	$(BIN)/python benchmarks/times_coverage.py
 	$(BIN)/python benchmarks/graph_coverage.py
+	$(BIN)/python benchmarks/controls_coverage.py
 
 docs: install
 	$(BIN)/python docs/refresh.py

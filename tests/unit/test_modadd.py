@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from grokcrit.base.errors import OptionError
 from grokcrit.tasks import run_options, snapshots
 from grokcrit.tasks.modadd import ModaddOptions, training
 from grokcrit.tasks.modadd.models import Model, initial_parameters
-from grokcrit.tasks.modadd.pairs import pairs_of
+from grokcrit.tasks.modadd.pairs import labels_of, pairs_of
 
 pytestmark = pytest.mark.extra("torch")
 SMALL = {"task": "modadd", "prime": 7, "hidden": (8, 12, 16), "seeds": 2, "epochs": 12}
@@ -43,6 +44,33 @@ def test_every_pair_is_on_one_side_and_knows_its_sum():
         assert total == (int(a) + int(b)) % 11
     for place in found.mirrored:
         assert found.b[place] * 11 + found.a[place] in found.train
+
+
+@pytest.mark.parametrize("split", ["pairs", "sym"])
+def test_shuffled_labels_stay_on_their_side_and_say_nothing_of_the_sum(split):
+    """Fault: labels cross the split, keep their place, or lose the symmetry of sums."""
+    options = ModaddOptions(prime=23, split=split, labels="shuffled")
+    found = pairs_of(options, 1)
+    labels = labels_of(options, found, 1)
+    test = np.concatenate([found.mirrored, found.unmirrored])
+    for side in (found.train, test):
+        assert sorted(labels[side].tolist()) == sorted(found.total[side].tolist())
+        # By chance 1 of 23 stays; of 423 or 106 pairs never a fifth.
+        assert (labels[side] == found.total[side]).mean() < 0.2
+    if split == "sym":
+        assert np.array_equal(labels, labels[found.b * 23 + found.a])
+    plain = ModaddOptions(prime=23, split=split)
+    assert np.array_equal(labels_of(plain, found, 1), found.total)
+
+
+def test_a_run_with_shuffled_labels_memorises_and_stays_at_chance():
+    """Fault: the test labels can be guessed from the training labels."""
+    options = {"task": "modadd", "model": "mlp", "prime": 23, "hidden": (128,), "seeds": 3}
+    found = grokcrit.train(**options, epochs=60, labels="shuffled", gradients=False)
+    last = found.filter(pc.equal(found["epoch"], 60))
+    assert min(last["train_accuracy"].to_pylist()) > 0.99
+    # Chance is 1 of 23, with a standard error of 0.011 over 3 runs of 106 test pairs.
+    assert np.mean(last["test_accuracy"].to_pylist()) < 1 / 23 + 4 * 0.011
 
 
 # --- the models ---------------------------------------------------------------------------------
