@@ -14,7 +14,7 @@ def train(call: Call) -> None:
     \b
     Example:
       grokcrit train --hidden 20,30,50,75 --seeds 6 -o train.parquet
-      grokcrit train --task modadd --weight-decay 0 --label control -o control.parquet
+      grokcrit train --controls --seeds 12 -o cells.parquet
       grokcrit train --task parity --controls -o parity.parquet
     """
     options = run_options(**call.options)
