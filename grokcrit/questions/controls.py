@@ -273,22 +273,32 @@ def cautions(rows: Sequence[Row]) -> list[Notice]:
     )
 
 
-def answers(rows: Sequence[Row]) -> list[Answer]:
-    """Say whether D moves in the controls of a case at the grokking epochs of their partners."""
+def compared(rows: Sequence[Row]) -> tuple[Row, list[tuple[Row, Row]]] | None:
+    """Return the change of D at grokking in the base of a design, and of each matched control.
+
+    A control comes with the effect of generalising, the base's change minus its own. None where no
+    control of the base has a change.
+    """
     mine = [row for row in of_mean_size(rows) if row["n_params"] is None]
     found = {kind: of(mine, kind, window=DIFFERENCE) for kind in (CELL, EFFECT)}
     cells = index(found[CELL], "part")
     pairs = [(r, cells[r["part"].removeprefix(f"{r['case']} - "),]) for r in found[EFFECT]]
     pairs = [(effect, control) for effect, control in pairs if control["value"] is not None]
-    if not pairs:
+    return (cells[pairs[0][0]["case"],], pairs) if pairs else None
+
+
+def answers(rows: Sequence[Row]) -> list[Answer]:
+    """Say whether D moves in the controls of a case at the grokking epochs of their partners."""
+    found = compared(rows)
+    if found is None:
         return []
+    base, pairs = found
     moving = [control for _, control in pairs if judge.apart(judge.adjusted(control))]
     effects = [effect for effect, _ in pairs if judge.apart(judge.adjusted(effect))]
     if moving:
         word = "Yes" if effects else "Yes; no effect of generalising is shown"
     else:
         word = "No" if len(effects) == len(pairs) else "No movement is shown"
-    base = cells[pairs[0][0]["case"],]
     told = [f"In {base['part']} D changes at grokking by {changed(base)}."]
     told += [
         f"In {control['part']}, at the grokking epochs of the same runs, it changes by "
