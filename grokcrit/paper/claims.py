@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from grokcrit.base.summary import Notice, Summary
 from grokcrit.base.vocabulary import DISAGREE, STATISTICS
+from grokcrit.paper import claim_controls
 from grokcrit.paper import claim_dynamics as dynamics
 from grokcrit.paper import claim_exponents as exponents
 from grokcrit.paper import claim_scaling as scaling
@@ -23,12 +24,14 @@ COLUMNS = ("claim", "source", "ours", "interval", "null", "agrees", "basis")
 
 
 def claims(tables: Tables) -> list[Claim]:
-    """Judge every claim that XOR and the synthetic control can answer.
+    """Judge every claim that the tables can answer.
 
     Tables by name, as `reproduce` makes them: ``train`` (without gradients), ``avalanche``,
     ``fss``, ``bootstrap``, ``scaling-diagnostics`` (moments, halves and collapse of the size);
     ``topologies-avalanche``, ``topologies-fss``; ``shadow-train``,
-    ``shadow-fss``; ``choices-train``, ``choices-fss``.
+    ``shadow-fss``; ``choices-train``, ``choices-fss``. Where they were made, ``gini-diagnostics``
+    of many seeds, and of the matched controls of a task ``xor-controls-diagnostics``,
+    ``modadd-controls-diagnostics``.
     """
     resampled = [s for s in STATISTICS if s != "max"]
     return [
@@ -49,6 +52,7 @@ def claims(tables: Tables) -> list[Claim]:
         scaling.fits(tables),
         scaling.single_exponent(tables),
         scaling.quasi_one_dimensional(tables),
+        *claim_controls.controls(tables),
     ]
 
 

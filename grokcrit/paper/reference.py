@@ -1,7 +1,8 @@
 """The source's values, each with where it comes from.
 
 Source: P. Wang, "Grokking as Dimensional Phase Transition in Neural Networks", arXiv 2604.04655.
-Basis ``s``: stated in the source's surviving text; ``r``: reported by public third-party summaries.
+Basis ``s``: stated in the source's surviving text; ``r``: reported by public third-party summaries;
+``i``: implied by it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ class Reference:
 
     claim: str
     text: str  # its value, as written
-    basis: str  # ``s`` or ``r``
+    basis: str  # ``s``, ``r`` or ``i``
     value: float | None = None
     error: float | None = None
     # Whether our defaults were chosen to come near it: agreement is then no evidence.
@@ -23,8 +24,8 @@ class Reference:
 
     @property
     def basis_words(self) -> str:
-        """Return ``stated`` in the source, or ``reported`` by summaries of it."""
-        return {"s": "stated", "r": "reported"}[self.basis]
+        """Return ``stated`` in the source, ``reported`` by summaries, or ``implied`` by it."""
+        return {"s": "stated", "r": "reported", "i": "implied"}[self.basis]
 
 
 D_BEFORE = Reference("D before grokking", "0.90 +- 0.02", "r", 0.90, 0.02)
@@ -47,4 +48,12 @@ FITS = Reference("power laws in N", "excellent fits, R^2 near 1", "s")
 COLLAPSE = Reference("data collapse of P(S > s)", "with the single exponent D", "s")
 QUASI_1D = Reference("dimension before grokking", "quasi-1D", "s")
 CCDF = Reference("power-law fit of one CCDF", "unreliable, 1.5 decades a scale", "s")
-ELSEWHERE = ("ModAdd-59 Transformer: D(t) comes down through 1, ungrokked runs stay above",)
+# The source calls the change of D a transition at grokking. A network that has nothing to
+# generalise should then show none.
+ONLY = Reference("D changes only where a network generalises", "D marks grokking", "i")
+ADDED = Reference("generalising changes D", "D marks grokking", "i")
+# Of the companion on Transformers, arXiv 2604.16431.
+COMES_DOWN = Reference("ModAdd-59: course of D(t)", "comes down through 1", "r")
+UNGROKKED = Reference("ModAdd-59: D of ungrokked runs", "stays above 1", "r")
+PARTING = Reference("ModAdd-59: separation of the two", "100 to 200 epochs before grokking", "r")
+ELSEWHERE = (COMES_DOWN, UNGROKKED, PARTING)

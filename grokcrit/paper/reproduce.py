@@ -274,7 +274,8 @@ def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: st
         "# The source beside ours",
         "",
         f"grokcrit {__version__}, scale {scale}. Source: arXiv 2604.04655. Basis: stated in the "
-        "source, or reported by summaries of it. How each row is judged is said in docs/method.md.",
+        "source, reported by summaries of it, or implied by it. How each row is judged is said in "
+        "docs/method.md.",
         "",
     ]
     if scale == "smoke":
@@ -291,7 +292,9 @@ def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: st
     lines += ["", "## Under other training choices", "", "Mean size; one choice changed at a time."]
     lines += ["", *grid(list(choices[0]), [list(choice.values()) for choice in choices])]
     lines += ["", f"D after exceeds D before under {higher} of the {len(both)} with both fits."]
-    lines += [*section("What XOR cannot answer", ELSEWHERE), ""]
+    judged = {row.claim for row in rows}
+    elsewhere = [f"{each.claim}: {each.text}." for each in ELSEWHERE if each.claim not in judged]
+    lines += [*section("What XOR cannot answer", elsewhere), ""]
     return "\n".join(lines)
 
 
