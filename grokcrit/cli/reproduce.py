@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from grokcrit.cli.command import Call, command
+from grokcrit.cli.shell import aside
 
 
 @command(out="results", writes="Folder to fill.", cache=True)
@@ -14,7 +15,10 @@ def reproduce(
     call: Call,
     scale: Annotated[
         str,
-        typer.Option(help="smoke (tiny, means nothing), paper (the source's size) or full."),
+        typer.Option(
+            help="smoke (tiny, means nothing), paper (the source's size) or full (every study; "
+            "where PyTorch is installed, an hour of modular addition last)."
+        ),
     ] = "paper",
 ) -> None:
     """Repeat the whole experiment; compare its numbers with the source's.
@@ -28,8 +32,9 @@ def reproduce(
     from grokcrit.paper import reproduce as stage
     from grokcrit.paper.claims import claims_summary
 
+    tell = None if call.shell.quiet else aside
     with call.shell.progress("reproducing", "steps") as progress:
         rows = stage.reproduce(
-            call.out, scale=scale, seed=call.seed, progress=progress, **call.means
+            call.out, scale=scale, seed=call.seed, progress=progress, tell=tell, **call.means
         )
     call.shell.show(claims_summary(rows, scale), call.out)

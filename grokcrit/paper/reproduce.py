@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from grokcrit._version import __version__
-from grokcrit.base.errors import UnwritableError
+from grokcrit.base.errors import OptionError, TableError, UnwritableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Row
@@ -22,6 +23,7 @@ from grokcrit.paper.claim_row import number
 from grokcrit.paper.claims import COLUMNS, Claim, claims
 from grokcrit.paper.reference import ELSEWHERE
 from grokcrit.plot import SOURCE
+from grokcrit.plot.sources import EmptyPanelError
 from grokcrit.report import report
 from grokcrit.stages import plot
 from grokcrit.stages import train as training
@@ -30,8 +32,10 @@ from grokcrit.stages.bootstrap import bootstrap
 from grokcrit.stages.diagnose import diagnose
 from grokcrit.stages.fss import fss
 from grokcrit.stages.robustness import robustness
-from grokcrit.tables import files, writing
+from grokcrit.tables import files, provenance, reading, writing
 from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks import run_options
+from grokcrit.tasks.options import RunOptions
 from grokcrit.tasks.xor import TrainOptions
 
 # Choices of METHOD, section 4, changed one at a time.
@@ -47,6 +51,11 @@ OTHER_CHOICES: dict[str, tuple[object, ...]] = {
     "max_steps": (10, 50),
 }
 FORMATS = ("png", "pdf")
+AHEAD = (
+    "PyTorch is installed: the matched controls of modular addition come last and take an hour on "
+    "two cores and 3 GB in the folder. claims.md and report.html are written before them, and "
+    "again after them. If stopped, the same command keeps the cells that were trained."
+)
 BOTH = ("none", "gaussian")
 
 
@@ -60,13 +69,15 @@ class Scale:
     resamples: int = 10_000
     # Null models, placebos, robustness, the Gini study: seeds of the study, 0 for none of it.
     study: int = 0
+    # Options of the trainings whose matched controls are compared.
+    controls: tuple[dict[str, Any], ...] = ()
 
 
 SCALES = {
-    # All of it on tiny sizes, for CI: its numbers mean nothing.
+    # All but the controls on tiny sizes, for CI: its numbers mean nothing.
     "smoke": Scale({"hidden": (6, 10, 16, 24), "seeds": 2, "epochs": 150}, 2, 100, 200, study=8),
     "paper": Scale(),
-    "full": Scale(study=1000),
+    "full": Scale(study=1000, controls=({"seeds": 12}, {"task": "modadd", "split": "sym"})),
 }
 
 
@@ -78,13 +89,17 @@ def reproduce(
     threads: int | None = None,
     cache: bool = True,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Claim]:
     """Return the claims of the source, judged on a repetition of the experiment.
 
     Tables, figures, ``claims.md`` and ``claims.json`` go to the folder ``out``, made if missing.
     Scale ``paper`` is the source's experiment; ``full`` adds null models, placebos, robustness, a
-    thousand seeds for the Gini coefficient and a report; ``smoke`` is ``full`` on tiny sizes, its
-    numbers mean nothing. ``progress`` is called with (steps done, in all).
+    thousand seeds for the Gini coefficient, matched controls of XOR and a report, and where torch
+    is installed the matched controls of modular addition, which take an hour: a program that runs
+    those starts under ``if __name__ == "__main__":``. ``smoke`` is ``full`` without matched
+    controls on tiny sizes, its numbers mean nothing. ``progress`` is called with (steps done, in
+    all), ``tell`` with what will take long, before anything begins.
     """
     check_choice("scale", scale, tuple(SCALES))
     folder = Path(out)
@@ -95,19 +110,30 @@ def reproduce(
     # An older verdict must not outlive its tables.
     for name in ("claims.md", "claims.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
+    if tell and any(options.task == "modadd" for options in controlled(scale)):
+        tell(AHEAD)
     work = Work(folder, scale, seed, threads, cache)
     steps = work.steps()
     for done, step in enumerate(steps):
         if progress:
             progress(done, len(steps))
         step()
-    rows = claims(work.made)
-    page = markdown(rows, other_choices(work.made), cautions(work.made), scale)
-    write_text(folder / "claims.md", page)
-    write_text(folder / "claims.json", json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
-    if work.scale.study:
-        report(folder, folder / "report.html")
-    return rows
+    return work.claims
+
+
+def controlled(scale: str, seed: int = 0) -> list[RunOptions]:
+    """Return the trainings of a scale whose matched controls can be trained and compared here."""
+    asked = [run_options(controls=True, seed=seed, **each) for each in SCALES[scale].controls]
+    return [options for options in asked if trainable(options)]
+
+
+def trainable(options: RunOptions) -> bool:
+    """Return whether the packages are there that a training needs."""
+    try:
+        options.trainer()
+    except OptionError:
+        return False
+    return True
 
 
 @dataclass
@@ -121,11 +147,13 @@ class Work:
     cache: bool
     made: dict[str, pa.Table] = field(default_factory=dict)
     tried: list[tuple[pa.Table, pa.Table]] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
     def steps(self) -> list[Callable[[], None]]:
         """Return the steps in order."""
         hidden = TrainOptions(**self.scale.training).hidden
         quarter = len(hidden) // 4
+        compared = [self.controls(options) for options in controlled(self.name, self.seed)]
         return [
             self.experiment,
             self.estimates,
@@ -142,6 +170,8 @@ class Work:
             partial(self.choice, "sizes=without the largest", hidden=hidden[:-quarter]),
             self.choices,
             *([self.diagnoses, self.robustness, self.gini] if self.scale.study else []),
+            # A verdict before the next task as well, which may take an hour.
+            *(step for steps in compared or [[]] for step in (*steps, self.verdict)),
         ]
 
     @property
@@ -192,11 +222,11 @@ class Work:
         """Run the cascades of a train table, data and null."""
         return avalanche(source, seed=self.seed, **self.means, **{"surrogate": BOTH} | options)
 
-    def draw(self, figure: str, *tables: str) -> None:
+    def draw(self, figure: str, *tables: str, prefix: str = "") -> None:
         """Draw a figure in every format."""
         drawn = plot.figure(figure, [self.path(name) for name in tables])
         for kind in FORMATS:
-            plot.save(drawn, self.folder / f"{figure}.{kind}", figure)
+            plot.save(drawn, self.folder / f"{prefix}{figure}.{kind}", figure)
 
     def experiment(self) -> None:
         """Train the default experiment; cascade and fit data and null."""
@@ -265,6 +295,57 @@ class Work:
         path = self.train("gini-train", remember=False, seeds=seeds, gradients=False)
         self.keep("gini-diagnostics", diagnose(path, only="gini", threads=self.threads))
 
+    def controls(self, options: RunOptions) -> list[Callable[[], None]]:
+        """Return the steps that train the cells of a task and compare them."""
+        cells = [partial(self.cell, each) for each in options.cells()]
+        return [*cells, partial(self.compare, options.task)]
+
+    def parts(self, task: str) -> Path:
+        """Return the folder of a task's cells, a train table in parts."""
+        return self.folder / f"{task}-controls-train"
+
+    def cell(self, options: RunOptions) -> None:
+        """Train a cell of a task, unless an earlier attempt has left the same part."""
+        path = self.parts(options.task) / f"{options.case}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        record = training.record(options) | {"scale": self.name, "code": provenance.code_version()}
+        if not holds(path, record):
+            runs = training.runs(options, **self.means)
+            writing.write(path, runs, TRAIN.recorded(record, single=options.single))
+
+    def compare(self, task: str) -> None:
+        """Ask of the cells of a task whether D moves where nothing generalises."""
+        name = f"{task}-controls"
+        found = self.keep(f"{name}-avalanche", self.cascades(self.parts(task)))
+        asked = self.estimating | {"only": ("controls", "density")}
+        self.keep(f"{name}-diagnostics", diagnose(found, **asked))
+        # Where no run groks there are no phases to draw; the tables stand.
+        with suppress(EmptyPanelError):
+            for figure in ("controls", "controls-density"):
+                self.draw(figure, f"{name}-diagnostics", prefix=f"{task}-")
+
+    def verdict(self) -> None:
+        """Judge the claims; write them, and with a study the report."""
+        self.claims = claims(self.made)
+        page = markdown(self.claims, other_choices(self.made), cautions(self.made), self.name)
+        write_text(self.folder / "claims.md", page)
+        rows = [row.as_dict() for row in self.claims]
+        write_text(self.folder / "claims.json", json.dumps(rows, indent=1) + "\n")
+        if self.scale.study:
+            report(self.folder, self.folder / "report.html")
+
+
+def holds(path: Path, record: provenance.Record) -> bool:
+    """Return whether a whole table has a record, whenever and by whatever command it was made."""
+    try:
+        found = reading.verified(path)
+    except TableError:
+        return False
+    # As a record is written: tuples are lists.
+    wanted = provenance.decode(provenance.encode(record), str(path))
+    apart = {"created": None, "command_line": None}
+    return found is not None and wanted is not None and found | apart == wanted | apart
+
 
 def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: str) -> str:
     """Write the table, each row in words, and the numbers under other training choices."""
@@ -293,7 +374,7 @@ def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: st
     lines += ["", *grid(list(choices[0]), [list(choice.values()) for choice in choices])]
     lines += ["", f"D after exceeds D before under {higher} of the {len(both)} with both fits."]
     judged = {row.claim for row in rows}
-    elsewhere = [f"{each.claim}: {each.text}." for each in ELSEWHERE if each.claim not in judged]
+    elsewhere = [f"{each.claim} ({each.text})" for each in ELSEWHERE if each.claim not in judged]
     lines += [*section("What XOR cannot answer", elsewhere), ""]
     return "\n".join(lines)
 

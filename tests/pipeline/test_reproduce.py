@@ -11,6 +11,11 @@ import pytest
 
 import grokcrit
 from grokcrit.base.vocabulary import THE_FIVE
+from grokcrit.paper.claim_controls import controls
+from grokcrit.paper.reproduce import SCALES, Work, reproduce
+from grokcrit.tables import reading
+from grokcrit.tables.schemas import TRAIN
+from grokcrit.tasks import run_options
 from tests.shell import grokcrit as command
 
 
@@ -81,6 +86,71 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     done = command("reproduce", "--scale", "smoke", "-o", "file/results", cwd=tmp_path, code=1)
     assert re.fullmatch(r"grokcrit: cannot make the folder .*file/results: .*\n", done.stderr)
+
+
+def test_cells_of_matched_controls_are_trained_compared_drawn_and_judged(tmp_path):
+    work = Work(tmp_path, "smoke", seed=0, threads=2, cache=True)
+    options = run_options(controls=True, hidden=(6, 10, 16), seeds=2, epochs=150)
+    for step in work.controls(options):
+        step()
+    cells = {path.stem for path in (tmp_path / "xor-controls-train").iterdir()}
+    assert cells == {"xor", "xnor", "and", "or", "first", "constant"}
+    figures = {path.name for path in tmp_path.glob("*.p[nd][gf]")}
+    assert figures == {f"xor-controls{f}.{k}" for f in ("", "-density") for k in ("png", "pdf")}
+    kept = grokcrit.avalanche(tmp_path / "xor-controls-train", surrogate=("none", "gaussian"))
+    assert kept.equals(work.made["xor-controls-avalanche"])
+    assert len(controls(work.made)) == 2
+    assert {row.agrees for row in controls(work.made)} <= {"consistent", "not seen"}
+
+
+def test_a_cell_is_trained_again_unless_it_is_whole_and_has_the_same_options(tmp_path):
+    """Fault: an hour of training is lost to a stop, or its part is taken for other options'."""
+    work = Work(tmp_path, "smoke", seed=0, threads=1, cache=True)
+    small = {"hidden": (6,), "seeds": 1, "epochs": 20, "label": "xor"}
+    part = tmp_path / "xor-controls-train/xor.parquet"
+
+    def trained(**options):
+        before = part.stat().st_ino if part.exists() else None
+        work.cell(run_options(**small | options))
+        return part.stat().st_ino != before
+
+    assert trained()
+    assert not trained()
+    assert trained(lr=0.4)
+    assert not trained(lr=0.4)
+    part.write_bytes(part.read_bytes()[:-1])
+    assert trained(lr=0.4)
+    assert reading.Inputs(part, TRAIN).cases["xor"]["lr"] == 0.4
+
+
+def test_every_scale_but_full_is_without_matched_controls():
+    """Fault: the experiment of a minute becomes one of an hour."""
+    assert [name for name, scale in SCALES.items() if scale.controls] == ["full"]
+
+
+@pytest.mark.extra("torch")
+def test_modular_addition_is_announced_and_begins_after_a_first_verdict(tmp_path, monkeypatch):
+    """Fault: an hour begins unannounced, or a stop within it leaves no claims.md."""
+    work = Work(tmp_path, "full", seed=0, threads=1, cache=True)
+    steps = work.steps()
+    long = [k for k, step in enumerate(steps) if "ModaddOptions" in repr(step)]
+    assert len(long) == 6
+    assert steps[long[0] - 1] == work.verdict == steps[-1]
+    monkeypatch.setattr(Work, "steps", lambda self: [])
+    told = {name: [] for name in SCALES}
+    for name, said in told.items():
+        reproduce(tmp_path, scale=name, tell=said.append)
+    assert {name: len(said) for name, said in told.items()} == {"smoke": 0, "paper": 0, "full": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.extra("torch")
+def test_a_cell_of_modular_addition_is_kept_in_single_precision(tmp_path):
+    work = Work(tmp_path, "smoke", seed=0, threads=1, cache=True)
+    small = {"prime": 7, "model": "mlp", "hidden": (8,), "seeds": 1, "epochs": 20}
+    work.cell(run_options(task="modadd", label="x", **small))
+    kept = reading.Inputs(tmp_path / "modadd-controls-train/x.parquet", TRAIN).read()
+    assert kept["gradient"].type.value_type == "float"
 
 
 @pytest.fixture(scope="module")
