@@ -48,6 +48,7 @@ def test_every_claim_has_a_verdict_and_calibrated_rows_are_marked_as_no_evidence
     assert marked == {
         "D after grokking (mean)",
         "D after grokking (run-max)",
+        "D after grokking (cutoff)",
         "D after grokking (max)",
         "aggregate gamma (mean)",
         "grokking epochs across scales",
