@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, mean_known
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.reductions import mean_known
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
 RUNS, GRAPHS, EXPONENT = 6, 8, 1.1

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.questions.design import Contrast, Design
 from grokcrit.questions.family import Family, balanced, over_replicates
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import around, clock, memorised
 from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import Estimate
 
 # Windows around two origins: grokking of the partner, and memorising of the run itself.
@@ -65,7 +65,7 @@ class Measured:
 
     def _whole(self, name: str, values: Reals) -> npt.NDArray[np.bool_]:
         """Return the bins in which every size of a cell has data."""
-        by_size = scaling.over_runs(self.cells[name], values, self.statistic)
+        by_size = over_runs(self.cells[name], values, self.statistic)
         return np.asarray(~np.isnan(by_size).any(axis=1))
 
     def densities(self, *names: str) -> Estimate:

@@ -36,8 +36,8 @@ from grokcrit.questions.rows import (
     varying,
 )
 from grokcrit.scaling import resampling
-from grokcrit.scaling.clocks import CLOCKS, memorised
-from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Ints, Reals
+from grokcrit.scaling.clocks import BIN, CLOCKS, RELATIVE_BIN, memorised
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.scaling.times import onset_interval
 

@@ -1,19 +1,59 @@
-"""Clocks: ways to count the time of a training, on which runs of different cases are compared."""
+"""Windows in time: phases, and clocks, which are ways to count the time of a training."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows, column, windows
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, column
 
 # The epoch; epochs since grokking; per cent of the grokking epoch; epochs since memorising; equal
 # training loss.
 CLOCKS = ("epoch", "aligned", "relative", "memorised", "loss")
+# Width of an aligned bin, in epochs (METHOD, section 7).
+BIN = 10
+# Width of a bin of time over the grokking epoch, in per cent of it.
+RELATIVE_BIN = 10
 # Levels of the training loss in a factor of ten: each is 1.8 times the one below.
 LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One kind of window: which bin each avalanche falls into."""
+
+    name: str
+    times: list[int | None]  # of each bin, or one None
+    bin_of: Ints  # (rows,): bin of each avalanche, -1 for none
+
+
+def windows(ensemble: Ensemble, name: str) -> Windows:
+    """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
+    grok = ensemble.grok[ensemble.run]
+    epoch = ensemble.epoch
+    if name not in ensemble.phases and not ensemble.of_training:
+        return Windows(name, [], np.full(len(epoch), -1))
+    if name == "epoch":
+        times, bin_of = np.unique(epoch, return_inverse=True)
+        return Windows(name, times.tolist(), bin_of)
+    if name in ("aligned", "relative"):
+        grokked = ~np.isnan(grok) & ((grok > 0) | (name == "aligned"))
+        origin = np.where(grokked, grok, 1.0)
+        relative = 100 * epoch / origin if name == "relative" else epoch - origin
+        width = RELATIVE_BIN if name == "relative" else BIN
+        start = np.floor_divide(relative, width).astype(np.int64) * width
+        times = np.unique(start[grokked])
+        place = np.searchsorted(times, start)
+        return Windows(name, times.tolist(), np.where(grokked, place, -1))
+    inside = {
+        "aggregate": np.ones(len(epoch), bool),
+        "pre": epoch < grok,
+        "post": epoch >= grok,
+        "ungrokked": np.isnan(grok),
+    }[name]
+    return Windows(name, [None], np.where(inside, 0, -1))
 
 
 def clock(ensemble: Ensemble, name: str) -> Windows:
@@ -23,7 +63,7 @@ def clock(ensemble: Ensemble, name: str) -> Windows:
     10^(j / LEVELS), if it is within half a step of that; its time is 100 log10 of the level.
     """
     if name == "memorised":
-        return windows(dataclasses.replace(ensemble, grok=memorised(ensemble)), "aligned")
+        return windows(replace(ensemble, grok=memorised(ensemble)), "aligned")
     return at_losses(ensemble) if name == "loss" else windows(ensemble, name)
 
 
@@ -61,7 +101,7 @@ def at_losses(ensemble: Ensemble) -> Windows:
     return Windows("loss", (levels * (100 // LEVELS)).tolist(), bin_of)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Around:
     """Equally many snapshots of every run on either side of its origin."""
 

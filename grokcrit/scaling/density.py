@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Reals
+from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import Estimate, student
 
 
@@ -22,7 +22,7 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
         (R, bins): mean of each run's avalanches.
     """
     log_n = np.log(ensemble.sizes.astype(np.float64))
-    by_size = scaling.over_runs(ensemble, by_run, "mean")
+    by_size = over_runs(ensemble, by_run, "mean")
     mean: Reals = np.log(by_size, out=np.full_like(by_size, np.nan), where=by_size > 0)
     # A run moves the density of its own size; of the others it has no share.
     influence = np.full((ensemble.runs, *mean.shape), np.nan)
