@@ -80,7 +80,7 @@ def trial(sigmas: tuple[float, float, float], number: int) -> np.ndarray:
         low, high = resampling.exponents(ensemble, by_run, "mean", draws).interval(0.95)
         found.append(((low <= EXPONENT) & (high >= EXPONENT)).sum())
     one = resampling.trained_graph(both, sizes.reshape(-1, TOGETHER), "mean", 0)
-    low, high = resampling.student(one.value, *one.spread(), 0.95)
+    low, high = one.student(0.95)
     return np.array([*found, ((low <= 0) & (high >= 0)).sum()])
 
 

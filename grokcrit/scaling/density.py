@@ -6,7 +6,7 @@ import numpy as np
 
 from grokcrit.scaling.ensembles import Ensemble, Reals
 from grokcrit.scaling.reductions import over_runs
-from grokcrit.scaling.resampling import Estimate, student
+from grokcrit.scaling.resampling import Estimate
 
 
 def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
@@ -14,7 +14,7 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
 
     Without draws: the runs of one size are few, and a resampled mean of three has ten values. With
     draws its interval held the truth in 75 % of tables of 3 runs, in 93 % of 6; Student's, of
-    `interval`, in 95 % of both (docs/controls.md).
+    `Estimate.student`, in 95 % of both (docs/controls.md).
 
     Parameters
     ----------
@@ -34,8 +34,3 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
         influence.reshape(ensemble.runs, -1),
         ensemble.size_of,
     )
-
-
-def interval(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
-    """Return Student's interval of densities over the runs of their size, or of a contrast."""
-    return student(estimate.value, *estimate.spread(), confidence)

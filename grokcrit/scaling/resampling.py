@@ -93,6 +93,10 @@ class Estimate:
 
         return low - outward(low), high + outward(high)
 
+    def student(self, confidence: float) -> tuple[Reals, Reals]:
+        """Return Student's interval of each bin; NaN where a size has a single run."""
+        return student(self.value, *self.spread(), confidence)
+
     def p(self) -> Reals:
         """Two-sided p of zero of each bin, by Student's t; NaN where a size has a single run.
 

@@ -293,7 +293,7 @@ def permutation(
 
 def trained_rows(sample: Sample, trained: Estimate, chosen: EstimateOptions) -> pa.Table:
     """Rows of kind ``interval`` of the graph of the training minus the others."""
-    low, high = resampling.student(trained.value, *trained.spread(), chosen.confidence)
+    low, high = trained.student(chosen.confidence)
     columns: Row = {"kind": "interval", "part": TRAINED_GRAPH, "method": STUDENT}
     columns |= {"window": sample.windows, "exponent": trained.value}
     return rows(sample, columns | {"ci_low": low, "ci_high": high, "p": trained.p()})

@@ -273,7 +273,7 @@ def test_p_is_what_students_interval_of_that_confidence_says(runs):
     value = rng.uniform(-3, 3, 40)
     estimate = resampling.Estimate(value, np.empty((0, 40)), influences, found.size_of)
     for confidence in (0.8, 0.95):
-        low, high = resampling.student(value, *estimate.spread(), confidence)
+        low, high = estimate.student(confidence)
         outside = (low > 0) | (high < 0)
         assert (outside == (estimate.p() < 1 - confidence)).all()
     # Welch and Satterthwaite, in loops.
