@@ -175,11 +175,12 @@ def curves_of(sources: Sources) -> list[Family]:
     """Return the cases of an avalanche table, cells of a design first, as partners of its base."""
     trained = sources.trained("avalanche")
     found = families(scaling.cases_of(sources.table("avalanche"), trained))
-    made = {id(each): each for each in found}
-    ordered: dict[int, Family] = {}
-    for design in designs(found):
-        ordered |= {id(design.cells[name]): each for name, each in design.partnered.items()}
-    return list((ordered | {k: each for k, each in made.items() if k not in ordered}).values())
+    cells = {
+        id(design.cells[name]): each
+        for design in designs(found)
+        for name, each in design.partnered.items()
+    }
+    return [*cells.values(), *(each for each in found if id(each) not in cells)]
 
 
 QUESTION = Question(

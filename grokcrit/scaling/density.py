@@ -26,8 +26,8 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
     mean: Reals = np.log(by_size, out=np.full_like(by_size, np.nan), where=by_size > 0)
     # A run moves the density of its own size; of the others it has no share.
     influence = np.full((ensemble.runs, *mean.shape), np.nan)
-    for run, k in enumerate(ensemble.size_of):
-        influence[run, :, k] = by_run[run] / np.exp(mean[:, k]) - 1
+    own = mean.T[ensemble.size_of]
+    influence[np.arange(ensemble.runs), :, ensemble.size_of] = by_run / np.exp(own) - 1
     return Estimate(
         (mean - log_n).ravel(),
         np.empty((0, mean.size)),
