@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.collapse import Collapse, collapse
+from grokcrit.scaling.ensembles import Ensemble, Reals
 
 SIZES = (81, 121, 201, 301, 401, 801, 1201, 2001)
 
@@ -39,9 +40,7 @@ class World:
     snapshots: int = 40
 
 
-def ensemble(
-    world: World, seeds: int, rng: np.random.Generator
-) -> tuple[scaling.Ensemble, scaling.Reals]:
+def ensemble(world: World, seeds: int, rng: np.random.Generator) -> tuple[Ensemble, Reals]:
     """Draw one table: its runs, and the size of every avalanche."""
     sizes = np.array(SIZES)
     size_of = np.repeat(np.arange(len(sizes)), seeds)
@@ -53,7 +52,7 @@ def ensemble(
     scale = np.interp(log_n, log_n[[0, -1]], world.noise)
     noise = scale[size_of[run]] * rng.standard_t(5, size=len(run))
     log_size = np.log(world.prefactor) + (world.exponent * log_n[size_of] + of_run)[run] + noise
-    made = scaling.Ensemble(
+    made = Ensemble(
         case={},
         sizes=sizes,
         size_of=size_of,
@@ -82,7 +81,7 @@ def collapses(
     for table in range(tables):
         made, values = ensemble(world, seeds, rng)
         draws = resampling.draw_runs(made, resamples, table)
-        bins = scaling.windows(made, "aggregate")
+        bins = windows(made, "aggregate")
         found.append(collapse(made, values, bins, draws, 0.95, free=free))
     return found
 

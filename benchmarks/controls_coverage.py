@@ -33,7 +33,6 @@ from grokcrit.questions.contrasts import Measured, in_phases
 from grokcrit.questions.design import Contrast, Design, designs
 from grokcrit.questions.family import Family, families
 from grokcrit.scaling import resampling
-from grokcrit.scaling.density import interval
 from grokcrit.scaling.ensembles import Ensemble, cases_of
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
@@ -90,7 +89,7 @@ def coverage(seeds: int, number: int) -> dict[str, float]:
             truth = 0.0 if name == "none" else EFFECT
             held[f"{name}, D, {phase}"] = float(low[place] <= truth <= high[place])
     ratio = found.densities("a", "b")[2 * len(SIZES) : 3 * len(SIZES)]
-    low, high = interval(ratio, 0.95)
+    low, high = ratio.student(0.95)
     truths = EFFECT * np.log(SIZES)
     held["density after, each size"] = float(np.mean((low <= truths) & (truths <= high)))
     return held

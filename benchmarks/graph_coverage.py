@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, mean_known
+from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.reductions import mean_known
 
 SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
 RUNS, GRAPHS, EXPONENT = 6, 8, 1.1
@@ -79,7 +80,7 @@ def trial(sigmas: tuple[float, float, float], number: int) -> np.ndarray:
         low, high = resampling.exponents(ensemble, by_run, "mean", draws).interval(0.95)
         found.append(((low <= EXPONENT) & (high >= EXPONENT)).sum())
     one = resampling.trained_graph(both, sizes.reshape(-1, TOGETHER), "mean", 0)
-    low, high = resampling.student(one.value, *one.spread(), 0.95)
+    low, high = one.student(0.95)
     return np.array([*found, ((low <= 0) & (high >= 0)).sum()])
 
 

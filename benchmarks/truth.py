@@ -24,10 +24,11 @@ import pyarrow as pa
 
 import grokcrit
 from grokcrit.base.summary import Row
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import moments, resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.collapse import collapse
 from grokcrit.scaling.ensembles import Ensemble, Reals
+from grokcrit.scaling.reductions import over_snapshots
 from grokcrit.systems import system_options
 from grokcrit.systems.exact import mean_size
 from grokcrit.systems.runs import runs
@@ -199,11 +200,11 @@ def estimates(
     Intervals are those of runs alone: the truth has the same sizes, so that a line's misfit, which
     intervals contain where there is one, is no error here.
     """
-    bins = scaling.windows(data, "aggregate")
+    bins = windows(data, "aggregate")
     draws = resampling.draw_runs(data, resamples, seed)
     found: dict[str, Ends] = {}
     for name in ("mean", "cutoff"):
-        by_run = scaling.over_snapshots(data, values, bins, name)
+        by_run = over_snapshots(data, values, bins, name)
         estimate = replace(resampling.exponents(data, by_run, name, draws), lines=None)
         low, high = estimate.interval(0.95)
         found[name] = float(estimate.value[0]), float(low[0]), float(high[0])

@@ -31,7 +31,9 @@ from grokcrit.paper.reference import Reference
 from grokcrit.questions import judge
 from grokcrit.questions.rows import ends, missing
 from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.crossings import Rise, clear_rise, lasting_rise
+from grokcrit.scaling.fits import exponent
 from grokcrit.scaling.sampling import sampling_cv
 
 NORMAL_95 = 1.959964
@@ -221,8 +223,8 @@ def single_run_cv(nulls: pa.Table) -> tuple[float, float]:
     paired = list(scaling.ensembles(nulls.filter(pc.equal(nulls["seed"], nulls["graph_seed"]))))
     exponents = []
     for ensemble in paired:
-        bins = scaling.windows(ensemble, "aggregate")
-        exponents.append(scaling.exponent(ensemble, ensemble.observe("size"), bins, "mean"))
+        bins = windows(ensemble, "aggregate")
+        exponents.append(exponent(ensemble, ensemble.observe("size"), bins, "mean"))
     return float(np.std(exponents, ddof=1) / np.mean(exponents)), sampling_cv(paired)
 
 

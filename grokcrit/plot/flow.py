@@ -11,7 +11,8 @@ from grokcrit.base.errors import TableError
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows, runs
-from grokcrit.scaling.ensembles import BIN, Reals
+from grokcrit.scaling.clocks import BIN
+from grokcrit.scaling.ensembles import Reals
 
 
 def dimension(ax: Axes, sources: Sources, request: Request) -> Axes:

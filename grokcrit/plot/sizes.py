@@ -12,8 +12,10 @@ from grokcrit.base.summary import Row
 from grokcrit.plot import style
 from grokcrit.plot.panel import Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources, rows
-from grokcrit.scaling import ensembles as fits
+from grokcrit.scaling import ensembles
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.reductions import over_runs, over_snapshots
 
 # How the statistics are drawn, of the data and of the null.
 LAWS: dict[str, dict[str, dict[str, Any]]] = {
@@ -32,10 +34,10 @@ BAND = "bands: s.e. over runs"
 
 def ensemble(sources: Sources, surrogate: str) -> Ensemble:
     """Return the avalanches of the data or of a surrogate that the table holds."""
-    usable = fits.with_usable(sources.table("avalanche"))
+    usable = ensembles.with_usable(sources.table("avalanche"))
     found = rows(usable, surrogate=surrogate, replicate=0)
     order = [(name, "ascending") for name in ("width", "seed", "epoch")]
-    return fits.ensemble(found.sort_by(order).combine_chunks())
+    return ensembles.ensemble(found.sort_by(order).combine_chunks())
 
 
 def law(sources: Sources, request: Request, statistic: str, surrogate: str) -> Row | None:
@@ -171,9 +173,9 @@ def draw_law(
 
 def by_size(data: Ensemble, observable: str, statistic: str) -> tuple[Reals, Reals]:
     """Return a statistic of each size, as fss fits it, and its standard error over runs, or NaN."""
-    bins = fits.windows(data, "aggregate")
-    by_run = fits.over_snapshots(data, data.observe(observable), bins, statistic)
-    reduced: Reals = fits.over_runs(data, by_run, statistic)[0]
+    bins = windows(data, "aggregate")
+    by_run = over_snapshots(data, data.observe(observable), bins, statistic)
+    reduced: Reals = over_runs(data, by_run, statistic)[0]
     error = np.full(len(data.sizes), np.nan)
     for k in range(len(data.sizes)) if statistic == "mean" else ():
         mine = by_run[data.size_of == k, 0]

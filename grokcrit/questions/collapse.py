@@ -30,10 +30,11 @@ from grokcrit.questions.rows import (
     p_of,
     shown,
 )
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.collapse import Collapse, collapse
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.fits import exponent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,9 +69,9 @@ def rows_of(ensemble: Ensemble, observable: str, options: DiagnoseOptions, _: St
     whole = bool((values[~np.isnan(values)] % 1 == 0).all())
     made: list[Row] = []
     for window in ensemble.phases:
-        bins = scaling.windows(ensemble, window)
-        tried = {name: scaling.exponent(ensemble, values, bins, name) for name in STATISTICS}
-        direct = {name: exponent for name, exponent in tried.items() if not np.isnan(exponent)}
+        bins = windows(ensemble, window)
+        tried = {name: exponent(ensemble, values, bins, name) for name in STATISTICS}
+        direct = {name: value for name, value in tried.items() if not np.isnan(value)}
         for kind, free in KINDS.items():
             found = collapse(
                 ensemble,
@@ -197,7 +198,7 @@ def draw(
     from grokcrit.plot import sizes, style
 
     observed = data.observe(observable)
-    observed = np.where(scaling.windows(data, window).bin_of >= 0, observed, np.nan)
+    observed = np.where(windows(data, window).bin_of >= 0, observed, np.nan)
     if not (observed > 0).any():
         raise EmptyPanelError(f"no avalanche of the window {window} has a {observable} above 0")
     symbol, _ = style.OBSERVABLES[observable]

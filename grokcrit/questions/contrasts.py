@@ -12,11 +12,11 @@ import numpy.typing as npt
 from grokcrit.base.vocabulary import DIFFERENCE
 from grokcrit.questions.design import Contrast, Design
 from grokcrit.questions.family import Family, balanced, over_replicates
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import around, clock, memorised
 from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import Estimate
 
 # Windows around two origins: grokking of the partner, and memorising of the run itself.
@@ -28,7 +28,7 @@ PHASES_OF = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What the runs of some cells give in bins that are the same for all of them."""
+    """Statistics of the runs of some cells, in bins that are the same for all cells."""
 
     cells: Mapping[str, Ensemble]
     values: Mapping[str, Reals]  # (R, bins) of each cell, of a ratio of means (2, R, bins)
@@ -41,10 +41,10 @@ class Measured:
     known: dict[tuple[str, str, int], Estimate] = field(default_factory=dict)
 
     def exponents(self, *names: str) -> tuple[Ints, Estimate]:
-        """Return D of a cell, or the contrast of two or four, and the times that it has.
+        """Return the times with data, and D of a cell or the contrast of two or four cells.
 
-        Runs that a bin lacks in one cell are left out of the others, so that pairs stay pairs. A
-        time of a clock counts where every size has data.
+        A run without data in a bin of one cell is left out of that bin in the others, so that runs
+        stay paired. Of a clock, times at which every size has data are kept.
         """
 
         def make(cell: Ensemble, by_run: Reals) -> Estimate:
@@ -65,20 +65,15 @@ class Measured:
 
     def _whole(self, name: str, values: Reals) -> npt.NDArray[np.bool_]:
         """Return the bins in which every size of a cell has data."""
-        by_size = scaling.over_runs(self.cells[name], values, self.statistic)
+        by_size = over_runs(self.cells[name], values, self.statistic)
         return np.asarray(~np.isnan(by_size).any(axis=1))
 
     def densities(self, *names: str) -> Estimate:
         """Return ln rho in each bin at each size, or its contrast of two or four cells.
 
-        That of one cell is less that of its Gaussian null, which contrasts share.
+        Of one cell, ln rho of its Gaussian null is subtracted; the cells of a contrast share it.
         """
-        found = self._estimates(
-            "densities",
-            names,
-            self._shared(names),
-            densities,
-        )
+        found = self._estimates("densities", names, self._shared(names), densities)
         if len(names) == 1 and self.nulls:
             found.append(densities(self.cells[names[0]], self.nulls[names[0]]))
         return contrasted(found)
@@ -90,7 +85,7 @@ class Measured:
         shared: Sequence[Reals],
         make: Callable[[Ensemble, Reals], Estimate],
     ) -> list[Estimate]:
-        """Estimate some cells from the values that they share, once if they often share them."""
+        """Return estimates of some cells, each computed once for the same values."""
         found = []
         for name, values in zip(names, shared, strict=True):
             key = what, name, hash(values.tobytes())
@@ -107,7 +102,7 @@ class Measured:
 
 
 def contrasted(found: Sequence[Estimate]) -> Estimate:
-    """Return the one, a - b of two, or (a - b) - (c - d) of four."""
+    """Return a single estimate itself, a - b of two, or (a - b) - (c - d) of four."""
     if len(found) == 4:
         return (found[0] - found[1]) - (found[2] - found[3])
     return found[0] if len(found) == 1 else found[0] - found[1]

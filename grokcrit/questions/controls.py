@@ -36,8 +36,8 @@ from grokcrit.questions.rows import (
     varying,
 )
 from grokcrit.scaling import resampling
-from grokcrit.scaling.clocks import CLOCKS, memorised
-from grokcrit.scaling.ensembles import BIN, RELATIVE_BIN, Ensemble, Ints, Reals
+from grokcrit.scaling.clocks import BIN, CLOCKS, RELATIVE_BIN, memorised
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.scaling.times import onset_interval
 
@@ -72,7 +72,7 @@ def of_families(found: Sequence[Family], options: DiagnoseOptions) -> list[Task]
 
 
 def outcomes(design: Design, _: Stop) -> list[Row]:
-    """Count of every cell the runs that memorise and that grok."""
+    """Count the runs of every cell that memorise and those that grok."""
     rows = []
     for name, family in design.cells.items():
         data = family.data
@@ -95,17 +95,17 @@ def exponents(
     base = design.cells[design.base].data
     draws = resampling.draw_runs(base, options.resamples, options.seed)
     swaps = resampling.draw_swaps(base, options.permutations, options.seed)
-    what = observable, statistic, draws
+    what, level = (observable, statistic, draws), options.confidence
     rows: list[Row] = []
     for origin, windows in PHASES_OF.items():
         found = in_phases(design, origin, *what)
         for name, contrast, cells in wanted(design):
             stop.check()
             places = [{"window": w, "n": n} for w, n in zip(windows, found.snapshots, strict=True)]
-            tested = [contrast is not None or bin == 3 for bin in range(4)]
+            tested = [contrast is not None or k == 3 for k in range(4)]
             quantity = quantity_of(contrast, CELL, "effect")
             estimate = found.exponents(*cells)[1]
-            made = of_bins(quantity, estimate, options.confidence, places, tested)
+            made = of_bins(quantity, estimate, level, places, tested)
             rows += labelled(kept(made), part=name, method=contrast and contrast.how)
     for clock in CLOCKS:
         found = on_clock(design, clock, *what)
@@ -115,7 +115,6 @@ def exponents(
             quantity = quantity_of(contrast, CELL, "effect")
             places = [{"time": int(t)} for t in times]
             curve = swaps if contrast else None  # a contrast is tested as a curve
-            level = options.confidence
             made = of_bins(quantity, estimate, level, places, bool(contrast), curve)
             if contrast and contrast.kind == GENERALISING and clock != "loss" and len(times):
                 made.append(separation(times, estimate, level))
@@ -141,17 +140,16 @@ def start_of(clock: str, base: Ensemble) -> float:
 
 
 def kept(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of windows that there are, with a value."""
+    """Return the rows that have a window and a value."""
     return [row for row in rows if row["window"] is not None and row["value"] is not None]
 
 
 def densities(design: Design, observable: str, options: DiagnoseOptions, stop: Stop) -> list[Row]:
     """Make the rows of the density of every cell and contrast at each size."""
     base = design.cells[design.base].data
-    draws = resampling.draw_runs(base, options.resamples, options.seed)
-    what = observable, "mean", draws
+    what = observable, "mean", ()  # densities have no draws
     phases = {origin: in_phases(design, origin, *what) for origin in PHASES_OF}
-    # In time only of the size itself: a row for every size makes 20,000 of 6 cells.
+    # In time only for the size itself: one row per size and time makes 20,000 for 6 cells.
     timed = CLOCKS if observable == "size" else ()
     clocks = {clock: on_clock(design, clock, *what) for clock in timed}
     rows: list[Row] = []
@@ -199,13 +197,8 @@ def separation(times: Ints, gap: Estimate, confidence: float) -> Row:
     half = np.where(known, (high - low) / 2, np.inf)
     each = since_when(at, np.where(gap.draws * final > half, final, 0.0))
     first, last = onset_interval(at, gap, when, LASTING, confidence)
-    return finding(
-        "separation",
-        when,
-        ci_low=first,
-        ci_high=last,
-        n=int((~np.isnan(each)).sum()),
-    )
+    separated = int((~np.isnan(each)).sum())
+    return finding("separation", when, ci_low=first, ci_high=last, n=separated)
 
 
 def section(rows: list[Row], _: list[str]) -> Summary:

@@ -13,7 +13,8 @@ from grokcrit.questions.family import Family, zero_threshold
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import finding, labelled, of
-from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.clocks import windows
+from grokcrit.scaling.reductions import tally
 
 
 def of_family(family: Family, _: DiagnoseOptions) -> list[Task]:
@@ -34,11 +35,11 @@ def counts(family: Family) -> list[Row]:
         rows.append(finding("never-grokked", never, n=data.runs, method="runs"))
     rows += zero_threshold(data)
     for window in (*PHASES, "epoch", "aligned"):
-        bins = scaling.windows(data, window)
+        bins = windows(data, window)
         if not bins.times:
             continue
         mine = [(data.size_of == k)[data.run] for k in range(len(data.sizes))]
-        inside = np.array([scaling.tally(data, bins, chosen).sum(axis=0) for chosen in mine])
+        inside = np.array([tally(data, bins, chosen).sum(axis=0) for chosen in mine])
         lacking = (inside == 0).any(axis=0)
         row = finding("thin", float(lacking.sum()), n=len(lacking), window=window)
         rows.append(row | {"method": "bins that lack a size"})

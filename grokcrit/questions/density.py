@@ -30,7 +30,7 @@ from grokcrit.questions.rows import (
 )
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.clocks import Around, around
-from grokcrit.scaling.density import densities, interval
+from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate
 
@@ -102,7 +102,7 @@ def factors(
     tested: bool = True,
 ) -> list[Row]:
     """Make a row of each bin from logarithms: a factor, and the p of 1; none without data."""
-    columns = np.exp([logarithm.value, *interval(logarithm, confidence)])
+    columns = np.exp([logarithm.value, *logarithm.student(confidence)])
     p = np.where(tested, logarithm.p(), np.nan)
     return [
         finding(quantity, value, ci_low=low, ci_high=high, p=each, **place)
@@ -138,7 +138,7 @@ def panel(window: str, ax: Axes, sources: Sources, request: Request) -> Axes:
     for family in curves_of(sources):
         found = over_null(family, request.observable, around(family.data, family.data.grok))
         series[family.data.case["case"]] = {
-            phase: (family.data.sizes, np.exp([estimate.value, *interval(estimate, level)]))
+            phase: (family.data.sizes, np.exp([estimate.value, *estimate.student(level)]))
             for phase, estimate in zip(PHASES, found, strict=False)
             if not np.isnan(estimate.value).all()
         }
@@ -175,11 +175,12 @@ def curves_of(sources: Sources) -> list[Family]:
     """Return the cases of an avalanche table, cells of a design first, as partners of its base."""
     trained = sources.trained("avalanche")
     found = families(scaling.cases_of(sources.table("avalanche"), trained))
-    made = {id(each): each for each in found}
-    ordered: dict[int, Family] = {}
-    for design in designs(found):
-        ordered |= {id(design.cells[name]): each for name, each in design.partnered.items()}
-    return list((ordered | {k: each for k, each in made.items() if k not in ordered}).values())
+    cells = {
+        id(design.cells[name]): each
+        for design in designs(found)
+        for name, each in design.partnered.items()
+    }
+    return [*cells.values(), *(each for each in found if id(each) not in cells)]
 
 
 QUESTION = Question(

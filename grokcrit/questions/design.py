@@ -1,4 +1,4 @@
-"""Designs: which cases are cells of one design, and which of their differences say something."""
+"""Designs: which cases are cells of one design, and which of their differences are estimated."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def designs(found: Sequence[Family]) -> list[Design]:
 
 
 def runs_of(data: Ensemble) -> tuple[Any, ...]:
-    """Return what cells share: runs, and the cascade."""
+    """Return what the cells of a design share: runs and cascade options."""
     shared = tuple(data.case[name] for name in judge.FAMILY if name != "case")
     return *shared, *(getattr(data, name).tobytes() for name in ("sizes", "size_of", "seed"))
 
@@ -124,9 +124,9 @@ def by_options(group: Sequence[Family]) -> list[Design]:
 
 
 def hardness(data: Ensemble) -> tuple[float, ...]:
-    """Order the levels of the deciding options; first comes what can be learnt.
+    """Return a sort key from the deciding options; what can be learnt comes first.
 
-    Of an option with names that is its default, of a number the most.
+    That is the first choice of an option with named choices, the largest value of a number.
     """
     options = deciding(data)
     return tuple(
@@ -141,7 +141,7 @@ def decay(data: Ensemble) -> float:
 
 
 def contrasts_of(cells: Sequence[Ensemble]) -> list[Contrast]:
-    """List what cells of one design are compared for; the first can generalise."""
+    """Return the contrasts of the cells of one design; the first cell can generalise."""
     at = {(decay(each), tuple(levels(each).items())): each.case["case"] for each in cells}
     decays = sorted({decay(each) for each in cells}, reverse=True)
     answers = list(dict.fromkeys(tuple(levels(each).items()) for each in cells))

@@ -11,11 +11,11 @@ import numpy as np
 from grokcrit.base.summary import Row
 from grokcrit.questions.judge import FAMILY, same_snapshots
 from grokcrit.questions.rows import finding
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.clocks import Around
+from grokcrit.scaling.clocks import BIN, Around, Windows, windows
 from grokcrit.scaling.crossings import Rise, clear_rise
-from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.reductions import mean_known, over_runs, over_snapshots
 from grokcrit.scaling.resampling import Estimate
 
 
@@ -98,7 +98,7 @@ def phases(
     sizes: Ints | None = None,
 ) -> Estimate:
     """Estimate the exponents ``aggregate, pre, post, post - pre``, over some sizes or all."""
-    kinds = [scaling.windows(members[0], name) for name in members[0].phases]
+    kinds = [windows(members[0], name) for name in members[0].phases]
     by_run = np.concatenate(
         [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=-1
     )
@@ -117,9 +117,9 @@ def course(
 ) -> Course:
     """Estimate the exponents at those times, ``epoch`` or ``aligned``, that have every size."""
     ensemble = members[0]
-    bins = scaling.windows(ensemble, window)
+    bins = windows(ensemble, window)
     by_run = over_replicates(members, observable, bins, statistic)
-    by_size = scaling.over_runs(ensemble, by_run, statistic)
+    by_size = over_runs(ensemble, by_run, statistic)
     whole = ~np.isnan(by_size).any(axis=1)
     times = np.array(bins.times, np.int64)[whole]
     found = resampling.exponents(ensemble, by_run[..., whole], statistic, draws)
@@ -127,20 +127,17 @@ def course(
 
 
 def over_replicates(
-    members: Sequence[Ensemble], observable: str, bins: scaling.Windows, statistic: str
+    members: Sequence[Ensemble], observable: str, bins: Windows, statistic: str
 ) -> Reals:
     """Reduce the snapshots of each run in each bin, then average over replicates, NaN left out."""
     return mean_of_replicates(
-        [
-            scaling.over_snapshots(member, member.observe(observable), bins, statistic)
-            for member in members
-        ]
+        [over_snapshots(member, member.observe(observable), bins, statistic) for member in members]
     )
 
 
 def balanced(members: Sequence[Ensemble], observable: str, statistic: str, split: Around) -> Reals:
     """Reduce each run over all its snapshots, those before, and those after, (R, 3)."""
-    kinds = scaling.windows(members[0], "aggregate"), split.windows
+    kinds = windows(members[0], "aggregate"), split.windows
     return np.concatenate(
         [over_replicates(members, observable, bins, statistic) for bins in kinds], axis=-1
     )
@@ -148,7 +145,7 @@ def balanced(members: Sequence[Ensemble], observable: str, statistic: str, split
 
 def mean_of_replicates(each: Sequence[Reals]) -> Reals:
     """Average the statistics of runs over replicates, NaN left out."""
-    return each[0] if len(each) == 1 else scaling.mean_known(np.array(each), axis=0)
+    return each[0] if len(each) == 1 else mean_known(np.array(each), axis=0)
 
 
 def gap_of(course: Course, null: Course | None, level: str) -> Course | None:

@@ -32,8 +32,8 @@ from grokcrit.questions.rows import (
     p_of,
     shown,
 )
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import moments as stage
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble
 from grokcrit.scaling.moments import HIGH, NAMES, ORDERS, Jackknifed
 
@@ -68,7 +68,7 @@ def estimates(
     """Estimate the exponents of every phase and of the change; say how well moments are known."""
     found, rows = {}, []
     for window in members[0].phases:
-        bins = [scaling.windows(member, window) for member in members]
+        bins = [windows(member, window) for member in members]
         by_run = mean_of_replicates(
             [stage.by_run(m, m.observe(observable), b) for m, b in zip(members, bins, strict=True)]
         )

@@ -33,9 +33,11 @@ from grokcrit.questions.rows import (
     p_of,
     shown,
 )
-from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.clocks import BIN, Windows, windows
 from grokcrit.scaling.crossings import lasting_rise
-from grokcrit.scaling.ensembles import BIN, Ensemble, Ints, Reals, Windows
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.fits import fit
+from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.times import rise_interval
 
 if TYPE_CHECKING:
@@ -131,8 +133,8 @@ def shuffled(members: Sequence[Ensemble], observable: str, statistic: str) -> Sh
         place = np.searchsorted(bins, start)
         inside = ~np.isnan(grok)[ensemble.run]
         kinds = (
-            scaling.windows(other, "pre"),
-            scaling.windows(other, "post"),
+            windows(other, "pre"),
+            windows(other, "post"),
             Windows("aligned", bins.astype(int).tolist(), np.where(inside, place, -1)),
         )
         values = [over_replicates(members, observable, kind, statistic) for kind in kinds]
@@ -166,17 +168,17 @@ def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
     picks = permutations(data.donors, ensemble.runs, options.permutations, key)
 
     def exponents(values: Reals) -> Reals:
-        by_size = scaling.over_runs(ensemble, values, statistic)
-        return scaling.fit(ensemble.sizes, by_size).exponent
+        by_size = over_runs(ensemble, values, statistic)
+        return fit(ensemble.sizes, by_size).exponent
 
     def contrast(of: Shuffled) -> Reals:
         return exponents(picked(of.post, picks)) - exponents(picked(of.pre, picks))
 
     def course(of: Shuffled) -> Reals:
         flat = picked(of.aligned, picks).reshape(ensemble.runs, -1)
-        by_size = scaling.over_runs(ensemble, flat, statistic)
+        by_size = over_runs(ensemble, flat, statistic)
         whole = ~np.isnan(by_size).any(axis=1)
-        found = np.where(whole, scaling.fit(ensemble.sizes, by_size).exponent, np.nan)
+        found = np.where(whole, fit(ensemble.sizes, by_size).exponent, np.nan)
         return found.reshape(-1, len(of.times))
 
     rows = [against("placebo-permuted", contrast(data), options.confidence)]

@@ -28,10 +28,12 @@ from grokcrit.questions.rows import (
     p_of,
     shown,
 )
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble, Reals
+from grokcrit.scaling.fits import exponent, fit
 from grokcrit.scaling.lines import Lines, lines_of
+from grokcrit.scaling.reductions import over_runs, over_snapshots
 from grokcrit.scaling.resampling import Estimate
 
 JOHANSEN = "chi^2 about the line, errors from runs; n: degrees of freedom"
@@ -46,8 +48,8 @@ def of_family(family: Family, options: DiagnoseOptions) -> list[Task]:
         for observable in options.observable:
             values = data.observe(observable)
             for window in data.phases:
-                exponent = scaling.exponent(data, values, scaling.windows(data, window), "max")
-                rows.append(finding("exponent", exponent, window=window))
+                largest = exponent(data, values, windows(data, window), "max")
+                rows.append(finding("exponent", largest, window=window))
                 rows[-1] |= {"observable": observable, "statistic": "max"}
         return labelled(rows, **data.case)
 
@@ -65,13 +67,15 @@ def of_curves(asked: Asked) -> list[Row]:
     values = data.observe(asked.observable)
     rows: list[Row] = []
     for window in data.phases:
-        bins = scaling.windows(data, window)
-        by_run = scaling.over_snapshots(data, values, bins, asked.statistic)
-        by_size = scaling.over_runs(data, by_run, asked.statistic)
+        bins = windows(data, window)
+        by_run = over_snapshots(data, values, bins, asked.statistic)
+        by_size = over_runs(data, by_run, asked.statistic)
         drawn = resampling.resample(data, by_run, asked.draws)
         lines = lines_of(data, by_run, asked.statistic)
-        fit = lines.lack_of_fit
-        found = [finding("lack-of-fit", fit.chi2[0], p=fit.p[0], n=fit.freedom[0], method=JOHANSEN)]
+        lack = lines.lack_of_fit
+        found = [
+            finding("lack-of-fit", lack.chi2[0], p=lack.p[0], n=lack.freedom[0], method=JOHANSEN)
+        ]
         found += curvature(data, lines, by_size, drawn, confidence)
         found += local(data, lines.shares[:, 0], by_size[0], drawn[:, 0], confidence)
         rows += labelled(found, window=window)
@@ -83,8 +87,8 @@ def curvature(
 ) -> list[Row]:
     """Make the rows of the curvature."""
     bend = Estimate(
-        scaling.fit(ensemble.sizes, by_size).curvature,
-        scaling.fit(ensemble.sizes, drawn).curvature,
+        fit(ensemble.sizes, by_size).curvature,
+        fit(ensemble.sizes, drawn).curvature,
         lines.influences(power=2),
         ensemble.size_of,
     )

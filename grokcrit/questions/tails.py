@@ -18,8 +18,8 @@ from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.questions.question import Question, Task
 from grokcrit.questions.rows import ends, finding, groups, index, labelled, p_cell
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import plateau, resampling, tails
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.plateau import Size
 from grokcrit.scaling.resampling import Estimate
@@ -57,7 +57,7 @@ def distributions(
     values = np.nan_to_num(ensemble.observe(observable)).astype(np.int64)
     rows: list[Row] = []
     for window in ensemble.phases:
-        inside = scaling.windows(ensemble, window).bin_of >= 0
+        inside = windows(ensemble, window).bin_of >= 0
         found: list[Row] = []
         sizes: list[Size] = []
         for k, n in enumerate(ensemble.sizes):
@@ -177,7 +177,7 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
     rows: list[Row] = []
     z = special.ndtri(0.5 + confidence / 2)
     for window in ensemble.phases:
-        inside = scaling.windows(ensemble, window).bin_of >= 0
+        inside = windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
             chosen = inside & (ensemble.size_of[ensemble.run] == k) & (size > 0)
             s, t = size[chosen], duration[chosen]

@@ -1,29 +1,70 @@
-"""Clocks: ways to count the time of a training, on which runs of different cases are compared."""
+"""Windows in time: phases, and clocks, which are ways to count the time of a training."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows, column, windows
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, column
 
 # The epoch; epochs since grokking; per cent of the grokking epoch; epochs since memorising; equal
 # training loss.
 CLOCKS = ("epoch", "aligned", "relative", "memorised", "loss")
+# Width of an aligned bin, in epochs (METHOD, section 7).
+BIN = 10
+# Width of a bin of time over the grokking epoch, in per cent of it.
+RELATIVE_BIN = 10
 # Levels of the training loss in a factor of ten: each is 1.8 times the one below.
 LEVELS = 4
 
 
-def clock(ensemble: Ensemble, name: str) -> Windows:
-    """Return the bins of a clock; without what it needs, there are none.
+@dataclass(frozen=True)
+class Windows:
+    """One kind of window: which bin each avalanche falls into."""
 
-    ``loss``: bin j holds of each run the one snapshot whose training loss is nearest to
+    name: str
+    times: list[int | None]  # of each bin, or one None
+    bin_of: Ints  # (rows,): bin of each avalanche, -1 for none
+
+
+def windows(ensemble: Ensemble, name: str) -> Windows:
+    """Sort the avalanches of an ensemble into the bins of a window (METHOD, sections 3 and 7)."""
+    grok = ensemble.grok[ensemble.run]
+    epoch = ensemble.epoch
+    if name not in ensemble.phases and not ensemble.of_training:
+        return Windows(name, [], np.full(len(epoch), -1))
+    if name == "epoch":
+        times, bin_of = np.unique(epoch, return_inverse=True)
+        return Windows(name, times.tolist(), bin_of)
+    if name in ("aligned", "relative"):
+        grokked = ~np.isnan(grok) & ((grok > 0) | (name == "aligned"))
+        origin = np.where(grokked, grok, 1.0)
+        relative = 100 * epoch / origin if name == "relative" else epoch - origin
+        width = RELATIVE_BIN if name == "relative" else BIN
+        start = np.floor_divide(relative, width).astype(np.int64) * width
+        times = np.unique(start[grokked])
+        place = np.searchsorted(times, start)
+        return Windows(name, times.tolist(), np.where(grokked, place, -1))
+    inside = {
+        "aggregate": np.ones(len(epoch), bool),
+        "pre": epoch < grok,
+        "post": epoch >= grok,
+        "ungrokked": np.isnan(grok),
+    }[name]
+    return Windows(name, [None], np.where(inside, 0, -1))
+
+
+def clock(ensemble: Ensemble, name: str) -> Windows:
+    """Return the bins of a clock; none if the avalanches lack what it needs.
+
+    ``loss``: bin j holds the one snapshot of each run whose training loss is nearest to
     10^(j / LEVELS), if it is within half a step of that; its time is 100 log10 of the level.
     """
     if name == "memorised":
-        return windows(dataclasses.replace(ensemble, grok=memorised(ensemble)), "aligned")
+        return windows(replace(ensemble, grok=memorised(ensemble)), "aligned")
     return at_losses(ensemble) if name == "loss" else windows(ensemble, name)
 
 
@@ -61,7 +102,7 @@ def at_losses(ensemble: Ensemble) -> Windows:
     return Windows("loss", (levels * (100 // LEVELS)).tolist(), bin_of)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Around:
     """Equally many snapshots of every run on either side of its origin."""
 
@@ -71,40 +112,38 @@ class Around:
 
 
 def around(ensemble: Ensemble, origin: Reals, counts: tuple[int, ...] = ()) -> Around:
-    """Take the last snapshots of each run before its origin, the first from it on: as many of each.
+    """Return the last snapshots of each run before its origin and the first from it on.
 
-    As many as the run has that has fewest, of those that have any. Whole phases would hold 3
-    snapshots of one size and 13 of another, and then differ in time as well as in size.
+    On each side every run gives as many as the run with the fewest has; runs without any do not
+    count. Whole phases would hold 3 snapshots of one size and 13 of another, and then differ in
+    time as well as in size.
 
     Parameters
     ----------
     origin
         (R,): epoch of each run; NaN leaves the run out.
     counts
-        Takes so many before and after, instead.
+        Snapshots before and after, where they are given.
     """
     start = origin[ensemble.run]
-    sides: list[tuple[Ints, int]] = []
-    for early in (True, False):
-        inside = ensemble.epoch < start if early else ensemble.epoch >= start
-        rank = ranks(ensemble.run, inside, from_end=early)
-        count = np.bincount(ensemble.run[inside], minlength=ensemble.runs)
-        fewest = int(count[count > 0].min()) if (count > 0).any() else 0
-        if counts:
-            fewest = counts[0] if early else counts[1]
-        sides.append((np.where(inside & (rank < fewest), 1, 0), fewest))
-    bin_of = np.where(sides[0][0], 0, np.where(sides[1][0], 1, -1))
-    return Around(Windows("around", [None, None], bin_of), sides[0][1], sides[1][1])
+    early, late = ensemble.epoch < start, ensemble.epoch >= start
+    before, after = counts or (fewest(ensemble, early), fewest(ensemble, late))
+    early &= ranks(ensemble.run, early, from_end=True) < before
+    late &= ranks(ensemble.run, late, from_end=False) < after
+    bin_of = np.where(early, 0, np.where(late, 1, -1))
+    return Around(Windows("around", [None, None], bin_of), before, after)
 
 
-def ranks(run: Ints, inside: np.ndarray[tuple[int], np.dtype[np.bool_]], from_end: bool) -> Ints:
-    """Return how many rows inside stand before each in its run, or after it; rows are in order."""
-    total = np.cumsum(inside)
-    starts = np.flatnonzero(np.append(True, run[1:] != run[:-1])) if len(run) else np.empty(0, int)
-    lengths = np.diff(np.append(starts, len(run)))
-    earlier = np.where(starts > 0, total[starts - 1], 0) if len(run) else starts
-    rank: Ints = total - np.repeat(earlier, lengths) - 1
+def fewest(ensemble: Ensemble, inside: npt.NDArray[np.bool_]) -> int:
+    """Return how many rows inside the run with the fewest has, of those with any; 0 for none."""
+    count = np.bincount(ensemble.run[inside])
+    return int(count[count > 0].min()) if inside.any() else 0
+
+
+def ranks(run: Ints, inside: npt.NDArray[np.bool_], from_end: bool) -> Ints:
+    """Return how many rows inside come before each row of its run, or after it; runs ascend."""
+    total: Ints = np.cumsum(inside)
     if from_end:
-        last = total[starts + lengths - 1] - earlier
-        rank = np.repeat(last, lengths) - 1 - rank
-    return rank
+        return total[np.searchsorted(run, run, side="right") - 1] - total
+    earlier = total - inside
+    return earlier - earlier[np.searchsorted(run, run)]

@@ -38,7 +38,8 @@ from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.kernels.resample import resampled_means
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals, Windows
+from grokcrit.scaling.clocks import Windows
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate, student
 
 # Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Reals
-from grokcrit.scaling.resampling import Estimate, student
+from grokcrit.scaling.reductions import over_runs
+from grokcrit.scaling.resampling import Estimate
 
 
 def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
@@ -14,7 +14,7 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
 
     Without draws: the runs of one size are few, and a resampled mean of three has ten values. With
     draws its interval held the truth in 75 % of tables of 3 runs, in 93 % of 6; Student's, of
-    `interval`, in 95 % of both (docs/controls.md).
+    `Estimate.student`, in 95 % of both (docs/controls.md).
 
     Parameters
     ----------
@@ -22,20 +22,15 @@ def densities(ensemble: Ensemble, by_run: Reals) -> Estimate:
         (R, bins): mean of each run's avalanches.
     """
     log_n = np.log(ensemble.sizes.astype(np.float64))
-    by_size = scaling.over_runs(ensemble, by_run, "mean")
+    by_size = over_runs(ensemble, by_run, "mean")
     mean: Reals = np.log(by_size, out=np.full_like(by_size, np.nan), where=by_size > 0)
     # A run moves the density of its own size; of the others it has no share.
     influence = np.full((ensemble.runs, *mean.shape), np.nan)
-    for run, k in enumerate(ensemble.size_of):
-        influence[run, :, k] = by_run[run] / np.exp(mean[:, k]) - 1
+    own = mean.T[ensemble.size_of]
+    influence[np.arange(ensemble.runs), :, ensemble.size_of] = by_run / np.exp(own) - 1
     return Estimate(
         (mean - log_n).ravel(),
         np.empty((0, mean.size)),
         influence.reshape(ensemble.runs, -1),
         ensemble.size_of,
     )
-
-
-def interval(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
-    """Return Student's interval of densities over the runs of their size, or of a contrast."""
-    return student(estimate.value, *estimate.spread(), confidence)

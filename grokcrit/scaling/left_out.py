@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Reals
+from grokcrit.scaling.fits import fit
+from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import with_difference
 
 # Parts of the training that are left out, one at a time.
@@ -26,8 +27,8 @@ def leave_one_out(
     sizes = ensemble.sizes
 
     def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
-        by_size = scaling.over_runs(ensemble, runs, statistic)
-        return with_difference(scaling.fit(sizes[kept], by_size[:, kept]).exponent)
+        by_size = over_runs(ensemble, runs, statistic)
+        return with_difference(fit(sizes[kept], by_size[:, kept]).exponent)
 
     found = {
         ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)

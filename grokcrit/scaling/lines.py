@@ -9,14 +9,8 @@ import numpy as np
 from scipy import special
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.scaling.ensembles import (
-    Ensemble,
-    Ints,
-    Reals,
-    mean_known,
-    over_runs,
-    quotient,
-)
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.reductions import mean_known, over_runs, quotient
 
 # The level of every test. Nothing else tells two numbers apart.
 ALPHA = 0.05

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.scaling import ensembles as scaling
-from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
+from grokcrit.scaling.clocks import Windows
+from grokcrit.scaling.ensembles import Ensemble, Reals
 from grokcrit.scaling.lines import Lines
+from grokcrit.scaling.reductions import over_snapshots
 from grokcrit.scaling.resampling import Estimate, student
 
 ORDERS = np.arange(1, 4.25, 0.5)
@@ -86,7 +87,7 @@ def moments(ensemble: Ensemble, means: Reals) -> Moments:
 
 def by_run(ensemble: Ensemble, values: Reals, bins: Windows) -> Reals:
     """Return the mean of s^q of each run and order, (R, Q), in a window of one bin."""
-    each = [scaling.over_snapshots(ensemble, values**q, bins, "mean") for q in ORDERS]
+    each = [over_snapshots(ensemble, values**q, bins, "mean") for q in ORDERS]
     return np.concatenate(each, axis=1)
 
 

@@ -12,9 +12,10 @@ from scipy import special
 
 from grokcrit.base.rng import stream
 from grokcrit.kernels.resample import resampled_means
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.fits import slopes
 from grokcrit.scaling.lines import Lines, averaged, lines_of
+from grokcrit.scaling.reductions import over_runs, ratio_of_means
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Estimate:
 
         return low - outward(low), high + outward(high)
 
+    def student(self, confidence: float) -> tuple[Reals, Reals]:
+        """Return Student's interval of each bin; NaN where a size has a single run."""
+        return student(self.value, *self.spread(), confidence)
+
     def p(self) -> Reals:
         """Two-sided p of zero of each bin, by Student's t; NaN where a size has a single run.
 
@@ -125,12 +130,12 @@ def with_difference(phases: Reals) -> Reals:
 
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
     """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
-    by_size = scaling.over_runs(ensemble, by_run, statistic)
+    by_size = over_runs(ensemble, by_run, statistic)
     drawn = np.empty((0, by_run.shape[-1]))
     if statistic != "max":
-        drawn = scaling.slopes(ensemble.sizes, resample(ensemble, by_run, draws))
+        drawn = slopes(ensemble.sizes, resample(ensemble, by_run, draws))
     lines = lines_of(ensemble, by_run, statistic)
-    value = scaling.slopes(ensemble.sizes, by_size)
+    value = slopes(ensemble.sizes, by_size)
     return Estimate(value, drawn, lines.influences(), lines.size_of, lines)
 
 
@@ -146,10 +151,7 @@ def trained_graph(ensemble: Ensemble, by_run: Reals, statistic: str, seed: int) 
     trained = (place // runs == graph)[:, None]
     parts = [np.where(kept, by_run, np.nan) for kept in (trained, ~trained)]
     one, others = (lines_of(ensemble, part, statistic) for part in parts)
-    value, rest = (
-        scaling.slopes(ensemble.sizes, scaling.over_runs(ensemble, part, statistic))
-        for part in parts
-    )
+    value, rest = (slopes(ensemble.sizes, over_runs(ensemble, part, statistic)) for part in parts)
     # A sample of m graphs has s^2 / m; this many times the share has m + 1 times that.
     graphs = np.sqrt(len(ensemble.graphs)) * others.shares
     of_runs = one.size_of < len(ensemble.sizes)
@@ -201,7 +203,7 @@ def draw_swaps(ensemble: Ensemble, count: int, root_seed: int) -> npt.NDArray[np
 def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
     """Average drawn runs: from (R, bins) to (resamples, bins, K); or the ratio of two averages."""
     if values.ndim == 3:
-        return scaling.ratio_of_means(*(resample(ensemble, each, draws) for each in values))
+        return ratio_of_means(*(resample(ensemble, each, draws) for each in values))
     out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
     buffer = np.empty(out.shape[:2])
     for k, drawn in enumerate(draws):

@@ -30,8 +30,11 @@ from grokcrit.questions.notices import left_out_of, record_of, warn
 from grokcrit.questions.rows import PHASES_AND_CHANGE, ends, of_data, varying
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.fits import fit
 from grokcrit.scaling.left_out import leave_one_out
+from grokcrit.scaling.reductions import over_runs, over_snapshots
 from grokcrit.scaling.resampling import Estimate
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
@@ -189,14 +192,14 @@ def sample(
 ) -> Sample:
     """Estimate, resample, swap and leave out, for one observable and statistic."""
     ensemble, statistic, sizes = members[0], labels["statistic"], members[0].sizes
-    kinds = [scaling.windows(ensemble, name) for name in ensemble.phases]
+    kinds = [windows(ensemble, name) for name in ensemble.phases]
 
     def phases(without: npt.NDArray[np.bool_] | None = None) -> Reals:
         return mean_of_replicates(
             [
                 np.concatenate(
                     [
-                        scaling.over_snapshots(
+                        over_snapshots(
                             member,
                             observed if without is None else np.where(without, np.nan, observed),
                             bins,
@@ -217,10 +220,7 @@ def sample(
         pre, post = by_run[..., 1:2], by_run[..., 2:]
         exchange = swaps & ~np.isnan(pre) & ~np.isnan(post)
         fits = [
-            scaling.fit(
-                sizes,
-                scaling.over_runs(ensemble, np.where(exchange, other, own), statistic),
-            ).exponent
+            fit(sizes, over_runs(ensemble, np.where(exchange, other, own), statistic)).exponent
             for own, other in ((pre, post), (post, pre))
         ]
         swapped = fits[1] - fits[0]
@@ -293,7 +293,7 @@ def permutation(
 
 def trained_rows(sample: Sample, trained: Estimate, chosen: EstimateOptions) -> pa.Table:
     """Rows of kind ``interval`` of the graph of the training minus the others."""
-    low, high = resampling.student(trained.value, *trained.spread(), chosen.confidence)
+    low, high = trained.student(chosen.confidence)
     columns: Row = {"kind": "interval", "part": TRAINED_GRAPH, "method": STUDENT}
     columns |= {"window": sample.windows, "exponent": trained.value}
     return rows(sample, columns | {"ci_low": low, "ci_high": high, "p": trained.p()})

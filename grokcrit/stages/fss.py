@@ -20,7 +20,10 @@ from grokcrit.questions.rows import ends, of_data
 from grokcrit.saved.tensor_names import some
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, Reals, Windows
+from grokcrit.scaling.clocks import Windows, windows
+from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
+from grokcrit.scaling.fits import fit
+from grokcrit.scaling.reductions import over_runs, over_snapshots, tally
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import TableLike
 from grokcrit.tables.schemas import FSS
@@ -76,7 +79,7 @@ def fss(
 def case_fits(ensemble: Ensemble, chosen: FssOptions, stop: Stop) -> pa.Table:
     """Fit every observable, statistic and window of one case."""
     draws = resampling.draw_runs(ensemble, chosen.resamples, chosen.seed)
-    kinds = [scaling.windows(ensemble, name) for name in WINDOWS]
+    kinds = [windows(ensemble, name) for name in WINDOWS]
     parts = []
     for observable in chosen.observable:
         values = ensemble.observe(observable)
@@ -95,16 +98,16 @@ def statistic_fits(
     values: Reals,
     kinds: list[Windows],
     statistic: str,
-    draws: list[scaling.Ints],
+    draws: list[Ints],
     chosen: FssOptions,
 ) -> dict[str, Any]:
     """Fit one statistic in all windows at once: one column of the arrays a window."""
     by_run = np.concatenate(
-        [scaling.over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=-1
+        [over_snapshots(ensemble, values, bins, statistic) for bins in kinds], axis=-1
     )
     sizes, n_sizes = ensemble.sizes, len(ensemble.sizes)
-    by_size = scaling.over_runs(ensemble, by_run, statistic)
-    straight = scaling.fit(sizes, by_size)
+    by_size = over_runs(ensemble, by_run, statistic)
+    straight = fit(sizes, by_size)
     names = np.repeat([bins.name for bins in kinds], [len(bins.times) for bins in kinds])
     # An aligned bin that lacks a size cannot be compared with its neighbours: no fit.
     lacking = (names == "aligned") & np.isnan(by_size).any(axis=1)
@@ -116,14 +119,14 @@ def statistic_fits(
         bend = dataclasses.replace(slope, value=straight.curvature[fitted], lines=None)
         assert slope.lines is not None
         bend = dataclasses.replace(bend, influences=slope.lines.influences(power=2))
-        fit = slope.lines.lack_of_fit
-        found = (*slope.interval(chosen.confidence), bend.p(), fit.chi2, fit.freedom, fit.p)
+        lack = slope.lines.lack_of_fit
+        found = (*slope.interval(chosen.confidence), bend.p(), lack.chi2, lack.freedom, lack.p)
         for name, each in zip(TESTED, found, strict=True):
             tested[name][fitted] = each
         tested["chi2_freedom"][np.isnan(tested["chi2"])] = np.nan
 
-    def total(which: Any) -> scaling.Ints:
-        return np.concatenate([scaling.tally(ensemble, b, which).sum(axis=0) for b in kinds])
+    def total(which: Any) -> Ints:
+        return np.concatenate([tally(ensemble, b, which).sum(axis=0) for b in kinds])
 
     n_runs = (~np.isnan(by_run)).reshape(-1, *by_run.shape[-2:])[0].sum(axis=0)
     estimates = {

@@ -41,7 +41,7 @@ from grokcrit.questions.rows import (
 )
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.ensembles import Ensemble, Reals
 from grokcrit.scaling.sampling import sampling_cv
 from grokcrit.stages.avalanche import avalanche
 from grokcrit.tables import provenance
@@ -142,7 +142,7 @@ def point(family: Family, chosen: RobustnessOptions) -> list[Row]:
     return [{**family.data.case, **row} for row in rows]
 
 
-def errors(draws: scaling.Reals) -> list[Row]:
+def errors(draws: Reals) -> list[Row]:
     """Make the rows of the error between runs: the standard deviation of the draws."""
     spread = (
         np.std(draws, axis=0, ddof=1) if len(draws) > 1 else np.full(len(PHASES_AND_CHANGE), np.nan)

@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.blocks import FEWEST, LENGTH, MOST, correlation_time, cut_runs, in_blocks
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble
+from grokcrit.scaling.reductions import over_snapshots
 from grokcrit.stages.bootstrap import bootstrap
 from grokcrit.stages.diagnose import diagnose, diagnose_summary
 from grokcrit.stages.fss import fss, fss_summary
@@ -125,9 +126,7 @@ def test_intervals_over_blocks_hold_the_exponent():
     for number in range(60):
         cut = in_blocks(series_of(np.random.default_rng(number), 12_000), None)
         draws = resampling.draw_runs(cut, 300, number)
-        by_run = scaling.over_snapshots(
-            cut, cut.observe("size"), scaling.windows(cut, "aggregate"), "mean"
-        )
+        by_run = over_snapshots(cut, cut.observe("size"), windows(cut, "aggregate"), "mean")
         low, high = resampling.exponents(cut, by_run, "mean", draws).interval(0.95)
         held.append(low[0] <= 1 <= high[0])
     # Of 60 that hold with 95 %, fewer than 51 hold once in 1,000.

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import interpolate, stats
 
 from grokcrit.scaling import collapse as stage
-from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.collapse import collapse
+from grokcrit.scaling.ensembles import Ensemble
 
 # Uncompiled, an exponent takes milliseconds: fewer sizes and resamples then, the same questions.
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -27,7 +28,7 @@ def made(by_run):
     sizes, size_of = np.unique([n for n, _ in by_run], return_inverse=True)
     lengths = [len(values) for _, values in by_run]
     seed = np.concatenate([np.arange(c) for c in np.bincount(size_of)])
-    ensemble = scaling.Ensemble(
+    ensemble = Ensemble(
         case={},
         sizes=sizes,
         size_of=size_of,
@@ -67,7 +68,7 @@ def cut_off(seed, d=2.0, tau=1.5, runs=6, avalanches=2000, sizes=(16, 32, 64, 12
 
 def found(ensemble, values, free=False, resamples=RESAMPLES, window="aggregate", **more):
     draws = resampling.draw_runs(ensemble, resamples, 0)
-    bins = scaling.windows(ensemble, window)
+    bins = windows(ensemble, window)
     return collapse(ensemble, values, bins, draws, 0.95, free=free, **more)
 
 
@@ -94,7 +95,7 @@ def test_a_curve_is_the_mean_over_runs_of_each_runs_share_above_s():
 
 def test_the_common_curve_is_the_least_squares_spline_of_another_routine():
     ensemble, values = noisy(5)
-    curves = stage.curves_of(ensemble, values, scaling.windows(ensemble, "aggregate"), 0)
+    curves = stage.curves_of(ensemble, values, windows(ensemble, "aggregate"), 0)
     x = curves.log_s - 1.05 * curves.log_n[curves.size_of]
     order = np.argsort(x, kind="stable")
     spline = interpolate.make_lsq_spline(

@@ -15,7 +15,7 @@ from grokcrit.base.errors import EmptyError, OptionError
 from grokcrit.questions import design
 from grokcrit.questions.controls import LASTING, since_when
 from grokcrit.scaling.clocks import around, clock
-from grokcrit.scaling.density import densities, interval
+from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import ensembles
 from grokcrit.stages import train
 from grokcrit.tables import provenance
@@ -379,7 +379,7 @@ def test_a_density_is_the_mean_over_runs_and_its_interval_that_of_the_mean():
     rng = np.random.default_rng(0)
     by_run = np.exp(rng.normal(0, 0.02, (data.runs, 1))) * data.sizes[data.size_of][:, None] / 5
     found = densities(data, by_run)
-    low, high = interval(found, 0.95)
+    low, high = found.student(0.95)
     for k, n in enumerate(data.sizes):
         mine = by_run[data.size_of == k, 0]
         assert found.value[k] == pytest.approx(np.log(mine.mean() / n))

@@ -13,7 +13,9 @@ import grokcrit
 from grokcrit.base.errors import OptionError
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.lines import lines_of
+from grokcrit.scaling.reductions import over_snapshots
 
 from .synthetic import regular_rows, row, table
 
@@ -83,8 +85,8 @@ def test_lack_of_fit_is_against_the_scatter_of_both_levels():
     """Fault: chi^2 of the runs alone, or p as if each variance had the runs' degrees of freedom."""
     rows = on_graphs(1)
     (ensemble,) = scaling.ensembles(table(rows), crossed=True)
-    bins = scaling.windows(ensemble, "aggregate")
-    by_run = scaling.over_snapshots(ensemble, ensemble.observe("size"), bins, "mean")
+    bins = windows(ensemble, "aggregate")
+    by_run = over_snapshots(ensemble, ensemble.observe("size"), bins, "mean")
     found = lines_of(ensemble, by_run, "mean").lack_of_fit
     sizes = by_run_and_graph(rows, "mean")
     split = list(map(levels, sizes.values()))

@@ -12,7 +12,9 @@ import grokcrit
 from grokcrit.questions.adjusting import benjamini_hochberg
 from grokcrit.scaling import clusters, moments, resampling
 from grokcrit.scaling import ensembles as scaling
+from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.lines import Lines
+from grokcrit.scaling.reductions import over_runs, over_snapshots
 
 from .synthetic import regular_rows, row, table
 
@@ -219,9 +221,9 @@ def test_the_cutoff_is_that_of_the_distribution_whatever_the_number_of_avalanche
                 sizes = np.minimum(power, float(width) ** 1.5 * rng.exponential(size=count))
                 rows += [row(width, run, e, [int(s)]) for e, s in enumerate(sizes)]
         (data,) = scaling.ensembles(table(rows))
-        bins, values = scaling.windows(data, "aggregate"), data.observe("size")
+        bins, values = windows(data, "aggregate"), data.observe("size")
         found[count] = [
-            scaling.over_runs(data, scaling.over_snapshots(data, values, bins, s), s)[0]
+            over_runs(data, over_snapshots(data, values, bins, s), s)[0]
             for s in ("cutoff", "run-max")
         ]
     cutoff, largest = (found[4000][i] / found[400][i] for i in range(2))

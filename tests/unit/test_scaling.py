@@ -13,6 +13,9 @@ from grokcrit.base.errors import FitError
 from grokcrit.base.vocabulary import OBSERVABLES
 from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
+from grokcrit.scaling.clocks import windows
+from grokcrit.scaling.fits import fit
+from grokcrit.scaling.reductions import over_runs, over_snapshots
 
 from .synthetic import random_rows, regular_rows, row, table
 
@@ -31,7 +34,7 @@ def ensemble_of(rows):
 @given(st.floats(-2, 2), st.floats(1e-3, 1e6), st.integers(3, 8))
 def test_an_exact_power_law_gives_its_exponent(exponent, scale, count):
     sizes = SIZES[:count]
-    found = scaling.fit(sizes, scale * sizes.astype(float) ** exponent)
+    found = fit(sizes, scale * sizes.astype(float) ** exponent)
     assert found.exponent == pytest.approx(exponent, rel=1e-12, abs=1e-12)
     assert found.intercept == pytest.approx(math.log(scale), rel=1e-10, abs=1e-10)
     assert found.stderr < 1e-12
@@ -49,7 +52,7 @@ def test_a_slope_is_that_of_linregress_and_a_curvature_that_of_polyfit(count, se
     sizes = SIZES[:count]
     rng = np.random.default_rng(seed)
     values = np.exp(rng.normal(0, noise, count)) * sizes**1.1
-    found = scaling.fit(sizes, values)
+    found = fit(sizes, values)
     x, y = np.log(sizes), np.log(values)
     wanted = stats.linregress(x, y)
     assert found.exponent == pytest.approx(wanted.slope, rel=1e-9, abs=1e-12)
@@ -63,7 +66,7 @@ def test_a_slope_is_that_of_linregress_and_a_curvature_that_of_polyfit(count, se
 
 def test_a_parabola_in_the_logarithms_gives_its_curvature():
     x = np.log(SIZES)
-    found = scaling.fit(SIZES, np.exp(0.25 * x**2 - 1.5 * x + 2))
+    found = fit(SIZES, np.exp(0.25 * x**2 - 1.5 * x + 2))
     assert found.curvature == pytest.approx(0.25, rel=1e-9)
 
 
@@ -73,7 +76,7 @@ def test_sizes_without_a_positive_statistic_are_left_out(absent):
     spoilt = values.copy()
     spoilt[[0, 4]] = absent
     others = [1, 2, 3, 5, 6, 7]
-    found, wanted = scaling.fit(SIZES, spoilt), scaling.fit(SIZES[others], values[others])
+    found, wanted = fit(SIZES, spoilt), fit(SIZES[others], values[others])
     assert found.n_sizes == 6
     for name in ("exponent", "intercept", "curvature"):
         assert getattr(found, name) == pytest.approx(float(getattr(wanted, name)), abs=1e-9)
@@ -83,7 +86,7 @@ def test_sizes_without_a_positive_statistic_are_left_out(absent):
 def test_fewer_than_three_sizes_give_no_fit(count):
     values = np.full(8, np.nan)
     values[:count] = SIZES[:count] ** 1.3
-    found = scaling.fit(SIZES, values)
+    found = fit(SIZES, values)
     assert found.n_sizes == count
     for name in ("exponent", "intercept", "stderr", "r_squared", "curvature"):
         assert np.isnan(getattr(found, name)), name
@@ -93,10 +96,10 @@ def test_many_fits_at_once_are_each_alone():
     rng = np.random.default_rng(4)
     values = np.exp(rng.normal(0, 1, (5, 3, 8)))
     values[rng.random(values.shape) < 0.3] = np.nan
-    together = scaling.fit(SIZES, values)
+    together = fit(SIZES, values)
     for i in range(5):
         for j in range(3):
-            alone = scaling.fit(SIZES, values[i, j])
+            alone = fit(SIZES, values[i, j])
             for name in ("exponent", "intercept", "stderr", "r_squared", "curvature", "n_sizes"):
                 np.testing.assert_allclose(
                     getattr(together, name)[i, j], getattr(alone, name), rtol=1e-12
@@ -107,7 +110,7 @@ def test_many_fits_at_once_are_each_alone():
 @pytest.mark.parametrize("level", [1.0, 20.0, 0.3, 7.7])
 def test_a_flat_line_has_exponent_zero_and_no_r_squared(count, level):
     """Duration reads 20 at every size where every cascade is cut off: nothing is explained."""
-    found = scaling.fit(SIZES[:count], np.full(count, level))
+    found = fit(SIZES[:count], np.full(count, level))
     assert found.exponent == pytest.approx(0, abs=1e-14)
     assert np.isnan(found.r_squared)
 
@@ -166,7 +169,7 @@ def test_observables_of_a_known_avalanche():
 def test_every_avalanche_falls_into_the_bin_of_the_oracle(name, seed):
     rows = random_rows(seed)
     found = ensemble_of(rows)
-    bins = scaling.windows(found, name)
+    bins = windows(found, name)
     ordered = sorted(rows, key=lambda r: (r["width"], r["seed"], r["epoch"]))
     for place, each in zip(bins.bin_of.tolist(), ordered, strict=True):
         mine = [time for window, time in naive.windows_of(each) if window == name]
@@ -180,7 +183,7 @@ def test_every_avalanche_falls_into_the_bin_of_the_oracle(name, seed):
 def test_an_aligned_bin_starts_at_the_multiple_of_ten_below():
     epochs = [0, 4, 5, 14, 15, 24, 25, 26, 35]
     rows = [row(w, 0, e, [1], grok=15) for w in (3, 5, 9) for e in epochs]
-    bins = scaling.windows(ensemble_of(rows), "aligned")
+    bins = windows(ensemble_of(rows), "aligned")
     starts = [bins.times[b] for b in bins.bin_of[: len(epochs)]]
     assert starts == [-20, -20, -10, -10, 0, 0, 10, 10, 20]
 
@@ -188,8 +191,8 @@ def test_an_aligned_bin_starts_at_the_multiple_of_ten_below():
 def test_the_grokking_epoch_itself_is_post():
     rows = [row(w, 0, e, [1], grok=30) for w in (3, 5, 9) for e in (20, 30, 40)]
     found = ensemble_of(rows)
-    assert scaling.windows(found, "pre").bin_of[:3].tolist() == [0, -1, -1]
-    assert scaling.windows(found, "post").bin_of[:3].tolist() == [-1, 0, 0]
+    assert windows(found, "pre").bin_of[:3].tolist() == [0, -1, -1]
+    assert windows(found, "post").bin_of[:3].tolist() == [-1, 0, 0]
 
 
 @pytest.mark.parametrize("statistic", ["mean", "run-max", "max"])
@@ -200,9 +203,9 @@ def test_a_statistic_over_a_window_is_that_of_plain_loops(statistic, observable,
     found = ensemble_of(rows)
     values = found.observe(observable)
     for name in WINDOWS:
-        bins = scaling.windows(found, name)
-        by_run = scaling.over_snapshots(found, values, bins, statistic)
-        by_size = scaling.over_runs(found, by_run, statistic)
+        bins = windows(found, name)
+        by_run = over_snapshots(found, values, bins, statistic)
+        by_size = over_runs(found, by_run, statistic)
         assert by_size.shape == (len(bins.times), len(found.sizes))
         for place, time in enumerate(bins.times):
             wanted = naive.statistic(naive.in_window(rows, name, time), observable, statistic)
@@ -270,7 +273,7 @@ def test_p_is_what_students_interval_of_that_confidence_says(runs):
     value = rng.uniform(-3, 3, 40)
     estimate = resampling.Estimate(value, np.empty((0, 40)), influences, found.size_of)
     for confidence in (0.8, 0.95):
-        low, high = resampling.student(value, *estimate.spread(), confidence)
+        low, high = estimate.student(confidence)
         outside = (low > 0) | (high < 0)
         assert (outside == (estimate.p() < 1 - confidence)).all()
     # Welch and Satterthwaite, in loops.
@@ -282,7 +285,7 @@ def test_p_is_what_students_interval_of_that_confidence_says(runs):
 
 
 def test_a_fit_over_no_size_at_all_is_no_fit():
-    found = scaling.fit(np.array([], np.int64), np.empty((4, 0)))
+    found = fit(np.array([], np.int64), np.empty((4, 0)))
     assert np.isnan(found.exponent).all()
     assert (found.n_sizes == 0).all()
 
