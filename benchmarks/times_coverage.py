@@ -18,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from grokcrit.base.summary import Row
-from grokcrit.questions import controls, crossings
+from grokcrit.questions import crossings
 from grokcrit.questions.family import course, gap_of
+from grokcrit.questions.separation import separation
 from grokcrit.scaling import resampling
 from grokcrit.scaling.crossings import change_point
 from grokcrit.scaling.ensembles import Ensemble, Reals
@@ -123,7 +124,7 @@ def row_of(kind: Table, seeds: int, number: int, rng: np.random.Generator) -> Ro
     if kind.quantity == "separation":
         control = made(seeds, np.ones(len(EPOCHS)), rng)
         gap = found - course([control], "size", "mean", "epoch", draws)
-        return controls.separation(gap.times, gap.estimate, 0.95)
+        return separation(gap.times, gap.estimate, 0.95)
     groks = crossings.drawn_medians(data, draws)
     if kind.quantity.startswith("change"):
         rows = crossings.changes(found, 0.95, groks, data)

@@ -35,17 +35,14 @@ from grokcrit.questions.rows import (
     shown,
     varying,
 )
+from grokcrit.questions.separation import separation
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import BIN, CLOCKS, RELATIVE_BIN, memorised
-from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.resampling import Estimate
-from grokcrit.scaling.times import onset_interval
+from grokcrit.scaling.ensembles import Ensemble
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Times in a row at which the difference must be seen, so that one noisy time is no separation.
-LASTING = 3
 # Of each clock: label, unit and shift of an axis.
 AXES = {
     "epoch": ("epoch", 1.0, 0.0),
@@ -161,7 +158,7 @@ def densities(design: Design, observable: str, options: DiagnoseOptions, stop: S
             several = with_change(found.densities(*cells), len(base.sizes))
             for window, estimate in zip(PHASES_OF[origin], several, strict=True):
                 places = sizes_of(base, {"window": window})
-                tested = contrast is not None or window == DIFFERENCE
+                tested = contrast is not None or window == PHASES_OF[origin][-1]
                 made += factors(quantity, estimate, options.confidence, places, tested)
         for clock, found in clocks.items():
             places = sizes_of(base, *({"window": clock, "time": int(t)} for t in found.times))
@@ -169,36 +166,6 @@ def densities(design: Design, observable: str, options: DiagnoseOptions, stop: S
             made += factors(quantity, estimate, options.confidence, places, tested=False)
         rows += labelled(kept(made), part=name, method=contrast and contrast.how)
     return labelled(rows, **base.case, observable=observable, statistic="mean")
-
-
-def since_when(times: Reals, apart: Reals) -> Reals:
-    """Return the first of LASTING times in a row with one sign of ``apart`` (..., T); else NaN."""
-    count = apart.shape[-1] - LASTING + 1
-    if count < 1:
-        return np.full(apart.shape[:-1], np.nan)
-    sums = sum(apart[..., k : k + count] for k in range(LASTING))
-    lasting = np.abs(np.asarray(sums)) == LASTING
-    first = np.argmax(lasting, axis=-1)
-    return np.where(lasting.any(axis=-1), times[first], np.nan)
-
-
-def separation(times: Ints, gap: Estimate, confidence: float) -> Row:
-    """Make the row of the separation: the first of three times whose intervals exclude zero.
-
-    Only the sign that the difference ends with counts. ``n``: the draws that separate when compared
-    with the same half-widths.
-    """
-    low, high = gap.interval(confidence)
-    at, known = times.astype(np.float64), ~np.isnan(low)
-    final = float(np.sign(gap.value[-1]))
-    apart = np.where(known, (low > 0).astype(float) - (high < 0), 0.0)
-    apart = np.where(apart == final, apart, 0.0)
-    when = float(since_when(at, apart))
-    half = np.where(known, (high - low) / 2, np.inf)
-    each = since_when(at, np.where(gap.draws * final > half, final, 0.0))
-    first, last = onset_interval(at, gap, when, LASTING, confidence)
-    separated = int((~np.isnan(each)).sum())
-    return finding("separation", when, ci_low=first, ci_high=last, n=separated)
 
 
 def section(rows: list[Row], _: list[str]) -> Summary:

@@ -13,7 +13,7 @@ from scipy import stats
 import grokcrit
 from grokcrit.base.errors import EmptyError, OptionError
 from grokcrit.questions import design
-from grokcrit.questions.controls import LASTING, since_when
+from grokcrit.questions.separation import LASTING, since_when
 from grokcrit.scaling.clocks import around, clock
 from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import ensembles
