@@ -22,7 +22,13 @@ def told(row: dict[str, Any] | None, form: str = "+.2f") -> str:
     ends = [row["ci_low"], row["ci_high"]]
     inside = "no interval" if None in ends else " to ".join(format(e, form) for e in ends)
     p = row["p"] if row["p_adjusted"] is None else row["p_adjusted"]
-    return f"{row['value']:{form}} ({inside})" + (f", p {p:.1g}" if p is not None else "")
+    levels = (
+        f", {row['n']} level{'s' * (row['n'] > 1)}"
+        if row["window"] == "loss" and row["time"] is None
+        else ""
+    )
+    test = "" if p is None else f", p {p:.1g}"
+    return f"{row['value']:{form}} ({inside}){test}{levels}"
 
 
 def one(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:
@@ -37,12 +43,15 @@ def main() -> None:
     rows = [r for r in table.to_pylist() if r["observable"] in ("size", None)]
     rows = [r for r in rows if r["statistic"] in ("mean", None)]
     cells = list(dict.fromkeys(r["part"] for r in rows if r["quantity"] == "grokked"))
-    print("| cell | memorised | grokked | D before | D after | change |\n|---|---|---|---|---|---|")
+    spans = [one(rows, quantity="cell-exponent", part=cells[0], window=w) for w in ("pre", "post")]
+    before, after = (row["n"] if row else 0 for row in spans)
+    print(f"| cell | memorised | grokked | D, {before} before | D, {after} after | change | jump |")
+    print("|---|---|---|---|---|---|---|")
     for cell in cells:
         counts = [one(rows, quantity=q, part=cell) for q in ("memorised", "grokked")]
         numbers = [f"{r['value']:.0f} of {r['n']}" for r in counts if r]
-        for window in ("pre", "post", "post - pre"):
-            form = "+.2f" if window == "post - pre" else ".2f"
+        for window in ("pre", "post", "post - pre", "jump at grokking"):
+            form = ".2f" if window in ("pre", "post") else "+.2f"
             row = one(rows, quantity="cell-exponent", part=cell, window=window)
             numbers.append(told(row, form))
         print(f"| {cell} | " + " | ".join(numbers) + " |")

@@ -19,9 +19,11 @@ from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import Estimate
 
-# Windows around two origins: grokking of the partner, and memorising of the run itself.
+# Windows around two origins: grokking of the partner, also with no more snapshots on one side than
+# on the other, and memorising of the run itself.
 PHASES_OF = {
     "grokking": ("aggregate", "pre", "post", DIFFERENCE),
+    "jump": (None, "just before", "just after", "jump at grokking"),
     "memorising": (None, "before memorising", "after memorising", "change at memorising"),
 }
 
@@ -132,13 +134,15 @@ def in_phases(
     cells = design.partnered
 
     def start(family: Family) -> Reals:
-        return family.data.grok if origin == "grokking" else memorised(family.data)
+        return memorised(family.data) if origin == "memorising" else family.data.grok
 
     each = {name: around(family.data, start(family)) for name, family in cells.items()}
     counts = tuple(
         min((getattr(split, side) for split in each.values() if getattr(split, side)), default=0)
         for side in ("before", "after")
     )
+    if origin == "jump":
+        counts = (min(counts), min(counts))
     splits = {name: around(family.data, start(family), counts) for name, family in cells.items()}
 
     def split(cell: str, members: Sequence[Ensemble]) -> Reals:

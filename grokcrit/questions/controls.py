@@ -17,7 +17,7 @@ from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 from grokcrit.questions import judge
 from grokcrit.questions.contrasts import PHASES_OF, in_phases, on_clock, wanted
 from grokcrit.questions.density import Series, draw, extensive, factors, sizes_of, with_change
-from grokcrit.questions.design import GENERALISING, Contrast, Design, designs
+from grokcrit.questions.design import DECAY, GENERALISING, Contrast, Design, designs, unpaired
 from grokcrit.questions.family import Family
 from grokcrit.questions.notices import warn
 from grokcrit.questions.question import Answer, Question, Shown, Task
@@ -56,8 +56,10 @@ CELL, CELL_DENSITY, EFFECT = "cell-exponent", "cell-density", f"effect-{GENERALI
 
 def of_families(found: Sequence[Family], options: DiagnoseOptions) -> list[Task]:
     """Measure the cells of every design and their contrasts."""
-    tasks: list[Task] = []
-    for design in designs(found):
+    made = designs(found)
+    alone = unpaired(found, made)
+    tasks: list[Task] = [partial(left_alone, alone)] if alone else []
+    for design in made:
         tasks.append(partial(outcomes, design))
         tasks += [partial(densities, design, name, options) for name in extensive(options)]
         tasks += [
@@ -78,6 +80,14 @@ def outcomes(design: Design, _: Stop) -> list[Row]:
             method = "matched" if design.matched else "not matched: no record tells the options"
             rows.append(finding(quantity, float(count), n=data.runs, part=name, method=method))
     return labelled(rows, **design.cells[design.base].data.case)
+
+
+def left_alone(found: Sequence[Family], _: Stop) -> list[Row]:
+    """Make a row of each case that belongs to a design and is in none."""
+    return [
+        finding("unpaired", float(f.data.runs), part=f.data.case["case"]) | f.data.case
+        for f in found
+    ]
 
 
 def quantity_of(contrast: Contrast | None, cell: str, effect: str) -> str:
@@ -175,6 +185,8 @@ def section(rows: list[Row], _: list[str]) -> Summary:
     counts = index(of(rows, "grokked"), *names, "part")
     at = index(mine, *names, "part", "window")
     cells, effects = [], []
+    counted = {row["window"]: row["n"] for row in of(mine, CELL)}
+    outcome = {key[-1]: count["value"] for key, count in counts.items()}
     for row in of(mine, *dict.fromkeys(r["quantity"] for r in mine), window=DIFFERENCE):
         place = {name: row[name] for name in names}
         key = (*place.values(), row["part"])
@@ -183,16 +195,33 @@ def section(rows: list[Row], _: list[str]) -> Summary:
             count = counts[key]
             place |= {"cell": row["part"], "grokked": f"{count['value']:.0f} of {count['n']}"}
             before, after = (at[(*key, window)]["value"] for window in ("pre", "post"))
+            jump = at[(*key, "jump at grokking")]
+            told = shown(jump["value"]) + "*" * judge.apart(judge.adjusted(jump))
+            place |= {"jump": told if jump["value"] is not None else None}
             cells.append(place | {"before": before, "after": after} | change)
         else:
             post = at[(*key, "post")]
-            place |= {"effect": row["quantity"].removeprefix("effect-"), "of": row["part"]}
+            effect = row["quantity"].removeprefix("effect-")
+            pair = row["part"].split(" - ")
+            if effect == DECAY and outcome.get(pair[0]) != outcome.get(pair[1]):
+                effect = "decay and outcome"
+            place |= {"effect": effect, "of": row["part"]}
             place |= {"after": post["value"], "CI after": ends(post), "p after": p_cell(post)}
             effects.append(place | change)
-    title = "controls: D of the mean size around grokking, controls at their partners' epochs"
+    spans = " and ".join(
+        f"the {counted.get(window)} snapshots {side}"
+        for window, side in (("pre", "before"), ("post", "after"))
+    )
+    title = (
+        f"controls: D of the mean size in {spans} each run's grokking epoch, of controls their "
+        "partner's; jump: between as many of both; *: p below 0.05"
+    )
     more = [
         Summary("what generalising and weight decay do to D, in pairs of runs", effects),
-        Summary("the same on every clock, mean over its times; *: p below 0.05", on_clocks(mine)),
+        Summary(
+            "the same on every clock, mean over its times (how many); *: p below 0.05",
+            on_clocks(mine),
+        ),
     ]
     return Summary(title, cells, more=[each for each in more if each.rows])
 
@@ -203,7 +232,9 @@ def on_clocks(rows: Sequence[Row]) -> list[Row]:
     for (quantity, part), mine in groups(rows, "quantity", "part").items():
         at = index(mine, "window")
         told = {
-            clock: shown(at[clock,]["value"]) + "*" * judge.apart(judge.adjusted(at[clock,]))
+            clock: shown(at[clock,]["value"])
+            + "*" * judge.apart(judge.adjusted(at[clock,]))
+            + f" ({at[clock,]['n']})"
             for clock in CLOCKS
             if at[clock,]["value"] is not None
         }
@@ -225,12 +256,32 @@ def of_mean_size(rows: Sequence[Row]) -> list[Row]:
 
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
-    """Warn of cells whose options no record tells, and of comparisons without a separation."""
-    found = of(rows, "separation")
+    """Warn of cells that are matched by nothing, left out, or do not do what they should."""
     unknown = {row["part"] for row in of(rows, "grokked") if row["method"] != "matched"}
-    return warn("unmatched", sorted(unknown)) + warn(
-        "no-separation", sum(row["value"] is None for row in found), len(found)
+    return (
+        warn("unmatched", sorted(unknown))
+        + warn("unpaired", sorted(row["part"] for row in of(rows, "unpaired")))
+        + outcomes_told(rows)
     )
+
+
+def outcomes_told(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of bases that do not grok, and of controls that do although they could not."""
+    counts = {(row["case"], row["part"]): row for row in of(rows, "grokked")}
+    never = [
+        f"{row['n'] - row['value']:.0f} of {row['n']} of {base}"
+        for (base, cell), row in counts.items()
+        if base == cell and row["value"] < row["n"]
+    ]
+    grokking = {
+        control
+        for row in of(rows, EFFECT, window="epoch", time=None)
+        if "target" not in (row["method"] or "")  # the cells of xor all learn their target
+        and row["part"].startswith(f"{row['case']} - ")
+        and (control := row["part"].partition(" - ")[2])
+        and counts[row["case"], control]["value"]
+    }
+    return warn("base-never-groks", never) + warn("control-groks", sorted(grokking))
 
 
 def compared(rows: Sequence[Row]) -> tuple[Row, list[tuple[Row, Row]]] | None:
@@ -259,10 +310,14 @@ def answers(rows: Sequence[Row]) -> list[Answer]:
         word = "Yes" if effects else "Yes; no effect of generalising is shown"
     else:
         word = "No" if len(effects) == len(pairs) else "No movement is shown"
-    told = [f"In {base['part']} D changes at grokking by {changed(base)}."]
+    phases = index(of(of_mean_size(rows), CELL, part=base["part"]), "window")
+    told = [
+        f"From the {phases['pre',]['n']} snapshots before each run's grokking epoch to the "
+        f"{phases['post',]['n']} after it, D of {base['part']} changes by {changed(base)}."
+    ]
     told += [
-        f"In {control['part']}, at the grokking epochs of the same runs, it changes by "
-        f"{changed(control)}; the difference, what generalising adds, is {changed(effect)}."
+        f"D of {control['part']}, around the same epochs, changes by {changed(control)}; the "
+        f"difference is {changed(effect)}."
         for effect, control in pairs
     ]
     told += [
@@ -296,14 +351,23 @@ def panel(clock: str, ax: Axes, sources: Sources, request: Request) -> Axes:
     """Draw D of every cell on one clock."""
     from grokcrit.plot import style
 
-    found = sources.asked(request, quantity=CELL, window=clock)
+    drawn = sources.asked(request, quantity=CELL)
+    found = [row for row in drawn if row["window"] == clock]
+    if drawn and not found:
+        raise EmptyPanelError(
+            "no time of this clock has runs of every size: none of the base grok or memorise, or "
+            "the table has no training loss"
+        )
     if not found:
         raise EmptyPanelError(
             "the diagnostics hold no controls; 'grokcrit train --controls' makes them, and "
             "'grokcrit diagnose --only controls' compares them"
         )
     label, scale, shift = AXES[clock]
-    for number, cell in enumerate(dict.fromkeys(row["part"] for row in found)):
+    # A cell has one look on every clock, whether or not it has data there.
+    for number, cell in enumerate(dict.fromkeys(row["part"] for row in drawn)):
+        if not any(row["part"] == cell for row in found):
+            continue
         mine = sorted((r for r in found if r["part"] == cell), key=lambda row: row["time"])
         x = scale * (np.array([row["time"] for row in mine], np.float64) + shift)
         y, low, high = np.array(
@@ -345,6 +409,8 @@ def describe(rows: Sequence[Row]) -> str:
 
 QUESTION = Question(
     quantities={
+        "unpaired": "runs of a case that is left out: it has other runs than the cells it belongs "
+        "to, or names a case that is not there",
         "memorised, grokked": "runs of a cell (`part`) whose training accuracy exceeds 0.99 at "
         "some epoch; that grok",
         "cell-exponent": "D of every cell. `window`: phases around the grokking epoch of the "
@@ -367,8 +433,9 @@ QUESTION = Question(
     },
     primary={"quantity": EFFECT, "observable": "size", "statistic": "mean"}
     | {"window": DIFFERENCE},
-    training="cells that share their runs: 'grokcrit train --controls', or a case that groks and "
-    "one of the same widths and seeds that never does",
+    training="cells that share their runs and whose record says in what they differ ('grokcrit "
+    "train --controls'; a table that another program wrote has lost its record), or a case that "
+    "groks and one of the same widths and seeds that never does",
     of_families=of_families,
     section=section,
     about="A control shares every option with a run but the one that lets it generalise. It has no "

@@ -84,6 +84,26 @@ def designs(found: Sequence[Family]) -> list[Design]:
     return made
 
 
+def unpaired(found: Sequence[Family], made: Sequence[Design]) -> list[Family]:
+    """Return the cases that should be cells of a design but have other runs, or name no case."""
+    inside = {id(family) for design in made for family in design.cells.values()}
+    keys = {key_of(family.data) for design in made for family in design.cells.values()}
+    return [
+        each
+        for each in found
+        if id(each) not in inside
+        and (CONTROL in each.data.trained or (deciding(each.data) and key_of(each.data) in keys))
+    ]
+
+
+def key_of(data: Ensemble) -> str:
+    """Return the options that cells of one design share, as text."""
+    apart = deciding(data)
+    options = {k: v for k, v in (ADDED | data.trained).items() if k not in apart}
+    options.pop(WEIGHT_DECAY, None)
+    return json.dumps(options, sort_keys=True)
+
+
 def runs_of(data: Ensemble) -> tuple[Any, ...]:
     """Return what the cells of a design share: runs and cascade options."""
     shared = tuple(data.case[name] for name in judge.FAMILY if name != "case")
@@ -106,11 +126,8 @@ def by_options(group: Sequence[Family]) -> list[Design]:
     """Find designs by the options of the trainings."""
     alike: dict[str, list[Family]] = {}
     for each in group:
-        apart = deciding(each.data)
-        if apart:
-            options = {k: v for k, v in (ADDED | each.data.trained).items() if k not in apart}
-            options.pop(WEIGHT_DECAY, None)
-            alike.setdefault(json.dumps(options, sort_keys=True), []).append(each)
+        if deciding(each.data):
+            alike.setdefault(key_of(each.data), []).append(each)
     made = []
     for members in alike.values():
         base = min(members, key=lambda each: (hardness(each.data), -decay(each.data)))

@@ -67,11 +67,15 @@ TEXTS = {
     "times ({}): there is no interval; make more runs or longer ones",
     "lacking-size": "bins in which a size has no data: {}",
     "lacking-size/fitted": "times without a fit, a size has no data: {}",
-    "no-separation": "no separation in {} of {} comparisons: there are no three times in a row at "
-    "which both cases have every size and the interval of the difference excludes 0",
     "unmatched": "{}: no record tells in what these cases differ, so whatever differs between them "
     "is taken for generalising; train them with 'grokcrit train --controls', or record with "
     "control=",
+    "unpaired": "{}: left out of the controls, for it has other runs than the cells it belongs to, "
+    "or names a case that is not there; give all cells the same widths and seeds",
+    "base-never-groks": "runs of a base never grok ({}): they, and their partners in the controls, "
+    "are left out of every window around grokking; train longer",
+    "control-groks": "{}: runs of this control grok, so its difference is not one of generalising; "
+    "give it less to learn from",
     "placebo-permuted": "with the grokking epochs permuted among the runs of a size, D of the mean "
     "size changes as much as with their own (p {})",
     "placebo-split": "one split for all runs separates D of the mean size no less than each run's "

@@ -114,9 +114,9 @@ class Around:
 def around(ensemble: Ensemble, origin: Reals, counts: tuple[int, ...] = ()) -> Around:
     """Return the last snapshots of each run before its origin and the first from it on.
 
-    On each side every run gives as many as the run with the fewest has; runs without any do not
-    count. Whole phases would hold 3 snapshots of one size and 13 of another, and then differ in
-    time as well as in size.
+    On each side every run gives as many as the run with the fewest has; runs that lack one side are
+    left out of both. Whole phases would hold 3 snapshots of one size and 13 of another, and then
+    differ in time as well as in size.
 
     Parameters
     ----------
@@ -127,6 +127,8 @@ def around(ensemble: Ensemble, origin: Reals, counts: tuple[int, ...] = ()) -> A
     """
     start = origin[ensemble.run]
     early, late = ensemble.epoch < start, ensemble.epoch >= start
+    both = np.isin(ensemble.run, ensemble.run[early]) & np.isin(ensemble.run, ensemble.run[late])
+    early, late = early & both, late & both
     before, after = counts or (fewest(ensemble, early), fewest(ensemble, late))
     early &= ranks(ensemble.run, early, from_end=True) < before
     late &= ranks(ensemble.run, late, from_end=False) < after

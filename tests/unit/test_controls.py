@@ -18,6 +18,7 @@ from grokcrit.scaling.clocks import around, clock
 from grokcrit.scaling.density import densities
 from grokcrit.scaling.ensembles import ensembles
 from grokcrit.stages import train
+from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.tables import provenance
 from grokcrit.tables.schemas import AVALANCHE
 from grokcrit.tasks import TASKS, run_options
@@ -385,3 +386,54 @@ def test_a_density_is_the_mean_over_runs_and_its_interval_that_of_the_mean():
         assert found.value[k] == pytest.approx(np.log(mine.mean() / n))
         half = stats.t.ppf(0.975, 3) * stats.sem(mine) / mine.mean()
         assert (high[k] - found.value[k], found.value[k] - low[k]) == pytest.approx((half, half))
+
+
+# --- what is left out, or does not do what it should ----------------------------------------------
+
+
+def warned(table):
+    """Ids of the warnings of a diagnostics table, with their texts."""
+    return {w.id: w.text for w in diagnose_summary(table).warnings}
+
+
+def test_a_cell_that_lost_a_run_is_left_out_and_named(trained):
+    """Fault: the cell vanishes, or another becomes the base, without a word."""
+    cascaded = grokcrit.avalanche(trained)
+    lost = pc.and_(pc.equal(cascaded["case"], "and"), pc.equal(cascaded["seed"], 1))
+    kept = cascaded.filter(pc.invert(lost)).replace_schema_metadata(cascaded.schema.metadata)
+    made = grokcrit.diagnose(kept, only="controls", observable="size", resamples=50)
+    found = warned(made)
+    assert "and" in found["unpaired"].split(":")[0].split(", ")
+    effects = {r["part"] for r in made.to_pylist() if r["quantity"] == "effect-generalising"}
+    assert effects == {"xor - or", "xor - first", "xor - constant"}
+
+
+def test_controls_that_grok_and_bases_that_do_not_are_warned_of():
+    """Fault: a difference to a control that generalises too is called one of generalising."""
+    tables = [avalanches(name, flat, own) for name in ("grokking", "control")]
+    place = tables[0].column_names.index("grok_epoch")
+    groks = tables[0]["grok_epoch"]
+    cases = {"grokking": {}, "control": {"control": "grokking"}}
+    record = provenance.record("avalanche/1", {}, root_seed=0, cases=cases)
+
+    def asked(base, control):
+        parts = [
+            table.set_column(place, "grok_epoch", pa.array(epochs, pa.int32()))
+            for table, epochs in zip(tables, (base, control), strict=True)
+        ]
+        joint = pa.concat_tables(parts).replace_schema_metadata(provenance.encode(record))
+        return warned(grokcrit.diagnose(joint, only="controls", observable="size", resamples=50))
+
+    never = [None] * len(groks)
+    assert {"control-groks", "base-never-groks"} & set(asked(groks.to_pylist(), never)) == set()
+    assert "control" in asked(groks.to_pylist(), groks.to_pylist())["control-groks"]
+    assert "16 of 16 of grokking" in asked(never, never)["base-never-groks"]
+
+
+def test_a_run_that_lacks_one_side_of_its_origin_counts_on_neither():
+    """Fault: a run that groks at epoch 0 is in the mean after, and not in that before."""
+    (data,) = ensembles(avalanches("grokking", flat, lambda n, seed: 0 if seed == 2 else 50))
+    split = around(data, data.grok)
+    inside = set(data.seed[data.run[split.windows.bin_of >= 0]].tolist())
+    assert inside == {0, 1, 3}
+    assert (split.before, split.after) == (5, 6)
