@@ -13,7 +13,8 @@ from grokcrit.paper import reference as source
 from grokcrit.paper.claim_row import MEAN_SIZE, Claim, Tables, judged, number, select, span
 from grokcrit.paper.reference import Reference
 from grokcrit.questions import judge
-from grokcrit.questions.controls import CELL, changed, compared
+from grokcrit.questions.cells import CELL
+from grokcrit.questions.controls import changed, compared
 from grokcrit.questions.rows import PHASE_COLUMNS, ends, index, interval, of, shown
 from grokcrit.scaling.crossings import Rise, clear_rise
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, ClassVar, Self, TypeAlias
 
+from grokcrit.base.errors import OptionError
 from grokcrit.base.options import (
     CascadeOptions,
     option,
@@ -44,6 +45,19 @@ def batch_size(default: int | None) -> Any:
     """Make the field of tasks with minibatches."""
     unset = RECIPE if default is None else ""
     return option(default, "Training samples of an update, 0 for all", unset=unset)
+
+
+def check_learnable(options: Any, amount: str, few: float) -> None:
+    """Raise OptionError where an option that the cells change is not that of what can be learnt."""
+    given = {"labels": options.labels == "true", "weight_decay": options.weight_decay > 0}
+    given[amount] = getattr(options, amount) > few
+    needed = {"labels": "true", "weight_decay": "above 0", amount: f"above {few:g}"}
+    for name, fits in given.items():
+        if not fits:
+            flag = name.replace("_", "-")
+            raise OptionError(
+                "controls", f"changes --{flag} in its cells, so it must be {needed[name]}"
+            )
 
 
 def with_and_without_decay(cells: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

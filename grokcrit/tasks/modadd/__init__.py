@@ -13,6 +13,7 @@ from grokcrit.tasks.options import (
     RunOptions,
     Shapes,
     batch_size,
+    check_learnable,
     labels_of_either,
     weight_decay,
     with_and_without_decay,
@@ -86,12 +87,7 @@ class ModaddOptions(RunOptions):
 
     def controlled(self) -> dict[str, dict[str, Any]]:
         """Name the cells of a design of labels and decay: 3 x 2."""
-        if self.labels != "true" or self.weight_decay == 0 or self.train_fraction <= FEW:
-            raise OptionError(
-                "controls",
-                "changes --labels, --weight-decay and --train-fraction in its cells: they must be "
-                f"true, above 0 and above {FEW}",
-            )
+        check_learnable(self, "train_fraction", FEW)
         few = {"train_fraction": FEW}
         return with_and_without_decay(
             {"learnable": {}, "shuffled": {"labels": "shuffled"}, "few": few}

@@ -12,6 +12,7 @@ from grokcrit.tasks.options import (
     RunOptions,
     Shapes,
     batch_size,
+    check_learnable,
     labels_of_either,
     weight_decay,
     with_and_without_decay,
@@ -58,12 +59,7 @@ class ParityOptions(RunOptions):
 
     def controlled(self) -> dict[str, dict[str, Any]]:
         """Name the cells of a design of labels, samples and decay: 3 x 2."""
-        if self.labels != "true" or self.weight_decay == 0 or self.samples <= FEW:
-            raise OptionError(
-                "controls",
-                "changes --labels, --weight-decay and --samples in its cells: they must be true, "
-                f"above 0 and above {FEW}",
-            )
+        check_learnable(self, "samples", FEW)
         few = {"samples": FEW}
         return with_and_without_decay(
             {"learnable": {}, "shuffled": {"labels": "shuffled"}, "few": few}
