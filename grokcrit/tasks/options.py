@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import (
@@ -19,6 +19,7 @@ from grokcrit.base.options import (
     settle,
 )
 
+Run = TypeVar("Run", bound="RunOptions")
 Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
@@ -47,8 +48,11 @@ def batch_size(default: int | None) -> Any:
     return option(default, "Training samples of an update, 0 for all", unset=unset)
 
 
-def check_learnable(options: Any, amount: str, few: float) -> None:
-    """Raise OptionError where an option that the cells change is not that of what can be learnt."""
+def labels_and_decay(options: Any, amount: str, few: float) -> dict[str, dict[str, Any]]:
+    """Name the cells of a design of labels, an amount of data and weight decay: 3 x 2.
+
+    Raise OptionError where an option that the cells change is not that of what can be learnt.
+    """
     given = {"labels": options.labels == "true", "weight_decay": options.weight_decay > 0}
     given[amount] = getattr(options, amount) > few
     needed = {"labels": "true", "weight_decay": "above 0", amount: f"above {few:g}"}
@@ -58,10 +62,11 @@ def check_learnable(options: Any, amount: str, few: float) -> None:
             raise OptionError(
                 "controls", f"changes --{flag} in its cells, so it must be {needed[name]}"
             )
-
-
-def with_and_without_decay(cells: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Double the cells of a design: each as it is, and with weight decay 0."""
+    cells: dict[str, dict[str, Any]] = {
+        "learnable": {},
+        "shuffled": {"labels": "shuffled"},
+        "few": {amount: few},
+    }
     without = {
         f"{name}-no-decay": changed | {"weight_decay": 0.0} for name, changed in cells.items()
     }
@@ -162,3 +167,8 @@ class RunOptions(CascadeOptions):
 
         text = json.dumps(self.case_options, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def every_run(cells: Sequence[Run]) -> list[tuple[Run, int, int]]:
+    """List the runs of some cells, in the order of the table: options, width, seed."""
+    return [(each, h, s) for each in cells for h in each.hidden for s in range(each.seeds)]

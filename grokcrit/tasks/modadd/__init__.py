@@ -13,10 +13,9 @@ from grokcrit.tasks.options import (
     RunOptions,
     Shapes,
     batch_size,
-    check_learnable,
+    labels_and_decay,
     labels_of_either,
     weight_decay,
-    with_and_without_decay,
 )
 
 MODELS = ("transformer", "mlp")
@@ -87,11 +86,7 @@ class ModaddOptions(RunOptions):
 
     def controlled(self) -> dict[str, dict[str, Any]]:
         """Name the cells of a design of labels and decay: 3 x 2."""
-        check_learnable(self, "train_fraction", FEW)
-        few = {"train_fraction": FEW}
-        return with_and_without_decay(
-            {"learnable": {}, "shuffled": {"labels": "shuffled"}, "few": few}
-        )
+        return labels_and_decay(self, "train_fraction", FEW)
 
     def training_units(self, pairs: int) -> int:
         """Return how many of some pairs, ordered or not, train."""

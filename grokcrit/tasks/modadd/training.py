@@ -19,6 +19,7 @@ from grokcrit.tasks import snapshots
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.modadd.models import Model, initial_parameters
 from grokcrit.tasks.modadd.pairs import Pairs, labels_of, pairs_of
+from grokcrit.tasks.options import every_run
 
 # Updates over which the learning rate rises from 0 (2604.16431).
 WARM_UP = 10
@@ -36,7 +37,7 @@ def runs(
     sizes = {h: options.n_params(h) for h in options.hidden}
     found = in_processes(
         train_run,
-        [(each, h, s, cache) for each in cells for h in each.hidden for s in range(each.seeds)],
+        [(*run, cache) for run in every_run(cells)],
         cost=lambda task: sizes[task[1]],
         size=lambda task: 4 * sizes[task[1]] * options.snapshots,
         workers=workers,

@@ -12,10 +12,9 @@ from grokcrit.tasks.options import (
     RunOptions,
     Shapes,
     batch_size,
-    check_learnable,
+    labels_and_decay,
     labels_of_either,
     weight_decay,
-    with_and_without_decay,
 )
 
 # Samples that test, of every cell.
@@ -59,11 +58,7 @@ class ParityOptions(RunOptions):
 
     def controlled(self) -> dict[str, dict[str, Any]]:
         """Name the cells of a design of labels, samples and decay: 3 x 2."""
-        check_learnable(self, "samples", FEW)
-        few = {"samples": FEW}
-        return with_and_without_decay(
-            {"learnable": {}, "shuffled": {"labels": "shuffled"}, "few": few}
-        )
+        return labels_and_decay(self, "samples", FEW)
 
     def shapes(self, width: int) -> Shapes:
         """Weights and biases of the hidden layer, by input, and of the output."""

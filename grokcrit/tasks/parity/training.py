@@ -14,6 +14,7 @@ from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import parity as kernel
 from grokcrit.kernels import types as kt
+from grokcrit.tasks.options import every_run
 from grokcrit.tasks.parity import ParityOptions
 from grokcrit.tasks.parity.samples import samples_of
 from grokcrit.tasks.snapshots import table_of, trained
@@ -37,7 +38,7 @@ def runs(
 
     return in_order(
         rows,
-        [(each, h, s) for each in cells for h in each.hidden for s in range(each.seeds)],
+        every_run(cells),
         cost=lambda task: sizes[task[1]] * task[0].samples,
         size=lambda task: 8 * sizes[task[1]] * options.snapshots,
         threads=threads,

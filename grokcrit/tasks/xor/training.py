@@ -16,6 +16,7 @@ from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
+from grokcrit.tasks.options import every_run
 from grokcrit.tasks.train_rows import RunName, rows_of
 from grokcrit.tasks.xor import ACTIVATIONS, GINI_OF, TARGETS, TrainOptions, init_scale
 
@@ -52,7 +53,7 @@ def runs(
     graphs = {h: graph_of(options.cascade, n, cache=cache) for h, n in sizes.items()}
     return in_order(
         lambda run, stop: table(run, train_run(run, graphs[run.width], stop), schema),
-        [Run(each, h, s) for each in cells for h in each.hidden for s in range(each.seeds)],
+        [Run(*run) for run in every_run(cells)],
         cost=lambda run: run.width,
         size=lambda run: 8 * run.n_params * options.snapshots,
         threads=threads,
