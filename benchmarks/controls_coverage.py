@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from interval_coverage import EPOCHS, SIZES, ensemble
 from scipy import special
 
 import grokcrit
@@ -33,10 +33,8 @@ from grokcrit.questions.contrasts import Measured, in_phases
 from grokcrit.questions.design import Contrast, Design, designs
 from grokcrit.questions.family import Family, families
 from grokcrit.scaling import resampling
-from grokcrit.scaling.ensembles import Ensemble, cases_of
+from grokcrit.scaling.ensembles import cases_of
 
-SIZES = np.array([81, 121, 201, 301, 401, 801, 1201, 2001])
-EPOCHS = np.arange(0, 501, 10)
 SIGMA_RUN, SIGMA_CELL, SIGMA_SNAPSHOT = 0.2, 0.2, 0.3
 EFFECT, RESAMPLES, POWER = 0.2, 1000, 0.8
 CELLS = ("a", "b", "c", "d")
@@ -59,20 +57,7 @@ def made(seeds: int, rng: np.random.Generator) -> Design:
         d = 1 + EFFECT * ((name == "a") & (epoch >= grok[run]))
         scatter = (of_run * factor(SIGMA_CELL, runs, rng))[run]
         size = SIZES[size_of][run] ** d * scatter * factor(SIGMA_SNAPSHOT, len(run), rng)
-        cells[name] = Family(
-            Ensemble(
-                case={"case": name},
-                sizes=SIZES,
-                size_of=size_of,
-                seed=np.tile(np.arange(seeds), len(SIZES)),
-                grok=grok,
-                run=run,
-                epoch=epoch,
-                truncated=np.zeros(len(run), bool),
-                table=pa.table({"size": size}),
-            ),
-            {},
-        )
+        cells[name] = Family(ensemble(seeds, grok, size, name), {})
     return Design("a", cells, [Contrast("generalising", ("a", "b"), "")])
 
 

@@ -42,15 +42,21 @@ def made(seeds: int, exponent: Callable[[Any, Any], Any], rng: np.random.Generat
     factor = rng.lognormal(-(SIGMA_RUN**2) / 2, SIGMA_RUN, runs)[run]
     noise = rng.lognormal(-(SIGMA_SNAPSHOT**2) / 2, SIGMA_SNAPSHOT, len(run))
     size = SIZES[size_of][run] ** exponent(epoch, grok[run]) * factor * noise
+    return ensemble(seeds, grok, size)
+
+
+def ensemble(seeds: int, grok: np.ndarray, size: np.ndarray, case: str = "") -> Ensemble:
+    """Return the runs of one case, given the size at every epoch of every run in one array."""
+    runs = len(SIZES) * seeds
     return Ensemble(
-        case={},
+        case={"case": case},
         sizes=SIZES,
-        size_of=size_of,
+        size_of=np.repeat(np.arange(len(SIZES)), seeds),
         seed=np.tile(np.arange(seeds), len(SIZES)),
         grok=grok,
-        run=run,
-        epoch=epoch,
-        truncated=np.zeros(len(run), bool),
+        run=np.repeat(np.arange(runs), len(EPOCHS)),
+        epoch=np.tile(EPOCHS, runs),
+        truncated=np.zeros(len(size), bool),
         table=pa.table({"size": size}),
     )
 
