@@ -46,14 +46,10 @@ class GradientFile:
     def row(self) -> pa.Table:
         """Which snapshot it is, as a row."""
         known = {"task": CASE, "case": CASE, "field": "gradient", "width": self.n}
-        known |= {
-            "n_params": self.n,
-            "seed": self.seed,
-            "epoch": 0,
-            "grok_epoch": None,
-            "loss": None,
-        }
-        return pa.table({name: pa.array([known[name]], TRAIN.column(name).type) for name in COPIED})
+        known |= {"n_params": self.n, "seed": self.seed, "epoch": 0}
+        return pa.table(
+            {name: pa.array([known.get(name)], TRAIN.column(name).type) for name in COPIED}
+        )
 
 
 def is_gradient_file(path: object) -> bool:

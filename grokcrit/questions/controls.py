@@ -232,9 +232,9 @@ def panel(clock: str, ax: Axes, sources: Sources, request: Request) -> Axes:
     label, scale, shift = AXES[clock]
     # A cell has one look on every clock, whether or not it has data there.
     for number, cell in enumerate(dict.fromkeys(row["part"] for row in drawn)):
-        if not any(row["part"] == cell for row in found):
-            continue
         mine = sorted((r for r in found if r["part"] == cell), key=lambda row: row["time"])
+        if not mine:
+            continue
         x = scale * (np.array([row["time"] for row in mine], np.float64) + shift)
         y, low, high = np.array(
             [
@@ -259,12 +259,11 @@ def density_panel(window: str, ax: Axes, sources: Sources, request: Request) -> 
     found = sources.asked(request, quantity=CELL_DENSITY, time=None)
     series: Series = {}
     for (cell, phase), mine in groups(found, "part", "window").items():
-        numbers = [[r["value"], r["ci_low"], r["ci_high"]] for r in mine]
-        sizes = np.array([r["n_params"] for r in mine])
-        series.setdefault(cell, {})[phase] = sizes, np.array(numbers, np.float64).T
-    for phases in series.values():  # those around memorising, and what has no density
-        for phase in set(phases) - set(PHASES):
-            del phases[phase]
+        phases = series.setdefault(cell, {})
+        if phase in PHASES:
+            numbers = [[r["value"], r["ci_low"], r["ci_high"]] for r in mine]
+            sizes = np.array([r["n_params"] for r in mine])
+            phases[phase] = sizes, np.array(numbers, np.float64).T
     return draw(ax, series, window, request.observable, sources.confidence("diagnostics"))
 
 
