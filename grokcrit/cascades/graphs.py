@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
 import math
 import random
-import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.base.errors import OptionError
+from grokcrit.base.imports import without
 from grokcrit.base.options import CascadeOptions, check_choice, check_integer
 from grokcrit.base.rng import stream
 from grokcrit.base.vocabulary import TOPOLOGIES
@@ -26,7 +25,6 @@ from grokcrit.cascades.graph_cache import Recent, Rows
 from grokcrit.kernels import edges
 from grokcrit.kernels.neighbours import AFFINE, BLOCK, LATTICE, RING, STORED
 from grokcrit.kernels.types import Network
-from grokcrit.tables import provenance
 
 REWIRING = 0.1
 # Above this many nodes Barabasi-Albert graphs are grown by our own loops.
@@ -169,20 +167,6 @@ def _barabasi_albert(n: int, m: int, rng: np.random.Generator) -> Graph:
     return stored(indptr, indices)
 
 
-def import_igraph() -> Any:
-    """Import igraph; on the command line without its drawing.
-
-    Where igraph finds matplotlib it loads it at once: 0.6 of the 1.6 seconds of a small training.
-    """
-    if provenance.command_line is None or {"igraph", "matplotlib"} & set(sys.modules):
-        return importlib.import_module("igraph")
-    sys.modules["matplotlib"] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module("igraph")
-    finally:
-        del sys.modules["matplotlib"]
-
-
 def _random(topology: str, n: int, degree: int, seed: int) -> Graph:
     """Draw a random graph: with igraph, whose generator is global: one at a time."""
     rng = stream("graph", TOPOLOGIES.index(topology), degree, seed, n)
@@ -190,7 +174,8 @@ def _random(topology: str, n: int, degree: int, seed: int) -> Graph:
         return _barabasi_albert(n, degree // 2, rng)
     state = random.Random(int(rng.integers(2**63)))
     with _igraph_lock:
-        igraph = import_igraph()
+        with without("matplotlib"):  # igraph loads it to draw: 0.4 of the 1.4 s of a small training
+            import igraph
         igraph.set_random_number_generator(state)
         try:
             if topology == "ba":

@@ -13,6 +13,9 @@ def main() -> None:
     if arguments == ["--version"]:  # answered before anything else loads
         print(f"grokcrit {__version__}")
         return
+    from grokcrit.base.imports import begin_command
+
+    begin_command()
     try:
         from grokcrit.cli.app import invoke
 

@@ -1,0 +1,39 @@
+"""Libraries that others would import and no command uses: they stay out of a command's process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# pyarrow imports it, where it is installed, to ask whether an array is one of its: 0.25 s.
+NEVER = ("pandas",)
+
+
+class Refusal:
+    """A finder of modules that finds none, and says of some that they are not installed."""
+
+    names: tuple[str, ...] = NEVER
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
+        """Return None; raise ModuleNotFoundError for a name that is refused."""
+        if name in self.names:
+            raise ModuleNotFoundError(f"{name} is not used by this command", name=name)
+
+
+refusal = Refusal()
+
+
+def begin_command() -> None:
+    """Refuse from here on what no command uses; programs that import grokcrit never call this."""
+    sys.meta_path.insert(0, refusal)
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Refuse more, in a command alone, while something is imported that can do without."""
+    refusal.names = (*NEVER, *names)
+    try:
+        yield
+    finally:
+        refusal.names = NEVER
