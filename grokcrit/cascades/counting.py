@@ -48,6 +48,19 @@ class Counted:
     findings: Findings | None  # what is degenerate among the gradients; None for surrogates
 
 
+class Unlocked:
+    """Memory of an array that may not be written, for one that may.
+
+    The kernels read snapshots and no more, but numba would compile them once for those that lie in
+    a table and once for those that were made: 2 s of a first call. The array is kept alive.
+    """
+
+    def __init__(self, values: npt.NDArray[np.floating]) -> None:
+        self.values = values
+        memory = values.__array_interface__
+        self.__array_interface__ = memory | {"data": (memory["data"][0], False)}
+
+
 def name_of(run: pa.Table, row: int) -> str:
     """Name a snapshot of a run."""
     return ", ".join(f"{name} {run[name][row]}" for name in ("case", "width", "seed", "epoch"))
@@ -108,7 +121,7 @@ def count(
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
     finite = kernel.cascades(
-        snapshots,
+        np.asarray(Unlocked(snapshots)),
         np.empty(n, snapshots.dtype) if scratch is None else scratch,
         network,
         kt.rule(n, snapshots.dtype, settings),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.machine import lowest_bit, prefetch
 from grokcrit.kernels.neighbours import (
     AHEAD,
@@ -24,13 +24,13 @@ SIX = np.uint64(6)
 LOW = np.uint64(63)
 
 
-@jit
+@inner
 def mark(bits: Array, place: np.uint64) -> None:
     """Set the bit of a node."""
     bits[place >> SIX] |= ONE << (place & LOW)
 
 
-@jit
+@inner
 def marked_nodes(marked: Array, frontier: Array) -> Int:
     """List the marked nodes, ascending; clear the marks; return how many."""
     count = np.uint64(0)
@@ -47,7 +47,7 @@ def marked_nodes(marked: Array, frontier: Array) -> Int:
     return np.int64(count)
 
 
-@jit
+@inner
 def count_and_clear(bits: Array) -> Int:
     """Return how many bits are set; clear them."""
     count = 0
@@ -60,7 +60,7 @@ def count_and_clear(bits: Array) -> Int:
     return count
 
 
-@jit
+@inner
 def topple(
     gradient: Array, network: Network, rule: Rule, theta: float, count: Int, work: Work
 ) -> tuple[Int, float]:
@@ -94,7 +94,7 @@ def topple(
     return np.int64(active), transported
 
 
-@jit
+@inner
 def push(gradient: Array, theta: float, work: Work, pushes: Int) -> None:
     """Deliver a chunk, in its order; mark who is then above theta."""
     target, amount, marked = work.target, work.amount, work.marked
@@ -107,7 +107,7 @@ def push(gradient: Array, theta: float, work: Work, pushes: Int) -> None:
             mark(marked, j)
 
 
-@jit
+@inner
 def push_row(gradient: Array, network: Network, theta: float, node: Int, work: Work) -> None:
     """Deliver what one node sends along a long row, from where the row lies."""
     i = np.uint64(node)
@@ -123,7 +123,7 @@ def push_row(gradient: Array, network: Network, theta: float, node: Int, work: W
             mark(marked, j)
 
 
-@jit
+@inner
 def deliver(gradient: Array, network: Network, theta: float, active: Int, work: Work) -> None:
     """Deliver what the toppling nodes send, in ascending order of the senders.
 
@@ -150,7 +150,7 @@ def deliver(gradient: Array, network: Network, theta: float, active: Int, work: 
                 f += 1
 
 
-@jit
+@inner
 def cascade(
     source: Array, gradient: Array, network: Network, rule: Rule, work: Work, hint: float
 ) -> Counts:
@@ -184,7 +184,8 @@ def cascade(
         transported += moved
         size += active
         duration += 1
-        peak = max(peak, active)
+        if active > peak:
+            peak = active
         count = marked_nodes(work.marked, work.frontier)
     area = count_and_clear(work.toppled)
     return Counts(finite, theta, size, area, duration, peak, truncated, transported)
@@ -230,5 +231,6 @@ def cascades(
             return False
         theta[m], truncated[m], transported[m] = c.threshold, c.truncated, c.transported
         counts[m, 0], counts[m, 1], counts[m, 2], counts[m, 3] = c.size, c.area, c.duration, c.peak
-        activity[m, : c.duration] = work.activity[: c.duration]
+        for step in range(c.duration):  # to copy a slice, numba compiles what it says on errors
+            activity[m, step] = work.activity[step]
     return True

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.machine import prefetch
 from grokcrit.kernels.neighbours import AHEAD, neighbours
 from grokcrit.kernels.types import Array, Network
@@ -132,7 +132,7 @@ def grown_rows(target: Array, m: int, indptr: Array, indices: Array, place: Arra
         first = last
 
 
-@jit
+@inner
 def insertion_sort(values: Array) -> None:
     """Sort a few values in place."""
     for i in range(1, len(values)):

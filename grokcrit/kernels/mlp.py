@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.cascade import cascade
 from grokcrit.kernels.machine import power_of_two
 from grokcrit.kernels.quantile import sort
 from grokcrit.kernels.types import Array, Network, Record, Rule, Training, Work
 
-ZERO, ONE = np.uint64(0), np.uint64(1)
+ZERO, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 TANH, RELU, SIGMOID = 0, 1, 2
 OUTPUT, FIRST, ALL, GRADIENT = 0, 1, 2, 3
 
@@ -27,7 +27,7 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13 = (1 / math.factorial(n) for n in range(3, 14))
 
 
-@jit
+@inner
 def sigmoid(z: float) -> float:
     """Logistic function, without overflow for any finite z."""
     if z >= 0:
@@ -36,7 +36,7 @@ def sigmoid(z: float) -> float:
     return e / (1 + e)
 
 
-@jit
+@inner
 def tanh(values: Array) -> None:
     """Replace every value by its hyperbolic tangent, to 4 units in the last place.
 
@@ -69,7 +69,7 @@ def tanh(values: Array) -> None:
         values[i] = math.copysign(m / (m + 2), values[i])
 
 
-@jit
+@inner
 def activate(values: Array, activation: int) -> None:
     """Replace pre-activations of the hidden units by their activations."""
     if activation == TANH:
@@ -82,7 +82,7 @@ def activate(values: Array, activation: int) -> None:
             values[i] = sigmoid(values[i])
 
 
-@jit
+@inner
 def differentiate(values: Array, activation: int) -> None:
     """Replace activations of the hidden units by the derivatives of the activation there."""
     for i in range(len(values)):
@@ -131,7 +131,7 @@ def gini(values: Array, order: Array) -> float:
     return weighted / (n * total) if total > 0 else math.nan
 
 
-@jit
+@inner
 def forward_backward(
     weights: Array, training: Training, hidden: Array, delta: Array, gradient: Array
 ) -> tuple[float, float]:
@@ -146,7 +146,7 @@ def forward_backward(
     """
     h = hidden.shape[1]
     inputs, targets = training.inputs, training.targets
-    w1, b1 = weights[: 2 * h].reshape((h, 2)), weights[2 * h : 3 * h]
+    w1, b1 = weights[: 2 * h], weights[2 * h : 3 * h]
     for p in range(len(targets)):
         pre_activate(hidden[p], w1, b1, inputs[p, 0], inputs[p, 1])
         activate(hidden[p], training.activation)
@@ -167,24 +167,26 @@ def forward_backward(
     for p in range(len(targets)):
         differentiate(hidden[p], training.activation)
         scale(hidden[p], w2, delta[p])
-    to_w1, to_b1 = gradient[: 2 * h].reshape((h, 2)), gradient[2 * h : 3 * h]
+    to_w1, to_b1 = gradient[: 2 * h], gradient[2 * h : 3 * h]
     for side in range(2):
         x0, x1, x2, x3 = inputs[0, side], inputs[1, side], inputs[2, side], inputs[3, side]
         for k in range(h):
-            to_w1[k, side] = 0.0 + a0[k] * x0 + a1[k] * x1 + a2[k] * x2 + a3[k] * x3
+            place = TWO * np.uint64(k) + np.uint64(side)
+            to_w1[place] = 0.0 + a0[k] * x0 + a1[k] * x1 + a2[k] * x2 + a3[k] * x3
     for k in range(h):
         to_b1[k] = 0.0 + a0[k] + a1[k] + a2[k] + a3[k]
     return loss / len(targets), right / len(targets)
 
 
-@jit
+@inner
 def pre_activate(row: Array, w1: Array, b1: Array, x0: float, x1: float) -> None:
     """Fill ``row`` with what the hidden units receive from one pattern."""
     for k in range(len(row)):
-        row[k] = w1[k, 0] * x0 + w1[k, 1] * x1 + b1[k]
+        place = TWO * np.uint64(k)
+        row[k] = w1[place] * x0 + w1[place + ONE] * x1 + b1[k]
 
 
-@jit
+@inner
 def logits(hidden: Array, w2: Array, b2: float, out: Array) -> None:
     """Fill ``out`` with the logits of the four patterns, summed in the order of the units."""
     z0 = z1 = z2 = z3 = b2
@@ -197,14 +199,14 @@ def logits(hidden: Array, w2: Array, b2: float, out: Array) -> None:
     out[0], out[1], out[2], out[3] = z0, z1, z2, z3
 
 
-@jit
+@inner
 def scale(row: Array, w2: Array, delta: float) -> None:
     """Multiply the derivatives in ``row`` by what comes back from the output."""
     for k in range(len(row)):
         row[k] = delta * w2[k] * row[k]
 
 
-@jit
+@inner
 def watched(weights: Array, gradient: Array, gini_of: int) -> Array:
     """Return the part of a run whose Gini is recorded, as a view."""
     h = len(weights) // 4
@@ -217,7 +219,7 @@ def watched(weights: Array, gradient: Array, gini_of: int) -> Array:
     return gradient[:]
 
 
-@jit
+@inner
 def finite(values: Array) -> bool:
     """Return whether every value is finite; without branches, so that it runs on vectors."""
     good = True
@@ -226,7 +228,7 @@ def finite(values: Array) -> bool:
     return good
 
 
-@jit
+@inner
 def distance(a: Array, b: Array) -> float:
     """||a - b|| / ||b||; 0 where a equals b, b = 0 included."""
     # Two sums of each, so that an addition need not wait for the one before.
@@ -280,7 +282,9 @@ def train_block(
     hidden, delta = np.empty((patterns, n // 4)), np.empty(patterns)
     gradient, redistributed = np.empty(n), np.empty(n)
     hint = -1.0
-    order = np.arange(len(watched(weights, gradient, training.gini_of)))
+    order = np.empty(len(watched(weights, gradient, training.gini_of)), np.int64)
+    for k in range(len(order)):
+        order[k] = k
     for t in range(first, last):
         if not finite(weights):
             return t

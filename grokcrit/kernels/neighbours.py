@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner
 from grokcrit.kernels.machine import prefetch
 from grokcrit.kernels.types import CHUNK, Array, Int, Network, Work
 
@@ -23,7 +23,7 @@ ZERO, ONE, EIGHT = np.uint64(0), np.uint64(1), np.uint64(BLOCK)
 ROOM = np.uint64(CHUNK - LONG)
 
 
-@jit
+@inner
 def degree(network: Network, node: Int, row: Array) -> Int:
     """Return the number of neighbours of a node; ``row`` is scratch."""
     if network.kind == STORED:
@@ -32,7 +32,7 @@ def degree(network: Network, node: Int, row: Array) -> Int:
     return neighbours(network, node, row, np.int64(0))
 
 
-@jit
+@inner
 def neighbours(network: Network, node: Int, row: Array, place: Int) -> Int:
     """Write the neighbours of a node in a graph that is not stored, from ``row[place]`` on.
 
@@ -74,7 +74,7 @@ def neighbours(network: Network, node: Int, row: Array, place: Int) -> Int:
     return found - place
 
 
-@jit
+@inner
 def gather_stored(network: Network, first: Int, active: Int, work: Work) -> tuple[Int, Int]:
     """Gather a chunk of the pushes of a stored graph into ``work.target`` and ``work.amount``.
 
@@ -109,7 +109,7 @@ def gather_stored(network: Network, first: Int, active: Int, work: Work) -> tupl
     return f, np.int64(pushes)
 
 
-@jit
+@inner
 def gather_computed(network: Network, first: Int, active: Int, work: Work) -> tuple[Int, Int]:
     """Gather a chunk of pushes, as ``gather_stored`` does, of a graph that is not stored."""
     target, amount = work.target, work.amount

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.cascade import cascade
 from grokcrit.kernels.mlp import sigmoid
 from grokcrit.kernels.types import Array, Descent, Network, Rule, Samples, Work
@@ -23,7 +23,7 @@ def parts(flat: Array, bits: int) -> tuple[Array, Array, Array]:
     return w1, flat[bits * h : (bits + 1) * h], flat[(bits + 1) * h : (bits + 2) * h]
 
 
-@jit
+@inner
 def activate(row: Array, weights: Array, x: Array) -> float:
     """Fill ``row`` (h,) with the activations of the hidden units for an input; return the logit.
 
@@ -58,7 +58,7 @@ def activate(row: Array, weights: Array, x: Array) -> float:
     return (z0 + z1) + (z2 + z3)
 
 
-@jit
+@inner
 def loss_of(margin: float) -> float:
     """Return log(1 + e^-margin), without overflow; NaN of NaN."""
     return max(-margin, 0.0) + math.log1p(math.exp(-abs(margin)))

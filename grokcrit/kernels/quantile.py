@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner
 from grokcrit.kernels.types import Array, Int
 
 
-@jit
+@inner
 def sort(values: Array) -> None:
     """Sort in place, by Shell's method: numpy's would take three seconds to compile."""
     gap = 1
@@ -26,7 +26,7 @@ def sort(values: Array) -> None:
         gap //= 3
 
 
-@jit
+@inner
 def select(values: Array, rank: Int) -> None:
     """Partly sort ``values`` in place so that ``values[rank]`` is where sorting would put it.
 
@@ -56,7 +56,7 @@ def select(values: Array, rank: Int) -> None:
             left = middle
 
 
-@jit
+@inner
 def part(values: Array, left: Int, right: Int, pivot: Any, equal: bool) -> Int:
     """Move what is below the pivot, or ``equal`` to it, to the front; return where it ends."""
     end = np.uint64(left)
@@ -68,7 +68,7 @@ def part(values: Array, left: Int, right: Int, pivot: Any, equal: bool) -> Int:
     return np.int64(end)
 
 
-@jit
+@inner
 def quantile(values: Array, rank: Int, weight: float) -> Any:
     """Return the quantile between the order statistics ``rank`` and ``rank + 1``; reorder values.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.types import Array
 
 # Terms are added one by one up to this k, and up to FACTOR * a, before Euler-Maclaurin takes over;
@@ -34,7 +34,7 @@ class Pairs(NamedTuple):
     logs_above: Array  # (K + 1,): sum of their logarithms
 
 
-@jit
+@inner
 def add(out: Array, u: float, v: float, weight: float) -> None:
     """Add weight * (1, u, u^2, v, u v, v^2) to ``out``."""
     out[0] += weight
@@ -45,7 +45,7 @@ def add(out: Array, u: float, v: float, weight: float) -> None:
     out[5] += weight * v * v
 
 
-@jit
+@inner
 def edge(a: float, b: float, lower: float, x: float, side: int, out: Array) -> None:
     """Add the Euler-Maclaurin terms of the end ``x`` of a sum; ``side`` 1 for its lower end, or -1.
 
@@ -84,7 +84,7 @@ def edge(a: float, b: float, lower: float, x: float, side: int, out: Array) -> N
         out[5] += weight * (v * vf + v * f[j - 1] + (f[j - 2] if j > 1 else 0.0))
 
 
-@jit
+@inner
 def integrate(a: float, b: float, lower: float, x: float, upper: float, out: Array) -> None:
     """Add the integrals of the six summands of ``sums`` from ``x`` to ``upper``.
 
@@ -168,7 +168,7 @@ def exponent(mean: float, b: float, lower: float, upper: float, start: float, ou
     return a
 
 
-@jit
+@inner
 def beyond(x: float, a: float, lower: float, upper: float) -> float:
     """Sum (k / lower)^-a over k = x, ..., upper by Euler and Maclaurin, for x >= TERMS, FACTOR a.
 
@@ -188,7 +188,7 @@ def beyond(x: float, a: float, lower: float, upper: float) -> float:
     return total + x * math.exp(-a * math.log(x / lower)) * share
 
 
-@jit
+@inner
 def distance(
     pairs: Pairs,
     first: int,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner
 from grokcrit.kernels.quantile import quantile, select
 from grokcrit.kernels.types import Array, Int, Rule, Work
 
@@ -18,7 +18,7 @@ MARGIN = 3.5
 GOLDEN = 0.6180339887498949
 
 
-@jit
+@inner
 def place_of(source: Array, rule: Rule) -> tuple[Int, float]:
     """Return the rank and the weight of the threshold among the values of abs(source).
 
@@ -36,7 +36,7 @@ def place_of(source: Array, rule: Rule) -> tuple[Int, float]:
     return np.int64(n - count + rank), position - rank
 
 
-@jit
+@inner
 def bracket(source: Array, rank: Int, sample: Array) -> tuple[Any, Any]:
     """Guess two magnitudes between which the threshold lies, from a sample of the values.
 
@@ -68,7 +68,7 @@ def bracket(source: Array, rank: Int, sample: Array) -> tuple[Any, Any]:
     return below, above
 
 
-@jit
+@inner
 def collect(
     source: Array, gradient: Array, low: Any, frontier: Array, magnitude: Array
 ) -> tuple[Int, bool]:
@@ -85,7 +85,7 @@ def collect(
     return np.int64(count), finite
 
 
-@jit
+@inner
 def first_frontier(
     source: Array, gradient: Array, rule: Rule, work: Work, hint: float
 ) -> tuple[Any, Int, bool]:
@@ -124,7 +124,7 @@ def first_frontier(
     return quantile(work.sent[:inside], rank, weight), count, True
 
 
-@jit
+@inner
 def keep_up_to(values: Array, high: Any) -> Int:
     """Move the values that are not above ``high`` to the front; return how many they are."""
     count = np.uint64(0)

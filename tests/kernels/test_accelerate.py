@@ -16,8 +16,8 @@ SCRIPT = """
 import sys
 import numpy as np
 from grokcrit.cascades.graphs import graph
-from grokcrit.kernels import cascade, mlp, quantile, resample
-from grokcrit import cascade as one
+from grokcrit.kernels import mlp, resample
+from grokcrit import cascade as one, train
 
 rng = np.random.default_rng(5)
 out = {}
@@ -36,14 +36,13 @@ means = np.empty((9, 4))
 resample.resampled_means(values, rng.integers(6, size=(9, 6)), means)
 out["means"] = means
 out["gini"] = mlp.gini(rng.standard_normal(40), np.arange(40))
-out["tanh"] = rng.normal(0, 9, 99)
-mlp.tanh(out["tanh"])
+record = train(hidden=5, seeds=1, epochs=9)
+out["xor"] = record["gradient"].combine_chunks().values.to_numpy()
 from grokcrit.systems import SYSTEMS
 from grokcrit.stages.simulate import simulate
 for system in SYSTEMS:
     made = simulate(system, size=5, seeds=1, avalanches=60, warmup=20)
     out[system] = [made[name].to_numpy() for name in ("size", "area", "duration", "peak")]
-from grokcrit import train
 small = {"bits": 11, "relevant": 2, "samples": 20, "hidden": 5, "seeds": 1, "epochs": 2}
 made = train(task="parity", snapshot_every=1, **small)
 out["parity"] = made["gradient"].combine_chunks().values.to_numpy()

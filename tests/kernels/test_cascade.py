@@ -14,6 +14,9 @@ from grokcrit.cascades.graphs import graph as make_graph
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.kernels.neighbours import LONG
+from tests.kernels import from_python
+
+kernel = from_python(kernel)
 
 
 @dataclass

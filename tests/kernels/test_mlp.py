@@ -12,6 +12,9 @@ from grokcrit.base.options import CascadeOptions
 from grokcrit.cascades.graphs import graph
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
+from tests.kernels import from_python
+
+mlp = from_python(mlp)
 
 INPUTS = np.array([x for x, _ in naive.XOR])
 TARGETS = np.array([y for _, y in naive.XOR])

@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from grokcrit.base.options import CascadeOptions
+from grokcrit.kernels import quantile as kernel
 from grokcrit.kernels import types as kt
-from grokcrit.kernels.quantile import quantile, select
+from tests.kernels import from_python
+
+kernel = from_python(kernel)
 
 
 def percentile(values, q):
     """The kernel's quantile, its settings settled as the cascade settles them."""
     rule = kt.rule(len(values), values.dtype, CascadeOptions(quantile=q))
-    return quantile(values.copy(), rule.rank, rule.weight)
+    return kernel.quantile(values.copy(), rule.rank, rule.weight)
 
 
 def same(values, q):
@@ -129,7 +132,7 @@ def test_selection_puts_the_rank_where_sorting_would(shape, n):
     ordered = np.sort(plain)
     for rank in {0, 1, n // 3, n // 2, n - 2, n - 1} & set(range(n)):
         values = plain.copy()
-        select(values, rank)
+        kernel.select(values, rank)
         assert values[rank] == ordered[rank]
         assert (values[:rank] <= values[rank]).all()
         assert (values[rank:] >= values[rank]).all()
@@ -143,6 +146,6 @@ def test_a_range_that_refuses_to_shrink_is_sorted_outright(from_above):
         plain = -plain[::-1]
     for rank in [*range(100), *range(900, 1000)]:
         values = plain.copy()
-        select(values, rank)
+        kernel.select(values, rank)
         assert values[rank] == np.sort(plain)[rank]
         assert values[:rank].max(initial=-np.inf) <= values[rank] <= values[rank:].min()

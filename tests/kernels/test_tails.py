@@ -8,6 +8,9 @@ from scipy import special
 
 from grokcrit.kernels import tails as kernel
 from grokcrit.scaling.tails import counted
+from tests.kernels import from_python
+
+kernel = from_python(kernel)
 
 INFINITE = math.inf
 

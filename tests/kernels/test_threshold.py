@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from grokcrit.base.options import CascadeOptions
+from grokcrit.kernels import quantile, threshold
 from grokcrit.kernels import types as kt
-from grokcrit.kernels.quantile import sort
 from grokcrit.kernels.threshold import SAMPLED, first_frontier
+from tests.kernels import from_python
+
+kernel = from_python(threshold)
 
 QUANTILES = st.one_of(
     st.sampled_from([0.0, 50.0, 90.0, 99.0, 99.99999999999999]),
@@ -23,7 +26,7 @@ def found(gradient, q, hint=-1.0):
     rule = kt.rule(len(gradient), gradient.dtype, CascadeOptions(quantile=q))
     work = kt.work(len(gradient), gradient.dtype, 5)
     copy = np.full_like(gradient, 7)
-    theta, count, finite = first_frontier(gradient, copy, rule, work, hint)
+    theta, count, finite = kernel.first_frontier(gradient, copy, rule, work, hint)
     return theta, work.frontier[:count].tolist(), finite, copy
 
 
@@ -103,7 +106,7 @@ def test_what_is_not_finite_is_seen_wherever_it_stands(bad, n):
 @given(arrays(np.float64, st.integers(0, 200), elements=st.one_of(TIES, st.floats(-1e3, 1e3))))
 def test_sorting_in_place_is_numpys(values):
     mine = values.copy()
-    sort(mine)
+    from_python(quantile).sort(mine)
     np.testing.assert_array_equal(mine, np.sort(values))
 
 
@@ -129,14 +132,15 @@ def test_the_source_is_read_once_but_for_the_sample():
     work = kt.work(n, np.float64, 5)
     plain = getattr(first_frontier, "py_func", first_frontier)
     names = ("place_of", "bracket", "collect", "keep_up_to")
-    pieces = [k for k in names if hasattr(plain.__globals__[k], "py_func")]
-    compiled = {k: plain.__globals__[k] for k in pieces}
+    pieces = {k: plain.__globals__[k] for k in (*names, "select", "quantile")}
     try:
-        for k in pieces:
-            plain.__globals__[k] = compiled[k].py_func
+        for k in names:
+            plain.__globals__[k] = getattr(pieces[k], "py_func", pieces[k])
+        for k in ("select", "quantile"):
+            plain.__globals__[k] = vars(from_python(quantile))[k]
         theta, _, _ = plain(source, np.empty(n), rule, work, -1.0)
     finally:
-        plain.__globals__.update(compiled)
+        plain.__globals__.update(pieces)
     assert theta == np.percentile(np.abs(source.values), 90)
     sampled = int(n ** (2 / 3) / 2)
     assert source.reads.min() == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.systems.lattice import Lattice, held, lattice, random_site
 from grokcrit.kernels.systems.series import Series, put
 from grokcrit.kernels.types import Array
@@ -61,7 +61,7 @@ def burn(state: Lattice, rng: np.random.Generator, depth: Array, toward: Array) 
                     grains[i] += 1
 
 
-@jit
+@inner
 def relax(state: Lattice, count: int) -> tuple[int, int, int, int]:
     """Topple until all is quiet, from the first ``count`` sites of ``state.now``.
 

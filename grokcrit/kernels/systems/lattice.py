@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner
 from grokcrit.kernels.types import Array
 
 # What the places around the lattice hold: they receive what falls off, and never topple.
@@ -52,7 +52,7 @@ def inside(state: Lattice) -> Array:
     return state.held.reshape(wide, wide)[1:-1, 1:-1]
 
 
-@jit
+@inner
 def random_site(state: Lattice, rng: np.random.Generator) -> Any:
     """Return the index of a random site."""
     across = state.step[3] - 2

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner, jit
 from grokcrit.kernels.systems.series import Series, put
 from grokcrit.kernels.types import Array, Int
 
@@ -59,7 +59,7 @@ def held(state: Ofc) -> float:
     return float((inside - (state.top[0] - 1)).sum())
 
 
-@jit
+@inner
 def relax(state: Ofc, count: int) -> tuple[int, int, int, int]:
     """Topple until all is quiet, from the first ``count`` sites of ``state.now``.
 
@@ -103,7 +103,7 @@ def relax(state: Ofc, count: int) -> tuple[int, int, int, int]:
     return size, area, duration, peak
 
 
-@jit
+@inner
 def row_maximum(value: Array, first: Int, last: Int) -> Any:
     """Return the largest of ``value[first:last]``; in four strands, which do not wait."""
     a, b, c, d = value[first], value[first], value[first], value[first]
@@ -118,7 +118,7 @@ def row_maximum(value: Array, first: Int, last: Int) -> Any:
     return max(max(a, b), max(c, d))
 
 
-@jit
+@inner
 def drive(state: Ofc) -> int:
     """Raise all stresses until the largest is 1; return how many sites topple at once."""
     value, largest, top, now = state.value, state.largest, state.top, state.now

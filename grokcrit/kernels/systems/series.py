@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grokcrit.kernels.accelerate import jit
+from grokcrit.kernels.accelerate import inner
 from grokcrit.kernels.types import Array, Int
 
 # Random bits in one number of [0, 1): it is a multiple of 2^-53.
@@ -38,7 +38,7 @@ def empty_series(avalanches: int) -> Series:
     )
 
 
-@jit
+@inner
 def put(series: Series, k: Int, size: Int, area: Int, duration: Int, peak: Int) -> None:
     """Write the counts of avalanche ``k`` down."""
     series.size[k] = size
@@ -47,7 +47,7 @@ def put(series: Series, k: Int, size: Int, area: Int, duration: Int, peak: Int) 
     series.peak[k] = peak
 
 
-@jit
+@inner
 def refill(rng: np.random.Generator, bits: Array, wanted: Int) -> None:
     """Draw a new word of random bits where fewer than ``wanted`` are left of the last one.
 
