@@ -35,14 +35,16 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
             "must be mean or run-max here: max has no draws, a resampled maximum being biased",
         )
     table = sources.fits("bootstrap", request, replicate=0)
-    drawn = rows(table, kind="draw").filter(pc.is_finite(pc.field("exponent")))
-    if not rows(drawn, surrogate="none").num_rows:
+    drawn = {
+        (surrogate, window): draws_of(rows(table, surrogate=surrogate, window=window))
+        for surrogate in ("gaussian", "none")
+        for window in style.PHASES
+    }
+    if not any(len(drawn["none", window]) for window in style.PHASES):
         raise EmptyPanelError("no draw of the bootstrap has a fit")
-    for surrogate in ("gaussian", "none"):
-        for window in style.PHASES:
-            found = rows(drawn, surrogate=surrogate, window=window)["exponent"].to_numpy()
-            if len(found):
-                density(ax, found, surrogate, window)
+    for (surrogate, window), draws in drawn.items():
+        if len(draws):
+            density(ax, draws, surrogate, window)
     for place, (window, looks) in enumerate(style.PHASES.items()):
         height = 1.06 + 0.07 * place
         estimate, low, high = estimate_of(rows(table, surrogate="none", window=window))
@@ -55,10 +57,17 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
     # Draws scatter as runs do; the interval contains the misfit of the line, too.
     title = f"bar: estimate, {sources.confidence('bootstrap')} with misfit"
-    if rows(table, surrogate="gaussian", kind="draw").num_rows:
+    if rows(table, surrogate="gaussian", kind="draws").num_rows:
         title += "; grey: Gaussian null"
     style.legend_above(ax, 3, title=title)
     return ax
+
+
+def draws_of(table: pa.Table) -> Reals:
+    """Return the draws in some rows that have a fit."""
+    lists = rows(table, kind="draws")["draws"]
+    found: Reals = pc.list_flatten(lists).drop_null().to_numpy()
+    return found
 
 
 def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
