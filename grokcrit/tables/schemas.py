@@ -372,7 +372,8 @@ BOOTSTRAP = Schema(
         Column(
             "draws",
             pa.list_(pa.float64()),
-            "draws: the exponent of each resample, in their order; null: no fit",
+            "draws: the exponent of each resample, in their order, `exponent` being null; an entry "
+            "is null where there is no fit",
             True,
             optional=True,
             each=True,
