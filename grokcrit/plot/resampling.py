@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from scipy import stats
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.vocabulary import INTERVAL
@@ -35,14 +34,16 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
             "must be mean or run-max here: max has no draws, a resampled maximum being biased",
         )
     table = sources.fits("bootstrap", request, replicate=0)
-    drawn = rows(table, kind="draw").filter(pc.is_finite(pc.field("exponent")))
-    if not rows(drawn, surrogate="none").num_rows:
+    drawn = {
+        (surrogate, window): draws_of(rows(table, surrogate=surrogate, window=window))
+        for surrogate in ("gaussian", "none")
+        for window in style.PHASES
+    }
+    if not any(len(drawn["none", window]) for window in style.PHASES):
         raise EmptyPanelError("no draw of the bootstrap has a fit")
-    for surrogate in ("gaussian", "none"):
-        for window in style.PHASES:
-            found = rows(drawn, surrogate=surrogate, window=window)["exponent"].to_numpy()
-            if len(found):
-                density(ax, found, surrogate, window)
+    for (surrogate, window), draws in drawn.items():
+        if len(draws):
+            density(ax, draws, surrogate, window)
     for place, (window, looks) in enumerate(style.PHASES.items()):
         height = 1.06 + 0.07 * place
         estimate, low, high = estimate_of(rows(table, surrogate="none", window=window))
@@ -55,10 +56,17 @@ def bootstrap(ax: Axes, sources: Sources, request: Request) -> Axes:
     ax.set(xlabel=label, ylabel="density (peak = 1)", ylim=(0, 1.28), yticks=[0, 0.5, 1])
     # Draws scatter as runs do; the interval contains the misfit of the line, too.
     title = f"bar: estimate, {sources.confidence('bootstrap')} with misfit"
-    if rows(table, surrogate="gaussian", kind="draw").num_rows:
+    if rows(table, surrogate="gaussian", kind="draws").num_rows:
         title += "; grey: Gaussian null"
     style.legend_above(ax, 3, title=title)
     return ax
+
+
+def draws_of(table: pa.Table) -> Reals:
+    """Return the draws in some rows that have a fit."""
+    lists = rows(table, kind="draws")["draws"]
+    found: Reals = pc.list_flatten(lists).drop_null().to_numpy()
+    return found
 
 
 def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
@@ -68,14 +76,27 @@ def density(ax: Axes, draws: Reals, surrogate: str, window: str) -> None:
     if np.ptp(draws) <= 1e-9:  # all draws agree: a density would be a delta
         ax.plot([draws[0], draws[0]], [0, 1], color=colour, linewidth=width)
         return
-    kernel = stats.gaussian_kde(draws)
-    room = 3 * kernel.factor * draws.std(ddof=1)  # beyond it a kernel is all but zero
-    x = np.linspace(draws.min() - room, draws.max() + room, POINTS)
-    height = kernel(x)
-    height /= height.max()
+    x, height = kernel_density(draws)
     ax.plot(x, height, color=colour, linestyle=looks["linestyle"], linewidth=width)
     if surrogate == "none":
         ax.fill_between(x, height, color=colour, **style.BAND)
+
+
+def kernel_density(draws: Reals) -> tuple[Reals, Reals]:
+    """Return the Gaussian kernel density of draws over its peak, of Scott's width, and where it is.
+
+    Draws are put together in bins of a tenth of that width, each at the mean of its draws. That
+    moves no point by more than 2e-4 of the peak; 10,000 draws take 1 ms instead of 20.
+    """
+    width = draws.std(ddof=1) * len(draws) ** -0.2
+    room = 3 * width  # beyond it a kernel is all but zero
+    x = np.linspace(draws.min() - room, draws.max() + room, POINTS)
+    bins = int(np.ceil(10 * np.ptp(draws) / width))
+    counts, edges = np.histogram(draws, bins)
+    sums, _ = np.histogram(draws, edges, weights=draws)
+    means, counts = sums[counts > 0] / counts[counts > 0], counts[counts > 0]
+    height = np.exp(-(((x[:, None] - means) / width) ** 2) / 2) @ counts
+    return x, height / height.max()
 
 
 def estimate_of(table: pa.Table) -> tuple[Any, Any, Any]:

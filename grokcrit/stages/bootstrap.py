@@ -97,7 +97,7 @@ def bootstrap(
     Returns
     -------
     pyarrow.Table
-        Schema ``bootstrap/1``, the record in its metadata.
+        Schema ``bootstrap/2``, the record in its metadata.
 
     Raises
     ------
@@ -245,7 +245,8 @@ def sample_table(sample: Sample, null: Sample | None, chosen: EstimateOptions) -
             parts.append(permutation(sample, MINUS_GAUSSIAN, against, swapped, chosen))
     if sample.trained is not None:
         parts.append(trained_rows(sample, sample.trained, chosen))
-    parts.append(draw_rows(sample))
+    if len(sample.estimate.draws):
+        parts.append(draw_rows(sample))
     parts.append(left_out_rows(sample))
     return pa.concat_tables(parts)
 
@@ -300,17 +301,9 @@ def trained_rows(sample: Sample, trained: Estimate, chosen: EstimateOptions) -> 
 
 
 def draw_rows(sample: Sample) -> pa.Table:
-    """Rows of kind ``draw``, window by window."""
-    count, windows = sample.estimate.draws.shape
-    return rows(
-        sample,
-        {
-            "window": np.repeat(sample.windows, count),
-            "kind": "draw",
-            "index": np.tile(np.arange(count), windows),
-            "exponent": sample.estimate.draws.T.ravel(),
-        },
-    )
+    """Rows of kind ``draws``, a window each."""
+    draws = list(sample.estimate.draws.T)
+    return rows(sample, {"window": sample.windows, "kind": "draws", "draws": draws})
 
 
 def left_out_rows(sample: Sample) -> pa.Table:

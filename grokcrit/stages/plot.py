@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import os
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import FORMER, OF_SWEEPS
+from grokcrit.base.vocabulary import FORMER, OF_SWEEPS, QUESTIONS
 from grokcrit.plot import MODULES, NAMES
 from grokcrit.plot.panel import Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
-from grokcrit.questions import questions
+from grokcrit.questions import load
 from grokcrit.tables.files import replacing
 from grokcrit.tables.schemas import TABLES
 
@@ -112,30 +111,39 @@ def check_extension(path: str | os.PathLike[str], option: str = "out") -> str:
     return extension
 
 
-@functools.cache
-def panels() -> dict[str, Panel]:
-    """Load every panel."""
-    named = (each.PANELS for each in modules())
-    asked = (each.panels for each in questions().values())
-    return {name: panel for each in (*named, *asked) for name, panel in each.items()}
+def home(name: str) -> tuple[Mapping[str, Panel], Mapping[str, Layout]]:
+    """Load the module that draws a panel; return all panels and figures that it draws.
+
+    A figure of the source loads no question, and so neither numba nor scipy.
+    """
+    for question, drawn in QUESTIONS.items():
+        if name in drawn:
+            return (found := load(question)).panels, found.figures
+    groups = (("plot", MODULES), ("questions", OF_SWEEPS))
+    (place,) = (
+        f"grokcrit.{package}.{module}"
+        for package, group in groups
+        for module, drawn in group.items()
+        if name in drawn
+    )
+    module = importlib.import_module(place)
+    return module.PANELS, getattr(module, "FIGURES", {})
 
 
-@functools.cache
-def layouts() -> dict[str, Layout]:
-    """Load every figure: of several panels, and each panel alone."""
-    alone = {
-        name: Layout(((name, {}),), "a", (panel.width, panel.height), (1,))
-        for name, panel in panels().items()
-    }
-    several = [getattr(each, "FIGURES", {}) for each in modules()]
-    several += [each.figures for each in questions().values()]
-    return {name: figure for each in (alone, LAYOUTS, *several) for name, figure in each.items()}
+def panel_of(name: str) -> Panel:
+    """Load a panel."""
+    return home(name)[0][name]
 
 
-def modules() -> list[Any]:
-    """Load the modules of panels that belong to no question."""
-    names = [f"plot.{name}" for name in MODULES] + [f"questions.{name}" for name in OF_SWEEPS]
-    return [importlib.import_module(f"grokcrit.{name}") for name in names]
+def layout_of(name: str) -> Layout:
+    """Load a figure: of several panels, or a panel alone."""
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    panels, figures = home(name)
+    if name in figures:
+        return figures[name]
+    panel = panels[name]
+    return Layout(((name, {}),), "a", (panel.width, panel.height), (1,))
 
 
 def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request) -> Figure:
@@ -144,19 +152,19 @@ def compose(name: str, tables: TableLike | Sequence[TableLike], request: Request
 
     from grokcrit.plot import style
 
-    layout = layouts()[name]
+    layout = layout_of(name)
     sources = Sources(tables, request.where, request.size_column)
-    drawn = [panels()[panel] for panel, _ in layout.panels]
+    drawn = [panel_of(panel) for panel, _ in layout.panels]
     every_case = any(each.every_case for each in drawn)
     sources.load(used(name, drawn, sources), every_case, drawn[0].quantity)
     with style.context():
         figure = Figure(figsize=layout.size, layout="constrained")
         axes = figure.subplot_mosaic(layout.mosaic, height_ratios=layout.heights)
         empty = []
-        for letter, (panel, fixed) in zip(sorted(axes), layout.panels, strict=True):
+        for letter, panel, (_, fixed) in zip(sorted(axes), drawn, layout.panels, strict=True):
             asked = dataclasses.replace(request, **fixed)
             try:
-                panels()[panel].draw(axes[letter], sources, asked)
+                panel.draw(axes[letter], sources, asked)
             except EmptyPanelError as error:
                 empty.append(error)
                 style.say_empty(axes[letter], str(error))
@@ -177,7 +185,7 @@ def used(name: str, drawn: Sequence[Panel], sources: Sources) -> list[str]:
         makes = "makes it" if len(missing) == 1 else "make them"
         former = FORMER.get(name)
         renamed = ""
-        if former and all(stage in sources for stage in panels()[former].needs):
+        if former and all(stage in sources for stage in panel_of(former).needs):
             renamed = f"; what was called {name} is now called {former}"
         raise TableError(f"{name} needs {articles}; {commands} {makes}{renamed}")
     for panel in drawn:

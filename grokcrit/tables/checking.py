@@ -21,6 +21,8 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         if not column.nullable and values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValuesError(f"{where}: column '{column.name}' is null in {describe(block, row)}")
+        if column.each:
+            lists, values = values, pc.list_flatten(values)
         real = pa.types.is_floating(values.type)
         if not (real or pa.types.is_integer(values.type)):
             continue
@@ -33,6 +35,8 @@ def check_values(block: pa.Table, schema: Schema, where: str) -> None:
         wrong = pc.invert(pc.and_(pc.greater_equal(values, least), pc.less_equal(values, most)))
         row = pc.index(wrong, True).as_py()
         value = values[row].as_py()
+        if column.each:
+            row = pc.list_parent_indices(lists)[row].as_py()
         raise ValuesError(
             f"{where}: column '{column.name}' is {value} in {describe(block, row)}, it must be "
             "a finite number"

@@ -33,6 +33,7 @@ from grokcrit.tables.checking import (
     check_unique,
     check_values,
 )
+from grokcrit.tables.former import with_lists
 from grokcrit.tables.schemas import TABLES, Schema
 from grokcrit.tables.types import check_columns, normalised, told
 
@@ -168,7 +169,7 @@ class Inputs:
         joint = pa.concat_tables(blocks, promote_options="permissive").combine_chunks()
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
-        return joint
+        return with_lists(joint) if self.schema.stage == "bootstrap" else joint
 
 
 def several_of(tables: TableLike | Sequence[TableLike]) -> list[TableLike]:
@@ -339,7 +340,7 @@ def unreadable(path: str | Path, error: Exception) -> TableError:
 
 def check_stage(found: provenance.Record | None, wanted: Schema, where: str) -> None:
     """Raise TableError where a record names another stage or another version."""
-    if found is None or found["schema"] == wanted.name:
+    if found is None or found["schema"] in wanted.readable:
         return
     stage = found["schema"].partition("/")[0]
     if stage in TABLES and stage != wanted.stage:

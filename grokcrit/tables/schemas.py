@@ -28,6 +28,7 @@ class Column:
     length: str | None = None  # column that counts the entries of a list, none of them below 0
     total: str | None = None  # column that the entries of a list sum to
     maximum: float | None = None  # None: what can be reckoned with
+    each: bool = False  # whether the range is that of each entry of a list
     parse: Callable[[Any], Any] | None = None  # reads a value that is written in several ways
 
 
@@ -42,11 +43,17 @@ class Schema:
     key: tuple[str, ...]  # the columns that name a row
     steady: tuple[str, ...] = ()  # columns with one value in a run: the key but for the epoch
     choices: tuple[Column, ...] = ()  # options, one value in a point of a sweep
+    former: tuple[int, ...] = ()  # earlier versions, which are read, too
 
     @property
     def name(self) -> str:
         """Schema name as the record carries it, ``train/1``."""
         return f"{self.stage}/{self.version}"
+
+    @property
+    def readable(self) -> list[str]:
+        """Names of the versions that are read."""
+        return [self.name, *(f"{self.stage}/{version}" for version in self.former)]
 
     @property
     def command(self) -> str:
@@ -310,10 +317,11 @@ FSS = Schema(
 )
 BOOTSTRAP = Schema(
     "bootstrap",
-    1,
+    2,
     "Estimates, intervals, draws and leave-one-out fits of the exponents. Draw k resamples the "
-    "same runs and graphs in every case and window, so rows of equal index are paired. Several "
-    "graph seeds are one case, whose `graph_seed` is null; the record has them.",
+    "same runs and graphs in every case and window, so the k-th entries of all lists `draws` are "
+    "paired. Several graph seeds are one case, whose `graph_seed` is null; the record has them. "
+    "`bootstrap/1`, which had a row of kind `draw` for each draw, is read, too.",
     (
         *CASE,
         *SETUP,
@@ -323,7 +331,7 @@ BOOTSTRAP = Schema(
         Column(
             "kind",
             pa.string(),
-            "`estimate`, `interval`, `draw`, `leave-one-out`, or `permutation`: pre and post "
+            "`estimate`, `interval`, `draws`, `leave-one-out`, or `permutation`: pre and post "
             "swapped within runs, the interval is the central range of what that gives",
         ),
         Column(
@@ -337,8 +345,8 @@ BOOTSTRAP = Schema(
         Column(
             "index",
             pa.int32(),
-            "draw: its number; leave-one-out: the value left out, of epochs the first; int64 if "
-            "an n_params does not fit",
+            "leave-one-out: the value left out, of epochs the first; int64 if an n_params does not "
+            "fit",
             True,
             alternative=pa.int64(),
         ),
@@ -361,8 +369,18 @@ BOOTSTRAP = Schema(
             optional=True,
         ),
         Column("method", pa.string(), "how the number was made", True),
+        Column(
+            "draws",
+            pa.list_(pa.float64()),
+            "draws: the exponent of each resample, in their order, `exponent` being null; an entry "
+            "is null where there is no fit",
+            True,
+            optional=True,
+            each=True,
+        ),
     ),
     (*CASE_COLUMNS, "observable", "statistic", "window", "kind", "part", "index", "method"),
+    former=(1,),
 )
 DIAGNOSTICS = Schema(
     "diagnostics",

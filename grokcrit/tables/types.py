@@ -35,6 +35,11 @@ def is_list(kind: pa.DataType) -> bool:
     )  # of list views pyarrow 26 loses the entries when it casts them
 
 
+def is_list_of_reals(kind: pa.DataType) -> bool:
+    """Return whether a type is one of lists of floating-point numbers."""
+    return is_list(kind) and bool(pa.types.is_floating(kind.value_type))
+
+
 def is_number(kind: pa.DataType) -> bool:
     """Return whether a type is one of numbers."""
     return bool(

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from grokcrit.base.errors import OptionError
 from grokcrit.tables import seals
 from grokcrit.tables.files import replacing
-from grokcrit.tables.reading import HEAVY, rows_that_fit
+from grokcrit.tables.reading import rows_that_fit
+from grokcrit.tables.types import is_list_of_reals
 
 # Bytes of a row group, as they are in memory: a thread holds one.
 GROUP_BYTES = 2**22
@@ -32,9 +33,9 @@ def check_output(out: str | os.PathLike[str], inputs: Sequence[str | os.PathLike
 
 def fill(file: BinaryIO, blocks: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write blocks of a schema into an open output, in row groups of limited size, and seal it."""
-    # Values of a gradient hardly repeat: a dictionary of them made files a quarter larger, took
+    # Entries of a gradient hardly repeat: a dictionary of them made files a quarter larger, took
     # five times as long, and of one long vector 70 bytes an entry.
-    names = [name for name in schema.names if name not in HEAVY]
+    names = [field.name for field in schema if not is_list_of_reals(field.type)]
     leaves = [f"{name}.list.element" for name in names]
     groups = 0
     # A seal that was read with a table is another file's.

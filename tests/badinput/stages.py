@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from grokcrit.cli.app import invoke
-from grokcrit.stages.plot import panels
+from grokcrit.plot import NAMES, SOURCE
+from grokcrit.stages.plot import home
 from grokcrit.tables import reading
 from grokcrit.tasks.swept import TABLES
 from tests.badinput.samples import samples, save
@@ -43,6 +44,13 @@ def folder() -> Path:
     for stage, table in samples().items():
         save(stage, table, place / f"{stage}.parquet")
     return place
+
+
+@functools.cache
+def panels():
+    """Every panel by its name."""
+    named = (home(name)[0] for name in NAMES if name not in SOURCE)
+    return {name: panel for each in named for name, panel in each.items()}
 
 
 def readers(stage: str) -> list[str]:

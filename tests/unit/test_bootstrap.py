@@ -35,6 +35,10 @@ def one(made, **wanted):
     return found
 
 
+def draws_of(made, **wanted):
+    return one(made, kind="draws", **wanted)["draws"]
+
+
 def naive_exponents(rows, observable, statistic):
     """Exponent of each phase, and their difference; None where there is no fit."""
     out = {w: naive.exponent(naive.in_window(rows, w), observable, statistic) for w in PHASES}
@@ -76,23 +80,18 @@ def test_estimates_are_those_of_plain_loops(statistic, observable, seed):
 def test_draws_are_those_of_plain_loops_over_the_same_runs(statistic, maker):
     rows = maker(4)
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=25, seed=6)
-    draws = {
-        (d["window"], d["index"]): d["exponent"]
-        for d in rows_of(made, kind="draw", statistic=statistic)
-    }
-    assert len(draws) == 4 * 25
+    windows = (*PHASES, "post - pre")
+    draws = {window: draws_of(made, statistic=statistic, window=window) for window in windows}
+    assert {len(each) for each in draws.values()} == {25}
     for k, resample in enumerate(drawn_rows(rows, 25, 6)):
         for window, wanted in naive_exponents(resample, "size", statistic).items():
-            agrees(draws[window, k], wanted)
-    assert len({draws["aggregate", k] for k in range(25)}) > 10
+            agrees(draws[window][k], wanted)
+    assert len(set(draws["aggregate"])) > 10
 
 
 def test_draws_of_a_difference_are_differences_of_draws():
     made = grokcrit.bootstrap(table(regular_rows(4)), observable="size", resamples=30)
-    by_window = {
-        w: [d["exponent"] for d in rows_of(made, kind="draw", statistic="mean", window=w)]
-        for w in (*PHASES, "post - pre")
-    }
+    by_window = {w: draws_of(made, statistic="mean", window=w) for w in (*PHASES, "post - pre")}
     differences = np.subtract(by_window["post"], by_window["pre"])
     np.testing.assert_array_equal(by_window["post - pre"], differences)
 
@@ -145,7 +144,7 @@ def test_the_intervals_are_quantiles_of_the_draws(confidence, statistic, runs):
     made = grokcrit.bootstrap(table(rows), observable="size", resamples=400, confidence=confidence)
     for window in PHASES:
         chosen = {"statistic": statistic, "window": window}
-        draws = [d["exponent"] for d in rows_of(made, kind="draw", **chosen)]
+        draws = draws_of(made, **chosen)
         plain = one(made, kind="interval", method="percentile", **chosen)
         wider = one(made, kind="interval", method="expanded percentile", **chosen)
         outer = [0.5 - confidence / 2, 0.5 + confidence / 2]
@@ -268,7 +267,7 @@ def test_draws_are_the_same_for_data_and_null_and_for_every_case():
     other = [{**r, "alpha": 0.5} for r in rows]
     made = grokcrit.bootstrap(table(rows + null + other), observable="size", resamples=20)
     parts = [
-        [d["exponent"] for d in rows_of(made, kind="draw", **case)]
+        [d["draws"] for d in rows_of(made, kind="draws", **case)]
         for case in ({"surrogate": "gaussian"}, {"alpha": 0.5}, {"surrogate": "none", "alpha": 0.3})
     ]
     assert parts[0] == parts[1] == parts[2]
@@ -279,10 +278,7 @@ def test_the_difference_to_the_null_is_paired_draw_by_draw():
     made = grokcrit.bootstrap(table(rows + null), observable="size", resamples=60)
     for window in (*PHASES, "post - pre"):
         chosen = {"statistic": "mean", "window": window}
-        draws = [
-            np.array([d["exponent"] for d in rows_of(made, kind="draw", surrogate=s, **chosen)])
-            for s in ("none", "gaussian")
-        ]
+        draws = [np.array(draws_of(made, surrogate=s, **chosen)) for s in ("none", "gaussian")]
         found = one(made, part="minus gaussian", kind="interval", method="percentile", **chosen)
         wanted = np.quantile(draws[0] - draws[1], [0.025, 0.975])
         assert (found["ci_low"], found["ci_high"]) == pytest.approx(wanted)
@@ -502,8 +498,9 @@ def test_threads_pieces_and_repetition_change_no_bit():
 def test_another_root_seed_gives_other_draws_and_the_same_estimates():
     rows = table(regular_rows(1))
     a, b = (grokcrit.bootstrap(rows, observable="size", resamples=20, seed=s) for s in (0, 1))
-    for kind, same in (("estimate", True), ("leave-one-out", True), ("draw", False)):
-        first, second = ([r["exponent"] for r in rows_of(m, kind=kind)] for m in (a, b))
+    for kind, same in (("estimate", True), ("leave-one-out", True), ("draws", False)):
+        column = "draws" if kind == "draws" else "exponent"
+        first, second = ([r[column] for r in rows_of(m, kind=kind)] for m in (a, b))
         assert (first == second) is same
 
 

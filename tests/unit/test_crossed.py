@@ -116,11 +116,7 @@ def test_estimate_and_interval_of_runs_and_graphs_are_those_of_loops(statistic):
         variance, freedom = welch(moved)
         resampled = sum(v * f / (f + 1) for v, f in moved)
         tail = stats.norm.cdf(-math.sqrt(variance / resampled) * stats.t.ppf(0.975, freedom))
-        draws = [
-            r["exponent"]
-            for r in made.to_pylist()
-            if r["kind"] == "draw" and (r["statistic"], r["window"]) == (statistic, window)
-        ]
+        draws = one(made, kind="draws", statistic=statistic, window=window)["draws"]
         more, free = misfit(x, logs, parts)
         half = stats.t.ppf(0.975, free) * math.sqrt(more)
         low, high = np.quantile(draws, [tail, 1 - tail])
@@ -148,9 +144,9 @@ def test_a_draw_holds_every_drawn_run_on_every_drawn_graph():
                     {**each, "seed": copy} for each in mine if each["graph_seed"] == GRAPHS[g]
                 ]
         for window in PHASES:
-            found = one(made, kind="draw", statistic="mean", window=window, index=k)
+            found = one(made, kind="draws", statistic="mean", window=window)["draws"]
             wanted = naive.exponent(naive.in_window(resample, window), "size", "mean")
-            assert found["exponent"] == pytest.approx(wanted, rel=1e-10)
+            assert found[k] == pytest.approx(wanted, rel=1e-10)
     of_sizes = [drawn_graphs[k : k + len(draws)] for k in range(0, len(drawn_graphs), len(draws))]
     assert all(len(set(each)) > 1 for each in of_sizes)
 

@@ -68,7 +68,7 @@ def test_every_stage_gives_the_numbers_of_a_full_table():
     names = "statistic", "exponent", "ci_low", "ci_high", "curvature_p", "n_runs", "n_avalanches"
     one, other = (grokcrit.fss(t, **QUICK) for t in (mine, whole))
     assert comparable(one, *names) == comparable(other, *names, window="aggregate")
-    names = "statistic", "kind", "index", "exponent", "ci_low", "ci_high"
+    names = "statistic", "kind", "index", "exponent", "ci_low", "ci_high", "draws"
     one, other = (grokcrit.bootstrap(t, **QUICK) for t in (mine, whole))
     trained = other.filter(pc.not_equal(pc.coalesce(other["part"], "none"), "epoch"))
     assert comparable(one, *names) == comparable(trained, *names, window="aggregate")

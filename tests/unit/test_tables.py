@@ -415,6 +415,15 @@ def test_a_number_that_is_not_finite_is_named_with_its_row(every_table, stage, n
     refuses(table, TABLES[stage], f"'{name}'", "row 9")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e200])
+def test_a_draw_that_is_not_finite_or_too_large_is_named_with_its_row(every_table, value):
+    """Fault: the entries of lists are held to no range."""
+    table = every_table["bootstrap"]
+    row = table["kind"].to_pylist().index("draws")
+    draws = [*table["draws"][row].as_py()[:-1], value]
+    refuses(edited(table, "draws", row, draws), BOOTSTRAP, "'draws'", f"row {row} ")
+
+
 @pytest.mark.parametrize(
     ("stage", "name"),
     [(s.stage, c.name) for s in TABLES.values() for c in s.columns if not c.nullable],
@@ -759,7 +768,7 @@ def test_diagnostics_has_the_columns_of_the_contract_and_more():
 def test_the_columns_of_the_contract_are_there_in_its_order(stage):
     needed = [c.name for c in TABLES[stage].columns if not c.optional]
     assert needed == CONTRACT[stage].split()
-    assert TABLES[stage].name == f"{stage}/1"
+    assert TABLES[stage].version == (2 if stage == "bootstrap" else 1)
 
 
 def test_the_types_of_the_contract():
