@@ -14,6 +14,7 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.questions.question import Question
 from grokcrit.questions.rows import MEDIAN, ends, finding, groups, index
 from grokcrit.scaling.ensembles import Reals
+from grokcrit.tables.checking import ascending
 from grokcrit.tables.reading import split
 from grokcrit.tables.schemas import TRAIN
 
@@ -51,8 +52,10 @@ def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
 
 def of_training(table: pa.Table, options: DiagnoseOptions) -> list[Row]:
     """Measure the Gini transient of every run, wherever its rows are."""
-    order = [(name, "ascending") for name in ("task", *TRAIN.key)]
-    return findings(list(transients(table.sort_by(order))), options.confidence)
+    order = ("task", *TRAIN.key)
+    if not ascending(table, order):
+        table = table.sort_by([(name, "ascending") for name in order])
+    return findings(list(transients(table)), options.confidence)
 
 
 def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:

@@ -14,9 +14,12 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import grokcrit
 from grokcrit.base.errors import OptionError, TableError
+from grokcrit.tables.checking import ascending
 from grokcrit.tables.reading import Inputs, split
 from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TRAIN
 from grokcrit.tables.writing import check_output, write
@@ -105,6 +108,22 @@ def test_a_row_group_is_written_for_each_block(tmp_path, trained):
     footer = pq.ParquetFile(path).metadata
     assert footer.num_row_groups == 15
     assert all(footer.row_group(g).num_rows == 121 for g in range(15))
+
+
+KEYS = st.lists(st.tuples(st.none() | st.integers(0, 2), st.sampled_from("abc")), max_size=6)
+
+
+@given(KEYS)
+def test_rows_ascend_where_python_says_so(rows):
+    """Fault: a table with a row twice passes as sorted, and is not looked through."""
+    kinds = {"number": pa.int32(), "letter": pa.string()}
+    columns = zip(*rows, strict=True) if rows else ((), ())
+    made = pa.table(
+        [pa.array(c, k) for c, k in zip(columns, kinds.values(), strict=True)], [*kinds]
+    )
+    known = len(rows) < 2 or all(number is not None for number, _ in rows)
+    wanted = known and all(a < b for a, b in itertools.pairwise(rows))
+    assert ascending(made, [*kinds]) == wanted
 
 
 def test_several_tables_and_a_folder_of_parts_are_read_as_one(tmp_path, trained):
