@@ -18,6 +18,12 @@ from typing import TypeVar
 from grokcrit.base.errors import RunError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
 
+ENDED = (
+    "a process ended before its task was done: it was killed, perhaps for want of memory (fewer "
+    "--threads need less), or the program that began it does not start under if __name__ == "
+    "'__main__':"
+)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -94,11 +100,7 @@ def in_processes(
             try:
                 return future.result(timeout=0.2)
             except BrokenProcessPool:
-                raise RunError(
-                    "a process ended before its task was done: it was killed, perhaps for want of "
-                    "memory (fewer --threads need less), or the program that began it does not "
-                    "start under if __name__ == '__main__':"
-                ) from None
+                raise RunError(ENDED) from None
             except FutureTimeoutError:
                 if stop.is_set():
                     raise StoppedError from None

@@ -35,6 +35,12 @@ def reproduce(
     tell = None if call.shell.quiet else aside
     with call.shell.progress("reproducing", "steps") as progress:
         rows = stage.reproduce(
-            call.out, scale=scale, seed=call.seed, progress=progress, tell=tell, **call.means
+            call.out,
+            scale=scale,
+            seed=call.seed,
+            progress=progress,
+            tell=tell,
+            aside=True,
+            **call.means,
         )
     call.shell.show(claims_summary(rows, scale), call.out)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,16 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit._version import __version__
-from grokcrit.base.errors import OptionError, TableError, UnwritableError
+from grokcrit.base.errors import OptionError, RunError, TableError, UnwritableError
 from grokcrit.base.options import check_choice
-from grokcrit.base.parallel import Progress
-from grokcrit.base.summary import Row
-from grokcrit.base.vocabulary import DISAGREE, SURROGATES, THE_FIVE
+from grokcrit.base.parallel import Progress, thread_count
+from grokcrit.base.processes import ENDED, Pool
+from grokcrit.base.vocabulary import SURROGATES, THE_FIVE
 from grokcrit.paper.claim_exponents import cautions, other_choices
-from grokcrit.paper.claim_row import number
-from grokcrit.paper.claims import COLUMNS, Claim, claims
-from grokcrit.paper.reference import ELSEWHERE
+from grokcrit.paper.claims import Claim, claims
+from grokcrit.paper.page import markdown
 from grokcrit.plot import SOURCE
 from grokcrit.plot.sources import EmptyPanelError
 from grokcrit.report import report
@@ -90,6 +90,7 @@ def reproduce(
     cache: bool = True,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
+    aside: bool = False,
 ) -> list[Claim]:
     """Return the claims of the source, judged on a repetition of the experiment.
 
@@ -99,7 +100,9 @@ def reproduce(
     is installed the matched controls of modular addition, which take an hour: a program that runs
     those starts under ``if __name__ == "__main__":``. ``smoke`` is ``full`` without matched
     controls on tiny sizes, its numbers mean nothing. ``progress`` is called with (steps done, in
-    all), ``tell`` with what will take long, before anything begins.
+    all), ``tell`` with what will take long, before anything begins. ``aside``: where there is more
+    than one thread, figures and the Gini study are made in a process beside the steps; a program
+    that asks for it starts under ``if __name__ == "__main__":``.
     """
     check_choice("scale", scale, tuple(SCALES))
     folder = Path(out)
@@ -112,12 +115,14 @@ def reproduce(
         (folder / name).unlink(missing_ok=True)
     if tell and any(options.task == "modadd" for options in controlled(scale)):
         tell(AHEAD)
-    work = Work(folder, scale, seed, threads, cache)
-    steps = work.steps()
-    for done, step in enumerate(steps):
-        if progress:
-            progress(done, len(steps))
-        step()
+    with ExitStack() as stack:
+        pool = stack.enter_context(Pool(1)) if aside and thread_count(threads) > 1 else None
+        work = Work(folder, scale, seed, threads, cache, pool)
+        steps = work.steps()
+        for done, step in enumerate(steps):
+            if progress:
+                progress(done, len(steps))
+            step()
     return work.claims
 
 
@@ -145,6 +150,8 @@ class Work:
     seed: int
     threads: int | None
     cache: bool
+    pool: Pool | None = None  # of one process, for what can be made beside the steps
+    begun: list[Future[dict[str, pa.Table]]] = field(default_factory=list)  # in it
     made: dict[str, pa.Table] = field(default_factory=dict)
     tried: list[tuple[pa.Table, pa.Table]] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -155,6 +162,8 @@ class Work:
         quarter = len(hidden) // 4
         compared = [self.controls(options) for options in controlled(self.name, self.seed)]
         return [
+            # The longest, and nothing but the verdict needs it.
+            *([partial(self.beside, "gini")] if self.scale.study else []),
             self.experiment,
             self.estimates,
             self.scaling,
@@ -169,7 +178,7 @@ class Work:
             partial(self.choice, "sizes=without the smallest", hidden=hidden[quarter:]),
             partial(self.choice, "sizes=without the largest", hidden=hidden[:-quarter]),
             self.choices,
-            *([self.diagnoses, self.robustness, self.gini] if self.scale.study else []),
+            *([self.diagnoses, self.robustness] if self.scale.study else []),
             # A verdict before the next task as well, which may take an hour.
             *(step for steps in compared or [[]] for step in (*steps, self.verdict)),
         ]
@@ -222,6 +231,24 @@ class Work:
         """Run the cascades of a train table, data and null."""
         return avalanche(source, seed=self.seed, **self.means, **{"surrogate": BOTH} | options)
 
+    def beside(self, step: str, *arguments: str, **named: str) -> None:
+        """Run a step whose tables the verdict alone needs: in the pool, if there is one."""
+        if self.pool is None:
+            getattr(self, step)(*arguments, **named)
+            return
+        alone = Work(self.folder, self.name, self.seed, threads=1, cache=self.cache)
+        task = (alone, step, arguments, named, provenance.command_line)
+        self.begun.append(self.pool.submit(tables_of, task))
+
+    def await_begun(self) -> None:
+        """Wait for what was begun in the pool, and remember its tables."""
+        for future in self.begun:
+            try:
+                self.made |= future.result()
+            except BrokenProcessPool:
+                raise RunError(ENDED) from None
+        self.begun.clear()
+
     def draw(self, figure: str, *tables: str, prefix: str = "") -> None:
         """Draw a figure in every format."""
         drawn = plot.figure(figure, [self.path(name) for name in tables])
@@ -249,7 +276,7 @@ class Work:
     def figures(self) -> None:
         """Draw the source's three figures."""
         for figure in SOURCE:
-            self.draw(figure, "train", "avalanche", "fss", "bootstrap")
+            self.beside("draw", figure, "train", "avalanche", "fss", "bootstrap")
 
     def topologies(self) -> None:
         """Cascade the same gradients, and the synthetic control, on five topologies."""
@@ -280,14 +307,14 @@ class Work:
         """Ask what D measures: null models, placebos and all else that diagnose answers."""
         sources = [self.path("avalanche"), self.path("train")]
         self.keep("diagnostics", diagnose(sources, **self.estimating))
-        self.draw("nulls", "fss", "train")
+        self.beside("draw", "nulls", "fss", "train")
 
     def robustness(self) -> None:
         """Vary the cascade on the same gradients."""
         seeds = self.scale.graph_seeds
         options = self.estimating | {"graph_seeds": seeds, "cache": self.cache}
         self.keep("robustness", robustness(self.path("train"), **options))
-        self.draw("robustness", "robustness")
+        self.beside("draw", "robustness", "robustness")
 
     def gini(self) -> None:
         """Follow the Gini coefficient over many seeds; a run at a time, no gradients."""
@@ -319,13 +346,17 @@ class Work:
         found = self.keep(f"{name}-avalanche", self.cascades(self.parts(task)))
         asked = self.estimating | {"only": ("controls", "density")}
         self.keep(f"{name}-diagnostics", diagnose(found, **asked))
-        # Where no run groks there are no phases to draw; the tables stand.
+        self.beside("draw_controls", task)
+
+    def draw_controls(self, task: str) -> None:
+        """Draw how its cells compare; where no run groks there are no phases, the tables stand."""
         with suppress(EmptyPanelError):
             for figure in ("controls", "controls-density"):
-                self.draw(figure, f"{name}-diagnostics", prefix=f"{task}-")
+                self.draw(figure, f"{task}-controls-diagnostics", prefix=f"{task}-")
 
     def verdict(self) -> None:
         """Judge the claims; write them, and with a study the report."""
+        self.await_begun()
         self.claims = claims(self.made)
         page = markdown(self.claims, other_choices(self.made), cautions(self.made), self.name)
         write_text(self.folder / "claims.md", page)
@@ -333,6 +364,15 @@ class Work:
         write_text(self.folder / "claims.json", json.dumps(rows, indent=1) + "\n")
         if self.scale.study:
             report(self.folder, self.folder / "report.html")
+
+
+def tables_of(
+    task: tuple[Work, str, tuple[str, ...], dict[str, str], str | None],
+) -> dict[str, pa.Table]:
+    """Run a step in a process of its own; return the tables that it made."""
+    work, step, arguments, named, provenance.command_line = task
+    getattr(work, step)(*arguments, **named)
+    return work.made
 
 
 def holds(path: Path, record: provenance.Record) -> bool:
@@ -345,50 +385,6 @@ def holds(path: Path, record: provenance.Record) -> bool:
     wanted = provenance.decode(provenance.encode(record), str(path))
     apart = {"created": None, "command_line": None}
     return found is not None and wanted is not None and found | apart == wanted | apart
-
-
-def markdown(rows: list[Claim], choices: list[Row], beware: list[str], scale: str) -> str:
-    """Write the table, each row in words, and the numbers under other training choices."""
-    both = [c for c in choices if c["D before"] is not None and c["D after"] is not None]
-    higher = sum(c["D after"] > c["D before"] for c in both)
-    lines = [
-        "# The source beside ours",
-        "",
-        f"grokcrit {__version__}, scale {scale}. Source: arXiv 2604.04655. Basis: stated in the "
-        "source, reported by summaries of it, or implied by it. How each row is judged is said in "
-        "docs/method.md.",
-        "",
-    ]
-    if scale == "smoke":
-        lines += ["Smoke scale: tiny sizes, few runs. These numbers mean nothing.", ""]
-    names = ["agrees?" if name == "agrees" else name for name in COLUMNS]
-    lines += grid(names, [[getattr(row, name) for name in COLUMNS] for row in rows])
-    for title, wanted in (
-        ("What disagrees", DISAGREE),
-        ("What could not be fitted", ("no fit",)),
-        ("What agrees, or is consistent", ("yes", "consistent")),
-    ):
-        lines += section(title, [row.words for row in rows if row.agrees in wanted])
-    lines += section("Beware", beware)
-    lines += ["", "## Under other training choices", "", "Mean size; one choice changed at a time."]
-    lines += ["", *grid(list(choices[0]), [list(choice.values()) for choice in choices])]
-    lines += ["", f"D after exceeds D before under {higher} of the {len(both)} with both fits."]
-    judged = {row.claim for row in rows}
-    elsewhere = [f"{each.claim} ({each.text})" for each in ELSEWHERE if each.claim not in judged]
-    lines += [*section("What XOR cannot answer", elsewhere), ""]
-    return "\n".join(lines)
-
-
-def grid(names: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> list[str]:
-    """Return the lines of a table."""
-    written = [[v if isinstance(v, str) else number(v) for v in row] for row in rows]
-    lines = ["| " + " | ".join(cells) + " |" for cells in [names, *written]]
-    return [lines[0], "|" + "---|" * len(names), *lines[1:]]
-
-
-def section(title: str, items: Sequence[str]) -> list[str]:
-    """Return the lines of a section with a list; none where it is empty."""
-    return ["", f"## {title}", "", *[f"- {item}" for item in items]] if items else []
 
 
 def write_text(path: Path, text: str) -> None:
