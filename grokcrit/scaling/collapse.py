@@ -37,10 +37,9 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling.clocks import Windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.resampling import Estimate, student
+from grokcrit.scaling.resampling import Estimate, resampled_means, student
 
 # Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.
 POINTS, LEAST = 30, 5
@@ -338,8 +337,7 @@ def resampled(curves: Curves, basis: Reals, draws: Sequence[Ints]) -> Reals:
     for k, (shares, drawn) in enumerate(zip(curves.shares, draws, strict=True)):
         n = int((~np.isnan(shares[:, 0])).sum())
         if n > 1:  # else its scatter is not known
-            mean = np.empty((len(drawn), shares.shape[1]))
-            resampled_means(np.ascontiguousarray(shares), drawn, mean)
+            mean = resampled_means(shares, drawn)
             scatter[:, curves.of(k)] = mean * np.sqrt(n / (n - 1))
     scatter *= np.sqrt(curves.weight)
     # Not a matrix product, whose last bits depend on the library and its threads.

