@@ -40,6 +40,18 @@ def test_help_loads_neither_numbers_nor_tables(tmp_path):
     subprocess.run([COMMAND[0], "-c", script], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize("command", ["fss", "bootstrap"])
+def test_exponents_need_no_compiled_loop_and_no_pandas(tmp_path, chain, command):
+    # Catches a module above a kernel, or pyarrow's look for pandas: each takes 0.2 to 0.6 s.
+    script = (
+        "import sys\nfrom grokcrit.cli.app import invoke\n"
+        f"assert invoke(['{command}', '{chain}/avalanche.parquet', '--quiet']) == 0\n"
+        "heavy = {'numba', 'pandas', 'igraph', 'matplotlib', 'scipy.optimize'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([COMMAND[0], "-c", script], check=True, cwd=tmp_path)
+
+
 def test_import_is_light_and_the_public_names_are_callable(tmp_path):
     script = (
         "import sys, grokcrit\n"
