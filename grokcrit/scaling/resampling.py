@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,8 @@ from grokcrit.scaling.reductions import over_runs, ratio_of_means
 
 # Numbers that are averaged at once.
 BLOCK = 2**15
+# Bytes of resampled means that are held at once.
+CHUNK = 2**24
 
 
 @dataclass(frozen=True)
@@ -133,12 +137,20 @@ def with_difference(phases: Reals) -> Reals:
 def exponents(ensemble: Ensemble, by_run: Reals, statistic: str, draws: Sequence[Ints]) -> Estimate:
     """Estimate the exponents of a statistic, given per run and bin (R, bins), with their draws."""
     by_size = over_runs(ensemble, by_run, statistic)
-    drawn = np.empty((0, by_run.shape[-1]))
-    if statistic != "max":
-        drawn = slopes(ensemble.sizes, resample(ensemble, by_run, draws))
+    resamples = len(draws[0]) if statistic != "max" else 0
+    drawn = np.empty((resamples, by_run.shape[-1]))
+    for bins in chunks(by_run.shape[-1], draws) if resamples else []:
+        drawn[:, bins] = slopes(ensemble.sizes, resample(ensemble, by_run[..., bins], draws))
     lines = lines_of(ensemble, by_run, statistic)
     value = slopes(ensemble.sizes, by_size)
     return Estimate(value, drawn, lines.influences(), lines.size_of, lines)
+
+
+def chunks(bins: int, draws: Sequence[Ints]) -> list[slice]:
+    """Return the bins whose resampled means, of all sizes, are to be held at once."""
+    count = math.ceil(bins * len(draws) * len(draws[0]) * 8 / CHUNK)
+    ends = np.linspace(0, bins, count + 1).astype(int).tolist()
+    return [slice(*each) for each in itertools.pairwise(ends)]
 
 
 def trained_graph(ensemble: Ensemble, by_run: Reals, statistic: str, seed: int) -> Estimate:
