@@ -5,6 +5,7 @@ After A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51, 661 (2009), CS
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple, TypeAlias
 
@@ -63,12 +64,21 @@ class Alternatives:
         out = self.sums(exponent, 0.0)
         self.variance = float(out[2] / out[0] - (out[1] / out[0]) ** 2)
         self.power_law = -exponent * self.u - math.log(out[0])
-        self.truncated, truncated = self.truncated_power_law(out)
-        self.ratios = {
+        self.at_zero = out
+
+    @functools.cached_property
+    def ratios(self) -> dict[str, Ratio]:
+        """Likelihood ratios of the power law against each other distribution."""
+        return {
             "lognormal": self.ratio(self.lognormal()),
             "exponential": self.ratio(self.exponential()),
-            "truncated power law": self.ratio(truncated, nested=True),
+            "truncated power law": self.ratio(self.truncated_power_law[1], nested=True),
         }
+
+    @property
+    def truncated(self) -> Truncated:
+        """The truncated power law."""
+        return self.truncated_power_law[0]
 
     def sums(self, a: float, b: float) -> Reals:
         """Sums of the weights exp(-a u - b v), see the kernel."""
@@ -88,17 +98,18 @@ class Alternatives:
         # Beyond what a double holds the tail is as small as it can be, not 0.
         return Ratio(log, normalised, max(float(p), np.finfo(float).tiny))
 
-    def truncated_power_law(self, at_zero: Reals) -> tuple[Truncated, Reals]:
-        """Fit exp(-a u - b v), b >= 0.
+    @functools.cached_property
+    def truncated_power_law(self) -> tuple[Truncated, Reals]:
+        """The fit of exp(-a u - b v), b >= 0, and its log-likelihoods.
 
         The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
         falls, so that the root is found from its signs. (Newton's method in both sticks at b = 0.)
-        If more rate would not help at the power law, whose sums are ``at_zero``, that is the best.
+        If more rate would not help at the power law, whose sums are known, that is the best.
         """
         from scipy.optimize import brentq  # 0.2 s, which fits alone need
 
         mean_u, mean_v = float(self.share @ self.u), float(self.share @ self.v)
-        if at_zero[3] / at_zero[0] <= mean_v:
+        if self.at_zero[3] / self.at_zero[0] <= mean_v:
             return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
         out = np.empty(6)
 
