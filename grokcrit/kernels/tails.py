@@ -35,6 +35,16 @@ class Pairs(NamedTuple):
 
 
 @jit
+def bundled(values: Array, logs: Array, counts: Array) -> Pairs:
+    """Bundle values, in ascending order, and their logarithms with the sums of their counts."""
+    above, logs_above = np.zeros(len(values) + 1), np.zeros(len(values) + 1)
+    for i in range(len(values) - 1, -1, -1):
+        above[i] = above[i + 1] + counts[i]
+        logs_above[i] = logs_above[i + 1] + counts[i] * logs[i]
+    return Pairs(values, logs, above, logs_above)
+
+
+@jit
 def add(out: Array, u: float, v: float, weight: float) -> None:
     """Add weight * (1, u, u^2, v, u v, v^2) to ``out``."""
     out[0] += weight
@@ -244,13 +254,23 @@ def fit_range(
 
 
 @jit
-def scan(pairs: Pairs, firsts: Array, last: int, upper: float) -> tuple[int, float, float]:
+def scan(
+    pairs: Pairs, last: int, upper: float, distinct: int, samples: float, fine: float
+) -> tuple[int, float, float]:
     """Return the first value whose fit up to ``last`` is nearest the data, exponent and distance.
 
-    ``firsts``: indices of the lower cutoffs to try. ``upper``: the law's, may be infinite.
+    Of the values from which so many ``distinct`` ones and ``samples`` remain, the first of each
+    1 / ``fine`` in ln(value) is tried; -1 where there is none. ``upper``: the law's, may be
+    infinite.
     """
-    best, a, nearest, guess = -1, math.nan, math.inf, 2.0
-    for first in firsts:
+    best, a, nearest, guess, before = -1, math.nan, math.inf, 2.0, -1
+    for first in range(last + 2 - distinct):
+        if pairs.above[first] - pairs.above[last + 1] < samples:
+            break
+        step = math.floor(pairs.logs[first] * fine)
+        if step == before:
+            continue
+        before = step
         guess, gap = fit_range(pairs, first, last, pairs.values[first], upper, guess, nearest)
         if gap < nearest:
             best, a, nearest = first, guess, gap

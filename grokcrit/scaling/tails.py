@@ -165,12 +165,8 @@ def fit(
 
 def counted(values: npt.NDArray[np.generic], counts: npt.NDArray[np.generic]) -> Pairs:
     """Bundle distinct values and their counts with the sums over all that are no smaller."""
-    x, weight = values.astype(np.float64), counts.astype(np.float64)
-    logs = np.log(x)
-    above, logs_above = np.zeros(len(x) + 1), np.zeros(len(x) + 1)
-    above[:-1] = np.cumsum(weight[::-1])[::-1]
-    logs_above[:-1] = np.cumsum((weight * logs)[::-1])[::-1]
-    return Pairs(x, logs, above, logs_above)
+    x = values.astype(np.float64)
+    return kernel.bundled(x, np.log(x), counts.astype(np.float64))
 
 
 def search(pairs: Pairs, lower: int | None, upper: Upper, least: int = 1) -> Found | None:
@@ -186,13 +182,9 @@ def search(pairs: Pairs, lower: int | None, upper: Upper, least: int = 1) -> Fou
         start = float(lower)
         a, gap = kernel.fit_range(pairs, first, last, start, end, 2.0, math.inf)
         return Found(pairs, first, last, start, end, a, gap)
-    kept = pairs.above[: max(last + 2 - DISTINCT, 0)] - pairs.above[last + 1]
-    firsts = np.flatnonzero(kept >= SAMPLES)
-    if len(firsts) == 0:
+    first, a, gap = kernel.scan(pairs, last, end, DISTINCT, SAMPLES, FINE / math.log(10))
+    if first < 0:
         return None
-    steps = np.floor(pairs.logs[firsts] * (FINE / math.log(10)))
-    firsts = firsts[np.unique(steps, return_index=True)[1]]
-    first, a, gap = kernel.scan(pairs, firsts, last, end)
     return Found(pairs, first, last, pairs.values[first], end, a, gap)
 
 
