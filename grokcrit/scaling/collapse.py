@@ -27,19 +27,22 @@ value needs an own search in every resample. A common spline is smooth.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.scaling.clocks import Windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
 from grokcrit.scaling.resampling import Estimate, resampled_means, student
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
 
 # Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.
 POINTS, LEAST = 30, 5
@@ -100,14 +103,26 @@ class Curves:
         return slice(*np.searchsorted(self.size_of, [k, k + 1]).tolist())
 
 
-class Profile(NamedTuple):
+@dataclass(frozen=True)
+class Profile:
     """The least-squares fit at one D."""
 
     chi2: float  # before the errors' common factor
     beta: float
     residual: Reals  # (points,), weighted
-    design: Reals  # (points, parameters), weighted: the curve, then D, then beta if it is free
     beyond: float  # most avalanches that the curve expects beyond the largest of a size
+    curves: Curves
+    d: float
+    linear: Reals  # (points, parameters): the curve, then beta if it is free
+    common: BSpline  # the curve
+
+    @functools.cached_property
+    def design(self) -> Reals:
+        """(points, parameters), weighted: the curve, then D, then beta if it is free."""
+        log_n, count = self.curves.log_n[self.curves.size_of], len(self.common.c)
+        slope = self.common.derivative()(self.curves.log_s - self.d * log_n)
+        columns = [self.linear[:, :count], -slope * log_n, self.linear[:, count:]]
+        return np.column_stack(columns) * np.sqrt(self.curves.weight)[:, None]
 
 
 def collapse(
@@ -256,6 +271,8 @@ def knots(x: Reals) -> Reals:
 
 def profile(curves: Curves, d: float, free: bool) -> Profile:
     """Fit the common curve, and beta if it is free, at a given D."""
+    from scipy.interpolate import BSpline  # 0.2 s, which this alone needs
+
     log_n = curves.log_n[curves.size_of]
     x = curves.log_s - d * log_n
     places, root = knots(x), np.sqrt(curves.weight)
@@ -263,21 +280,15 @@ def profile(curves: Curves, d: float, free: bool) -> Profile:
     linear = np.column_stack([spline, -log_n]) if free else spline
     solved, *_ = np.linalg.lstsq(linear * root[:, None], curves.log_p * root, rcond=None)
     residual = (curves.log_p - linear @ solved) * root
-    slope = BSpline(places, solved[: spline.shape[1]], 3).derivative()(x)
-    columns = [spline, -slope * log_n, *([-log_n] if free else [])]
+    common = BSpline(places, solved[: spline.shape[1]], 3)
     beta = float(solved[-1]) if free else 0.0
     # Where a curve ends and others go on, a little farther than its largest avalanche.
     after = curves.end + math.log(LEEWAY) - d * curves.log_n
     inside = after < places[-1]
-    common = BSpline(places, solved[: spline.shape[1]], 3)(np.minimum(after, places[-1]))
-    expected = np.where(inside, curves.total * np.exp(common - beta * curves.log_n), 0.0)
-    return Profile(
-        float(residual @ residual),
-        beta,
-        residual,
-        np.column_stack(columns) * root[:, None],
-        float(expected.max()),
-    )
+    height = common(np.minimum(after, places[-1]))
+    expected = np.where(inside, curves.total * np.exp(height - beta * curves.log_n), 0.0)
+    chi2, most = float(residual @ residual), float(expected.max())
+    return Profile(chi2, beta, residual, most, curves, d, linear, common)
 
 
 def best(curves: Curves, free: bool) -> tuple[float | None, str | None]:
