@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from grokcrit.kernels import tails as kernel
+from grokcrit.scaling.extrema import Point, minimum, root
 
 Reals: TypeAlias = npt.NDArray[np.float64]
 
@@ -110,8 +111,6 @@ class Alternatives:
         falls, so that the root is found from its signs. (Newton's method in both sticks at b = 0.)
         If more rate would not help at the power law, whose sums are known, that is the best.
         """
-        from scipy.optimize import brentq  # 0.2 s, which fits alone need
-
         mean_u, mean_v = float(self.share @ self.u), float(self.share @ self.v)
         if self.at_zero[3] / self.at_zero[0] <= mean_v:
             return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
@@ -131,7 +130,7 @@ class Alternatives:
             low -= 1
             if low < -100:
                 return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
-        b = math.exp(brentq(slope, low, high, xtol=1e-12)) if slope(high) <= 0 else math.exp(high)
+        b = math.exp(root(slope, low, high, 1e-12)) if slope(high) <= 0 else math.exp(high)
         a = best(b)
         out = self.sums(a, b)
         z, u, uu, v, uv, vv = out
@@ -164,26 +163,20 @@ class Alternatives:
 
         a = 1 - mu / sigma^2, c = 1 / (2 sigma^2); it is fitted in (a, ln c), c >= 1e-6.
         """
-        from scipy.optimize import minimize
-
         logs = np.log(self.values)
 
-        def likelihoods(x: Reals) -> Reals:
-            c = math.exp(x[1])
-            return self.rounded_lognormal((1 - x[0]) / (2 * c), 1 / math.sqrt(2 * c))
+        def likelihoods(place: Point) -> Reals:
+            a, c = place[0], math.exp(place[1])
+            return self.rounded_lognormal((1 - a) / (2 * c), 1 / math.sqrt(2 * c))
 
-        def loss(x: Any) -> float:
-            return -float(self.share @ likelihoods(x))
+        def loss(place: Point) -> float:
+            return -float(self.share @ likelihoods(place))
 
         mean = float(self.share @ logs)
         variance = float(self.share @ (logs - mean) ** 2)
-        starts: list[Any] = [(self.exponent, -6), (1 - mean / variance, -math.log(2 * variance))]
-        bounds: list[Any] = [(None, None), (math.log(1e-6), 50)]
-        trials = [
-            minimize(loss, start, method="Nelder-Mead", bounds=bounds, tol=1e-10)
-            for start in starts
-        ]
-        return likelihoods(min(trials, key=lambda trial: float(trial.fun)).x)
+        starts = (self.exponent, -6.0), (1 - mean / variance, -math.log(2 * variance))
+        trials = [minimum(loss, start, math.log(1e-6), 50, 1e-10) for start in starts]
+        return likelihoods(min(trials, key=lambda trial: trial[0])[1])
 
     def rounded_lognormal(self, mu: float, sigma: float) -> Reals:
         """Logarithm of (Phi(ln(s + 1/2)) - Phi(ln(s - 1/2))) over the same for lower..upper.
