@@ -244,13 +244,23 @@ def fit_range(
 
 
 @jit
-def scan(pairs: Pairs, firsts: Array, last: int, upper: float) -> tuple[int, float, float]:
+def scan(
+    pairs: Pairs, last: int, upper: float, distinct: int, samples: float, fine: float
+) -> tuple[int, float, float]:
     """Return the first value whose fit up to ``last`` is nearest the data, exponent and distance.
 
-    ``firsts``: indices of the lower cutoffs to try. ``upper``: the law's, may be infinite.
+    Of the values from which so many ``distinct`` ones and ``samples`` remain, the first of each
+    1 / ``fine`` in ln(value) is tried; -1 where there is none. ``upper``: the law's, may be
+    infinite.
     """
-    best, a, nearest, guess = -1, math.nan, math.inf, 2.0
-    for first in firsts:
+    best, a, nearest, guess, before = -1, math.nan, math.inf, 2.0, -1
+    for first in range(last + 2 - distinct):
+        if pairs.above[first] - pairs.above[last + 1] < samples:
+            break
+        step = math.floor(pairs.logs[first] * fine)
+        if step == before:
+            continue
+        before = step
         guess, gap = fit_range(pairs, first, last, pairs.values[first], upper, guess, nearest)
         if gap < nearest:
             best, a, nearest = first, guess, gap

@@ -33,10 +33,10 @@ from grokcrit.questions.rows import (
     p_of,
     shown,
 )
+from grokcrit.scaling import fits, resampling
 from grokcrit.scaling.clocks import BIN, Windows, windows
 from grokcrit.scaling.crossings import lasting_rise
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.fits import fit
 from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.times import rise_interval
 
@@ -169,17 +169,21 @@ def permuted(asked: Asked, data: Shuffled, null: Shuffled | None) -> list[Row]:
 
     def exponents(values: Reals) -> Reals:
         by_size = over_runs(ensemble, values, statistic)
-        return fit(ensemble.sizes, by_size).exponent
+        return fits.exponents(ensemble.sizes, by_size)
 
     def contrast(of: Shuffled) -> Reals:
         return exponents(picked(of.post, picks)) - exponents(picked(of.pre, picks))
 
     def course(of: Shuffled) -> Reals:
-        flat = picked(of.aligned, picks).reshape(ensemble.runs, -1)
-        by_size = over_runs(ensemble, flat, statistic)
-        whole = ~np.isnan(by_size).any(axis=1)
-        found = np.where(whole, fit(ensemble.sizes, by_size).exponent, np.nan)
-        return found.reshape(-1, len(of.times))
+        # Some permutations at once: of 150 runs and 6,700 epochs all would take gigabytes.
+        count = max(1, resampling.CHUNK // (8 * ensemble.runs * len(of.times)))
+        found = []
+        for first in range(0, picks.shape[1], count):
+            flat = picked(of.aligned, picks[:, first : first + count]).reshape(ensemble.runs, -1)
+            by_size = over_runs(ensemble, flat, statistic)
+            whole = ~np.isnan(by_size).any(axis=1)
+            found.append(np.where(whole, fits.exponents(ensemble.sizes, by_size), np.nan))
+        return np.concatenate(found).reshape(-1, len(of.times))
 
     rows = [against("placebo-permuted", contrast(data), options.confidence)]
     rows[0]["window"] = DIFFERENCE

@@ -70,7 +70,7 @@ def of_curves(asked: Asked) -> list[Row]:
         bins = windows(data, window)
         by_run = over_snapshots(data, values, bins, asked.statistic)
         by_size = over_runs(data, by_run, asked.statistic)
-        drawn = resampling.resample(data, by_run, asked.draws)
+        drawn = np.ascontiguousarray(resampling.resample(data, by_run, asked.draws))
         lines = lines_of(data, by_run, asked.statistic)
         lack = lines.lack_of_fit
         found = [

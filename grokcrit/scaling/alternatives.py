@@ -5,6 +5,7 @@ After A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51, 661 (2009), CS
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple, TypeAlias
 
@@ -62,13 +63,26 @@ class Alternatives:
         self.u, self.v = np.log(values / lower), values - lower
         out = self.sums(exponent, 0.0)
         self.variance = float(out[2] / out[0] - (out[1] / out[0]) ** 2)
+        # ln(s - 1/2) of the values and of the lower end, ln(s + 1/2) less it, ln of the upper end.
+        self.below = np.log(np.append(values, lower) - 0.5)
+        self.apart = np.log1p(1 / (values - 0.5))
+        self.end = float(np.log(np.array([upper + 0.5]))[0])
         self.power_law = -exponent * self.u - math.log(out[0])
-        self.truncated, truncated = self.truncated_power_law(out)
-        self.ratios = {
+        self.at_zero = out
+
+    @functools.cached_property
+    def ratios(self) -> dict[str, Ratio]:
+        """Likelihood ratios of the power law against each other distribution."""
+        return {
             "lognormal": self.ratio(self.lognormal()),
             "exponential": self.ratio(self.exponential()),
-            "truncated power law": self.ratio(truncated, nested=True),
+            "truncated power law": self.ratio(self.truncated_power_law[1], nested=True),
         }
+
+    @property
+    def truncated(self) -> Truncated:
+        """The truncated power law."""
+        return self.truncated_power_law[0]
 
     def sums(self, a: float, b: float) -> Reals:
         """Sums of the weights exp(-a u - b v), see the kernel."""
@@ -88,17 +102,18 @@ class Alternatives:
         # Beyond what a double holds the tail is as small as it can be, not 0.
         return Ratio(log, normalised, max(float(p), np.finfo(float).tiny))
 
-    def truncated_power_law(self, at_zero: Reals) -> tuple[Truncated, Reals]:
-        """Fit exp(-a u - b v), b >= 0.
+    @functools.cached_property
+    def truncated_power_law(self) -> tuple[Truncated, Reals]:
+        """The fit of exp(-a u - b v), b >= 0, and its log-likelihoods.
 
         The log-likelihood is concave: with the best exponent for every rate, its slope in the rate
         falls, so that the root is found from its signs. (Newton's method in both sticks at b = 0.)
-        If more rate would not help at the power law, whose sums are ``at_zero``, that is the best.
+        If more rate would not help at the power law, whose sums are known, that is the best.
         """
         from scipy.optimize import brentq  # 0.2 s, which fits alone need
 
         mean_u, mean_v = float(self.share @ self.u), float(self.share @ self.v)
-        if at_zero[3] / at_zero[0] <= mean_v:
+        if self.at_zero[3] / self.at_zero[0] <= mean_v:
             return Truncated(self.exponent, math.nan, 0.0, math.nan), self.power_law
         out = np.empty(6)
 
@@ -171,25 +186,34 @@ class Alternatives:
         return likelihoods(min(trials, key=lambda trial: float(trial.fun)).x)
 
     def rounded_lognormal(self, mu: float, sigma: float) -> Reals:
-        """Logarithm of (Phi(ln(s + 1/2)) - Phi(ln(s - 1/2))) over the same for lower..upper."""
-        s = self.values
-        z = (np.log(s - 0.5) - mu) / sigma
-        width = np.log1p(1 / (s - 0.5)) / sigma
+        """Logarithm of (Phi(ln(s + 1/2)) - Phi(ln(s - 1/2))) over the same for lower..upper.
+
+        Called hundreds of times a fit, on tens of values: what can be is computed once, and the
+        range is the last of the cells.
+        """
+        low, width = (self.below - mu) / sigma, self.apart / sigma
+        z, high = low[:-1], np.empty_like(low)
+        high[:-1], high[-1] = z + width, (self.end - mu) / sigma
+        whole = log_normal(low, high)
+        cells = whole[:-1]
         middle = z + width / 2
         # The difference of two close normal integrals is the density times the width, to
         # (middle width)^4 / 1920; taken from their logarithms it would lose most digits.
         narrow = (np.abs(middle) + 1) * width < 1e-2
-        curve = -0.5 * middle**2 - 0.5 * math.log(2 * math.pi)
-        close = curve + np.log(width) + np.log1p((middle**2 - 1) * width**2 / 24 * narrow)
-        cells = np.where(narrow, close, log_normal(z, z + width))
-        ends = (np.log(np.array([self.lower - 0.5, self.upper + 0.5])) - mu) / sigma
-        return cells - log_normal(ends[:1], ends[1:])
+        if narrow.any():
+            square = middle**2
+            curve = -0.5 * square - 0.5 * math.log(2 * math.pi)
+            close = curve + np.log(width) + np.log1p((square - 1) * width**2 / 24 * narrow)
+            cells = np.where(narrow, close, cells)
+        found: Reals = cells - whole[-1]
+        return found
 
 
 def log_normal(low: Reals, high: Reals) -> Reals:
     """ln(Phi(high) - Phi(low)), from the tail where the normal integral is small."""
     flip = low > 0
-    more = special.log_ndtr(np.where(flip, -low, high))
-    less = special.log_ndtr(np.where(flip, -high, low))
+    if flip.any():
+        low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+    more, less = special.log_ndtr(high), special.log_ndtr(low)
     difference: Reals = more + np.log(-np.expm1(np.minimum(less - more, -1e-300)))
     return difference

@@ -27,6 +27,7 @@ value needs an own search in every resample. A common spline is smooth.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,18 +35,17 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import BSpline
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
-from grokcrit.kernels.resample import resampled_means
+from grokcrit.scaling import splines
 from grokcrit.scaling.clocks import Windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.resampling import Estimate, student
+from grokcrit.scaling.resampling import Estimate, resampled_means, student
 
 # Points of each curve, evenly spaced in ln s, each with this many avalanches above and below.
 POINTS, LEAST = 30, 5
-# Stretches of the common curve; fewer where there are under six points a stretch.
-STRETCHES = 10
+# Degree of the common curve, and its stretches; fewer where there are under six points a stretch.
+DEGREE, STRETCHES = 3, 10
 # Exponents that are tried before the best is refined.
 SEARCH = (-1.0, 4.0)
 STEP = 0.05
@@ -101,14 +101,28 @@ class Curves:
         return slice(*np.searchsorted(self.size_of, [k, k + 1]).tolist())
 
 
-class Profile(NamedTuple):
+@dataclass(frozen=True)
+class Profile:
     """The least-squares fit at one D."""
 
     chi2: float  # before the errors' common factor
     beta: float
     residual: Reals  # (points,), weighted
-    design: Reals  # (points, parameters), weighted: the curve, then D, then beta if it is free
     beyond: float  # most avalanches that the curve expects beyond the largest of a size
+    curves: Curves
+    x: Reals  # (points,): ln(s / N^D)
+    knots: Reals
+    linear: Reals  # (points, parameters): the curve, then beta if it is free
+    solved: Reals  # (parameters,)
+
+    @functools.cached_property
+    def design(self) -> Reals:
+        """(points, parameters), weighted: the curve, then D, then beta if it is free."""
+        count = len(self.knots) - DEGREE - 1
+        slope = splines.derivative(self.knots, self.solved[:count], self.x, DEGREE)
+        moved = -slope * self.curves.log_n[self.curves.size_of]
+        columns = [self.linear[:, :count], moved, self.linear[:, count:]]
+        return np.column_stack(columns) * np.sqrt(self.curves.weight)[:, None]
 
 
 def collapse(
@@ -150,7 +164,8 @@ def collapse(
         why = "the runs of a size do not differ, or there is one: P(S > s) has no error"
         return replace(none, reason=why)
     freedom = len(curves.log_s) - profile(curves, 0.0, free).design.shape[1]
-    at = tuple(profile(curves, d, False).chi2 / phi / (freedom + free) for d in direct)
+    others = profiles(curves, direct, False) if direct else []
+    at = tuple(each.chi2 / phi / (freedom + free) for each in others)
     none = replace(none, at=at, n_points=len(curves.log_s))
     d, reason = best(curves, free)
     if d is None:
@@ -247,38 +262,47 @@ def design_effect(curves: Curves) -> float:
 
 
 def knots(x: Reals) -> Reals:
-    """Place the knots of the common curve, halfway between even spacing and equal shares of x."""
-    share = np.linspace(0, 1, max(1, min(STRETCHES, len(x) // 6)) + 1)
-    inner = (np.quantile(x, share) + x.min() + share * (x.max() - x.min())) / 2
-    margin = 1e-9 * (1 + np.abs(inner[[0, -1]]))
-    inner[[0, -1]] += [-margin[0], margin[1]]
-    return np.concatenate([np.repeat(inner[0], 3), inner, np.repeat(inner[-1], 3)])
+    """Place the knots of the common curve, halfway between even spacing and equal shares of x.
+
+    ``x`` (D, points): a set of knots for each row.
+    """
+    share = np.linspace(0, 1, max(1, min(STRETCHES, x.shape[1] // 6)) + 1)
+    low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    inner = (np.quantile(x, share, axis=1).T + low + share * (high - low)) / 2
+    margin = 1e-9 * (1 + np.abs(inner[:, [0, -1]]))
+    inner[:, [0, -1]] += margin * [-1, 1]
+    first, last = (np.repeat(inner[:, [end]], DEGREE, axis=1) for end in (0, -1))
+    return np.concatenate([first, inner, last], axis=1)
+
+
+def profiles(curves: Curves, tried: Sequence[float], free: bool) -> list[Profile]:
+    """Fit the common curve, and beta if it is free, at every D tried."""
+    log_n, each = curves.log_n[curves.size_of], np.array(tried)[:, None]
+    x, root = curves.log_s - each * log_n, np.sqrt(curves.weight)
+    places = knots(x)
+    count = places.shape[1] - DEGREE - 1
+    linear = splines.basis(places, x, DEGREE).dense(count)
+    if free:
+        linear = np.concatenate([linear, np.tile(-log_n[:, None], (len(x), 1, 1))], axis=2)
+    fits = [np.linalg.lstsq(one * root[:, None], curves.log_p * root, rcond=None) for one in linear]
+    solved = np.array([fit[0] for fit in fits])
+    # Where a curve ends and others go on, a little farther than its largest avalanche.
+    after, end = curves.end + math.log(LEEWAY) - each * curves.log_n, places[:, -1:]
+    height = splines.basis(places, np.minimum(after, end), DEGREE).sum(solved)
+    beta = solved[:, -1:] if free else np.zeros((len(x), 1))
+    expected = curves.total * np.exp(height - beta * curves.log_n)
+    beyond = np.where(after < end, expected, 0.0).max(axis=1)
+    found = []
+    for i in range(len(x)):
+        residual = (curves.log_p - linear[i] @ solved[i]) * root
+        chi2, numbers = float(residual @ residual), (float(beta[i, 0]), residual, float(beyond[i]))
+        found.append(Profile(chi2, *numbers, curves, x[i], places[i], linear[i], solved[i]))
+    return found
 
 
 def profile(curves: Curves, d: float, free: bool) -> Profile:
-    """Fit the common curve, and beta if it is free, at a given D."""
-    log_n = curves.log_n[curves.size_of]
-    x = curves.log_s - d * log_n
-    places, root = knots(x), np.sqrt(curves.weight)
-    spline = BSpline.design_matrix(x, places, 3).toarray()
-    linear = np.column_stack([spline, -log_n]) if free else spline
-    solved, *_ = np.linalg.lstsq(linear * root[:, None], curves.log_p * root, rcond=None)
-    residual = (curves.log_p - linear @ solved) * root
-    slope = BSpline(places, solved[: spline.shape[1]], 3).derivative()(x)
-    columns = [spline, -slope * log_n, *([-log_n] if free else [])]
-    beta = float(solved[-1]) if free else 0.0
-    # Where a curve ends and others go on, a little farther than its largest avalanche.
-    after = curves.end + math.log(LEEWAY) - d * curves.log_n
-    inside = after < places[-1]
-    common = BSpline(places, solved[: spline.shape[1]], 3)(np.minimum(after, places[-1]))
-    expected = np.where(inside, curves.total * np.exp(common - beta * curves.log_n), 0.0)
-    return Profile(
-        float(residual @ residual),
-        beta,
-        residual,
-        np.column_stack(columns) * root[:, None],
-        float(expected.max()),
-    )
+    """Fit the common curve, and beta if it is free, at one D."""
+    return profiles(curves, [d], free)[0]
 
 
 def best(curves: Curves, free: bool) -> tuple[float | None, str | None]:
@@ -292,7 +316,7 @@ def best(curves: Curves, free: bool) -> tuple[float | None, str | None]:
     steps = round((SEARCH[1] - SEARCH[0]) / STEP)
     tried = [SEARCH[0] + STEP * i for i in range(steps + 1)]
     shared = [cover(curves, d) for d in tried]
-    tries = [profile(curves, d, free) for d in tried]
+    tries = profiles(curves, tried, free)
     merit = np.array([e.chi2 / c if c >= 1 else np.inf for e, c in zip(tries, shared, strict=True)])
     together = np.array([each.beyond <= EXPECTED for each in tries])
     least = int(np.argmin(np.where(together, merit, np.inf)))
@@ -338,8 +362,7 @@ def resampled(curves: Curves, basis: Reals, draws: Sequence[Ints]) -> Reals:
     for k, (shares, drawn) in enumerate(zip(curves.shares, draws, strict=True)):
         n = int((~np.isnan(shares[:, 0])).sum())
         if n > 1:  # else its scatter is not known
-            mean = np.empty((len(drawn), shares.shape[1]))
-            resampled_means(np.ascontiguousarray(shares), drawn, mean)
+            mean = resampled_means(shares, drawn)
             scatter[:, curves.of(k)] = mean * np.sqrt(n / (n - 1))
     scatter *= np.sqrt(curves.weight)
     # Not a matrix product, whose last bits depend on the library and its threads.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,31 +25,50 @@ class Fit:
     n_sizes: Ints
 
 
+class Line(NamedTuple):
+    """ln(statistic) against ln(N), less their means over the sizes in the fit, and its slope."""
+
+    weight: Reals  # (..., K): 1 over the sizes in the fit; 0 for those that are not
+    n_sizes: Ints  # (...): sizes in the fit
+    x: Reals  # (K,)
+    y: Reals  # (..., K)
+    dx: Reals  # (..., K)
+    dy: Reals  # (..., K)
+    sxx: Reals  # (...)
+    slope: Reals  # (...)
+
+
+def centred(weight: Reals, values: Reals) -> Reals:
+    """Subtract the weighted mean along the last axis; 0 where there is no weight."""
+    return np.where(weight > 0, values - (weight * values).sum(axis=-1, keepdims=True), 0.0)
+
+
+def line(sizes: Ints, statistic: Reals) -> Line:
+    """Draw a line along the last axis; sizes with a statistic of NaN, or not above 0, left out."""
+    there = np.nan_to_num(statistic, nan=-1.0) > 0
+    count = there.sum(axis=-1)
+    weight = there / np.maximum(count, 1)[..., None]
+    x = np.log(sizes.astype(np.float64))
+    y = np.log(np.where(there, statistic, 1.0))
+    dx, dy = centred(weight, np.broadcast_to(x, y.shape)), centred(weight, y)
+    # A flat line is flat: what rounding left of it is no variance to be explained.
+    flat = np.abs(dy).max(axis=-1, initial=0) <= 1e-14 * (1 + np.abs(y).max(axis=-1, initial=0))
+    dy = np.where(flat[..., None], 0.0, dy)
+    sxx = (dx * dx).sum(axis=-1)
+    return Line(weight, count, x, y, dx, dy, sxx, quotient((dx * dy).sum(axis=-1), sxx))
+
+
 def fit(sizes: Ints, statistic: Reals) -> Fit:
     """Fit statistic ~ N^exponent along the last axis: from (..., K) to arrays of shape (...).
 
     Sizes where the statistic is NaN or not positive are left out. ``curvature`` is the coefficient
     of (ln N)^2 in a quadratic fit; NaN for three sizes.
     """
-    there = np.nan_to_num(statistic, nan=-1.0) > 0
-    count = there.sum(axis=-1)
-    weight = there / np.maximum(count, 1)[..., None]
-    x = np.log(sizes.astype(np.float64))
-    y = np.log(np.where(there, statistic, 1.0))
-
-    def centred(values: Reals) -> Reals:
-        return np.where(there, values - (weight * values).sum(axis=-1, keepdims=True), 0.0)
-
-    dx, dy = centred(np.broadcast_to(x, y.shape)), centred(y)
-    # A flat line is flat: what rounding left of it is no variance to be explained.
-    flat = np.abs(dy).max(axis=-1, initial=0) <= 1e-14 * (1 + np.abs(y).max(axis=-1, initial=0))
-    dy = np.where(flat[..., None], 0.0, dy)
-    sxx = (dx * dx).sum(axis=-1)
-    exponent = quotient((dx * dy).sum(axis=-1), sxx)
+    weight, count, x, y, dx, dy, sxx, exponent = line(sizes, statistic)
     residual = dy - exponent[..., None] * dx
     squared, total = (residual**2).sum(axis=-1), (dy**2).sum(axis=-1)
     # The part of (ln N)^2 that is orthogonal to a straight line.
-    bend = centred(np.broadcast_to(x * x, y.shape))
+    bend = centred(weight, np.broadcast_to(x * x, y.shape))
     bend = bend - quotient((bend * dx).sum(axis=-1), sxx)[..., None] * dx
     enough, free = count >= MINIMUM_SIZES, count - 2
     return Fit(
@@ -66,8 +86,14 @@ def fit(sizes: Ints, statistic: Reals) -> Fit:
     )
 
 
+def exponents(sizes: Ints, statistic: Reals) -> Reals:
+    """Return the exponents of `fit` alone, to the bit, in half the time."""
+    found = line(sizes, statistic)
+    return np.where(found.n_sizes >= MINIMUM_SIZES, found.slope, np.nan)
+
+
 def slopes(sizes: Ints, statistic: Reals) -> Reals:
-    """Return the exponents of `fit` alone: from (..., K) to arrays of shape (...).
+    """Return the exponents of `fit`, but for the last bits: from (..., K) to shape (...).
 
     Where no size is lacking each is a weighted sum of logarithms: 8 instead of 74 ms for 2,000
     resamples of 50 times at 8 sizes.
@@ -84,7 +110,7 @@ def slopes(sizes: Ints, statistic: Reals) -> Reals:
     for k, weight in enumerate(weights):
         found += weight * (y[..., k] - y[..., 0])
     if not whole.all():
-        found[~whole] = fit(sizes, statistic[~whole]).exponent
+        found[~whole] = exponents(sizes, np.ascontiguousarray(statistic[~whole]))
     return found
 
 
@@ -92,4 +118,4 @@ def exponent(ensemble: Ensemble, values: Reals, bins: Windows, statistic: str) -
     """Fit the exponent of a statistic in a window of one bin; NaN where there is no fit."""
     by_run = over_snapshots(ensemble, values, bins, statistic)
     by_size = over_runs(ensemble, by_run, statistic)
-    return float(fit(ensemble.sizes, by_size).exponent[0])
+    return float(exponents(ensemble.sizes, by_size)[0])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.scaling.ensembles import Ensemble, Reals
-from grokcrit.scaling.fits import fit
+from grokcrit.scaling.fits import exponents
 from grokcrit.scaling.reductions import over_runs
 from grokcrit.scaling.resampling import with_difference
 
@@ -28,7 +28,7 @@ def leave_one_out(
 
     def refit(runs: Reals, kept: Any = slice(None)) -> Reals:
         by_size = over_runs(ensemble, runs, statistic)
-        return with_difference(fit(sizes[kept], by_size[:, kept]).exponent)
+        return with_difference(exponents(sizes[kept], by_size[:, kept]))
 
     found = {
         ("n_params", int(n)): refit(by_run, np.arange(len(sizes)) != k) for k, n in enumerate(sizes)

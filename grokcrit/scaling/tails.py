@@ -7,7 +7,7 @@ After A. Clauset, C. R. Shalizi, M. E. J. Newman, SIAM Review 51, 661 (2009), CS
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -54,8 +54,17 @@ class TailFit:
     distance: float  # Kolmogorov-Smirnov
     p: float | None  # goodness of fit: how often data drawn from the fit are as far from theirs
     drawn: int  # data sets behind p
-    ratios: dict[str, Ratio]
-    truncated: Truncated
+    law: Alternatives = field(repr=False, compare=False)
+
+    @property
+    def ratios(self) -> dict[str, Ratio]:
+        """Likelihood ratios of the power law against other distributions; fitted when asked for."""
+        return self.law.ratios
+
+    @property
+    def truncated(self) -> Truncated:
+        """The power law with an exponential cutoff; fitted when asked for."""
+        return self.law.truncated
 
     @property
     def short(self) -> bool:
@@ -150,8 +159,7 @@ def fit(
         distance=found.distance,
         p=p,
         drawn=drawn,
-        ratios=law.ratios,
-        truncated=law.truncated,
+        law=law,
     )
 
 
@@ -178,13 +186,9 @@ def search(pairs: Pairs, lower: int | None, upper: Upper, least: int = 1) -> Fou
         start = float(lower)
         a, gap = kernel.fit_range(pairs, first, last, start, end, 2.0, math.inf)
         return Found(pairs, first, last, start, end, a, gap)
-    kept = pairs.above[: max(last + 2 - DISTINCT, 0)] - pairs.above[last + 1]
-    firsts = np.flatnonzero(kept >= SAMPLES)
-    if len(firsts) == 0:
+    first, a, gap = kernel.scan(pairs, last, end, DISTINCT, SAMPLES, FINE / math.log(10))
+    if first < 0:
         return None
-    steps = np.floor(pairs.logs[firsts] * (FINE / math.log(10)))
-    firsts = firsts[np.unique(steps, return_index=True)[1]]
-    first, a, gap = kernel.scan(pairs, firsts, last, end)
     return Found(pairs, first, last, pairs.values[first], end, a, gap)
 
 

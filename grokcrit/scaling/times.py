@@ -47,16 +47,14 @@ def leaders(score: Reals, noise: Reals, confidence: float) -> npt.NDArray[np.int
     Score s stays unless the largest of (score_u - score_s) / sd over u exceeds its quantile where s
     ties with the best: there the other scores keep their distance from the best.
     """
-    behind = score - score.max()
+    from grokcrit.kernels.leads import lead  # numba, which intervals of times alone need
+
+    noise, places = np.ascontiguousarray(noise), np.ascontiguousarray(noise.T)
+    highest, drawn = noise.max(axis=0), np.empty(len(noise))
     kept = []
     for s in range(len(score)):
-        ahead, apart = score - score[s], noise - noise[:, [s]]
-        sd = apart.std(axis=0)
-        moving = sd > 0
-        found = (ahead[moving] / sd[moving]).max(initial=0.0)
-        drawn = ((apart + behind)[:, moving] / sd[moving]).max(axis=1, initial=0.0)
-        certain = (ahead[~moving] > 0).any()
-        if not certain and found <= np.quantile(drawn, confidence):
+        found = lead(score, noise, places, highest, s, drawn)
+        if found <= np.quantile(drawn, confidence):
             kept.append(s)
     return np.array(kept)
 

@@ -32,7 +32,7 @@ from grokcrit.scaling import ensembles as scaling
 from grokcrit.scaling import resampling
 from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
-from grokcrit.scaling.fits import fit
+from grokcrit.scaling.fits import exponents
 from grokcrit.scaling.left_out import leave_one_out
 from grokcrit.scaling.reductions import over_runs, over_snapshots
 from grokcrit.scaling.resampling import Estimate
@@ -220,7 +220,7 @@ def sample(
         pre, post = by_run[..., 1:2], by_run[..., 2:]
         exchange = swaps & ~np.isnan(pre) & ~np.isnan(post)
         fits = [
-            fit(sizes, over_runs(ensemble, np.where(exchange, other, own), statistic)).exponent
+            exponents(sizes, over_runs(ensemble, np.where(exchange, other, own), statistic))
             for own, other in ((pre, post), (post, pre))
         ]
         swapped = fits[1] - fits[0]

@@ -113,17 +113,18 @@ def statistic_fits(
     lacking = (names == "aligned") & np.isnan(by_size).any(axis=1)
     fitted = ~np.isnan(straight.exponent) & ~lacking
     tested = {name: np.full(len(fitted), np.nan) for name in TESTED}
-    if statistic != "max" and fitted.any():
-        kept = by_run[..., fitted]
-        slope = resampling.exponents(ensemble, kept, statistic, draws)
-        bend = dataclasses.replace(slope, value=straight.curvature[fitted], lines=None)
+    kept, places = by_run[..., fitted], np.flatnonzero(fitted)
+    # A part of the windows at once: the draws of thousands of epochs would take gigabytes.
+    for bins in resampling.chunks(len(places), draws) if statistic != "max" else []:
+        slope = resampling.exponents(ensemble, kept[..., bins], statistic, draws)
+        bend = dataclasses.replace(slope, value=straight.curvature[places[bins]], lines=None)
         assert slope.lines is not None
         bend = dataclasses.replace(bend, influences=slope.lines.influences(power=2))
         lack = slope.lines.lack_of_fit
         found = (*slope.interval(chosen.confidence), bend.p(), lack.chi2, lack.freedom, lack.p)
         for name, each in zip(TESTED, found, strict=True):
-            tested[name][fitted] = each
-        tested["chi2_freedom"][np.isnan(tested["chi2"])] = np.nan
+            tested[name][places[bins]] = each
+    tested["chi2_freedom"][np.isnan(tested["chi2"])] = np.nan
 
     def total(which: Any) -> Ints:
         return np.concatenate([tally(ensemble, b, which).sum(axis=0) for b in kinds])

@@ -123,7 +123,7 @@ def test_the_scan_finds_the_smallest_distance_of_all_lower_cutoffs():
     values, counts = np.unique(samples, return_counts=True)
     pairs, last = counted(values, counts), len(values) - 1
     firsts = np.arange(last - 5)
-    first, a, gap = kernel.scan(pairs, firsts, last, INFINITE)
+    first, a, gap = kernel.scan(pairs, last, INFINITE, 7, 0.0, 1e9)  # seven distinct values, all
     every = [
         kernel.fit_range(pairs, f, last, pairs.values[f], INFINITE, 2.0, INFINITE) for f in firsts
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import interpolate, stats
 
 from grokcrit.scaling import collapse as stage
-from grokcrit.scaling import resampling
+from grokcrit.scaling import resampling, splines
 from grokcrit.scaling.clocks import windows
 from grokcrit.scaling.collapse import collapse
 from grokcrit.scaling.ensembles import Ensemble
@@ -99,7 +99,7 @@ def test_the_common_curve_is_the_least_squares_spline_of_another_routine():
     x = curves.log_s - 1.05 * curves.log_n[curves.size_of]
     order = np.argsort(x, kind="stable")
     spline = interpolate.make_lsq_spline(
-        x[order], curves.log_p[order], stage.knots(x), 3, w=np.sqrt(curves.weight[order])
+        x[order], curves.log_p[order], stage.knots(x[None])[0], 3, w=np.sqrt(curves.weight[order])
     )
     chi2 = float(curves.weight @ (curves.log_p - spline(x)) ** 2)
     assert stage.profile(curves, 1.05, False).chi2 == pytest.approx(chi2, rel=1e-8)
@@ -245,3 +245,19 @@ def test_95_percent_intervals_of_12_runs_cover_and_5_percent_are_rejected(free, 
     low, high = stats.binom.ppf([0.0005, 0.9995], tables, 0.95)
     assert low <= hits <= high
     assert tables * collapse_coverage.rejected(results) <= stats.binom.ppf(0.9995, tables, 0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_splines_are_those_of_scipy_to_the_bit(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 3, (2, 90))
+    places, coefficients = stage.knots(x), rng.normal(size=(2, 13))
+    at = np.append(x, places[:, -1:], axis=1)
+    found = splines.basis(places, at, 3)
+    for i in range(2):
+        theirs = interpolate.BSpline(places[i], coefficients[i], 3)
+        wanted = interpolate.BSpline.design_matrix(at[i], places[i], 3).toarray()
+        np.testing.assert_array_equal(found.dense(13)[i], wanted)
+        np.testing.assert_array_equal(found.sum(coefficients)[i], theirs(at[i]))
+        slope = splines.derivative(places[i], coefficients[i], x[i], 3)
+        np.testing.assert_array_equal(slope, theirs.derivative()(x[i]))

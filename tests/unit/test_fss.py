@@ -11,6 +11,7 @@ from scipy import stats
 import grokcrit
 from grokcrit.base.errors import FitError, OptionError, RepeatedError
 from grokcrit.base.vocabulary import OBSERVABLES
+from grokcrit.scaling import resampling
 from grokcrit.scaling.lines import Lines
 from grokcrit.tables.schemas import CASE_COLUMNS, FSS
 
@@ -329,6 +330,14 @@ def test_threads_tables_in_pieces_and_their_order_change_no_bit():
     pieces = [table([r for r in rows if r["width"] == w]) for w in (30, 3, 9, 5, 14)]
     assert bare(grokcrit.fss(pieces, observable="size", resamples=30)).equals(wanted)
     assert wanted.schema.equals(FSS.arrow)
+
+
+def test_how_many_windows_are_held_at_once_changes_no_number(monkeypatch):
+    # Catches a window whose numbers are put at the place of another.
+    rows = random_rows(4)
+    whole = grokcrit.fss(table(rows), resamples=50)
+    monkeypatch.setattr(resampling, "CHUNK", 7000)  # three windows of 50 resamples and five sizes
+    assert bare(grokcrit.fss(table(rows), resamples=50)).equals(bare(whole))
 
 
 def test_a_table_with_too_few_sizes_is_refused():

@@ -314,3 +314,20 @@ def test_the_corrected_interval_covers_what_it_says_and_the_plain_one_less(runs,
     assert 0.93 <= corrected <= 0.97
     assert uncorrected == pytest.approx(plain, abs=0.015)
     assert uncorrected < corrected
+
+
+@pytest.mark.parametrize("resamples", [1, 2, 40])
+def test_percentiles_of_all_bins_are_those_of_numpy_to_the_bit(resamples):
+    # Catches another interpolation, a level of another bin, and a draw that is NaN and counts.
+    rng = np.random.default_rng(resamples)
+    draws = rng.normal(size=(resamples, 9))
+    draws[:, 5] = np.round(draws[:, 5])
+    draws[0, 6], draws[:, 7] = np.nan, np.nan
+    low, high, wanted = rng.random(9) / 2, 1 - rng.random(9) / 2, np.arange(9) != 3
+    low[:2], high[:2] = (0, 0.5), (1, 0.5)
+    found = np.array(resampling.percentiles(draws, low, high, wanted))
+    for b in range(9):
+        valid = draws[~np.isnan(draws[:, b]), b]
+        there = wanted[b] and len(valid)
+        levels = np.quantile(valid, [low[b], high[b]]) if there else [np.nan, np.nan]
+        np.testing.assert_array_equal(found[:, b], levels)
