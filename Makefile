@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install torch extras examples reproduce smoke nulls quick test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-large bench-coverage bench-truth docs clean
+.PHONY: help install torch extras examples reproduce smoke nulls quick test test-extras test-slow test-report test-pythons field fuzz coverage check bench bench-startup bench-large bench-coverage bench-truth docs clean
 
 help:
 	@echo "make reproduce  repeat the whole experiment into results/"
@@ -22,6 +22,7 @@ help:
 	@echo "make check      types, style, direction of imports (installs torch)"
 	@echo "make coverage   coverage of the tests, kernels uncompiled"
 	@echo "make bench      cascade, training, fits, bootstrap against what else there is (installs torch)"
+	@echo "make bench-startup  what each command loads, and how long beside its bare imports"
 	@echo "make bench-large  cascades of 1e8 and 1e9 entries, with time and memory"
 	@echo "make bench-truth  estimators on systems with known exponents; writes docs/truth.md (an hour)"
 	@echo "make bench-coverage  how often the intervals hold the truth (half an hour and more)"
@@ -119,6 +120,9 @@ coverage: $(VENV)/installed-dev
 # torch is named with its version: later ones bring several gigabytes of GPU libraries.
 bench:
 	$(BIN)/python benchmarks/bench.py --out results-bench
+
+bench-startup: install
+	$(BIN)/python benchmarks/startup.py
 
 # Half a minute to make the graph of 1e8 nodes, a minute each; 8 GB of disk and of memory.
 bench-large: install

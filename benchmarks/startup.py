@@ -63,7 +63,9 @@ COMMANDS = (
     Command("plot fig1 train.parquet fss.parquet", ("matplotlib",)),
     Command("plot fig2 avalanche.parquet fss.parquet", ("matplotlib",)),
     Command("plot fig3 bootstrap.parquet", ("matplotlib",)),
-    Command("diagnose avalanche.parquet", ("numba", "scipy.special", "scipy.interpolate")),
+    Command(
+        "diagnose avalanche.parquet", ("numba", "scipy.linalg", "scipy.optimize", "scipy.special")
+    ),
 )
 CHAIN = COMMANDS[:7]
 WHOLE = """

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 Values: TypeAlias = npt.NDArray[np.floating]
 
@@ -39,9 +40,7 @@ def surrogate(
 
 def gaussianized(gradient: Values) -> Values:
     """Map magnitudes to half-normal quantiles: Phi^-1(1/2 + u/2), u = (mean rank - 1/2) / n."""
-    from scipy import special  # 0.15 s, which the other null models do without
-
     _, place, count = np.unique(np.abs(gradient), return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     u = (last - (count - 1) / 2 - 0.5) / len(gradient)
-    return (np.sign(gradient) * special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)
+    return (np.sign(gradient) * scipy.special.ndtri(0.5 + u / 2)[place]).astype(gradient.dtype)

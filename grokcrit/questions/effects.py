@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import special
+import scipy
 
 from grokcrit.base.summary import Row
 from grokcrit.base.vocabulary import PHASES
@@ -212,7 +212,9 @@ def p_of_share(points: SweepPoints, factor: Factor, window: str) -> float:
         return math.nan
     between = sum(len(g) * (g.mean() - y.mean()) ** 2 for g in groups) / (len(groups) - 1)
     within = sum(((g - g.mean()) ** 2).sum() for g in groups) / free
-    return float(special.fdtrc(len(groups) - 1, free, between / within)) if within > 0 else math.nan
+    if within <= 0:
+        return math.nan
+    return float(scipy.special.fdtrc(len(groups) - 1, free, between / within))
 
 
 def pairs(factors: Sequence[Factor], response: Reals) -> list[tuple[float, str]]:
@@ -250,7 +252,7 @@ def noise(points: SweepPoints, window: str, confidence: float | None) -> float:
     """
     if confidence is None:
         return math.nan
-    z = special.ndtri(0.5 + confidence / 2)
+    z = scipy.special.ndtri(0.5 + confidence / 2)
     half = (points.high[window] - points.low[window]) / (2 * z)
     values = points.exponent[window][~np.isnan(points.exponent[window])]
     variance, known = values.var() if len(values) else 0.0, half[~np.isnan(half)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy import special
+import scipy
 
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Row, Summary
@@ -114,7 +114,7 @@ def median_interval(values: Reals, confidence: float) -> tuple[float | None, flo
     """
     n = len(values)
     k = np.arange(1, n // 2 + 1)
-    enough = k[1 - 2 * special.bdtr(k - 1, n, 0.5) >= confidence] if n else k
+    enough = k[1 - 2 * scipy.special.bdtr(k - 1, n, 0.5) >= confidence] if n else k
     if not len(enough):
         return None, None
     return float(values[enough[-1] - 1]), float(values[n - enough[-1]])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+import scipy
 
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import DIFFERENCE, SURROGATES
@@ -115,7 +115,7 @@ def fieller(top: Estimate, bottom: Estimate, confidence: float) -> tuple[Reals, 
     ratio = top.value / np.where(bottom.value == 0, np.nan, bottom.value)
     rest = top.influences - ratio * bottom.influences
     few = resampling.widening(rest, top.size_of)
-    t2 = (few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2)) ** 2
+    t2 = (few.scale * scipy.special.stdtrit(few.freedom, 0.5 + confidence / 2)) ** 2
     valid = ~np.isnan(top.draws) & ~np.isnan(bottom.draws)
     count = np.maximum(valid.sum(axis=0), 1)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from grokcrit.base.parallel import Stop
 from grokcrit.base.rng import stream
@@ -162,7 +162,7 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
     observed = (np.nan_to_num(ensemble.observe(name)) for name in ("size", "duration"))
     size, duration = (values.astype(np.int64) for values in observed)
     rows: list[Row] = []
-    z = special.ndtri(0.5 + confidence / 2)
+    z = scipy.special.ndtri(0.5 + confidence / 2)
     for window in ensemble.phases:
         inside = windows(ensemble, window).bin_of >= 0
         for k, n in enumerate(ensemble.sizes):
@@ -176,7 +176,7 @@ def crackling(ensemble: Ensemble, confidence: float, _: Stop) -> list[Row]:
             p = np.nan
             if sides[0] is not None and sides[1] is not None:
                 error = math.hypot(sides[0].stderr, sides[1].stderr)
-                p = 2 * special.ndtr(-abs(sides[0].value - sides[1].value) / error)
+                p = 2 * scipy.special.ndtr(-abs(sides[0].value - sides[1].value) / error)
             for name, side in zip(("crackling-left", "crackling-right"), sides, strict=True):
                 value, reach = (np.nan, np.nan) if side is None else (side.value, z * side.stderr)
                 row = finding(name, value, ci_low=value - reach, ci_high=value + reach, n=len(s))

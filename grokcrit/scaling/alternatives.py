@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from grokcrit.kernels import tails as kernel
 
@@ -98,7 +98,7 @@ class Alternatives:
         log = self.n * mean
         # The same distribution for every value: no difference at all.
         normalised = log / spread if spread > 0 else 0.0
-        p = special.erfc(math.sqrt(abs(log)) if nested else abs(normalised) / math.sqrt(2))
+        p = scipy.special.erfc(math.sqrt(abs(log)) if nested else abs(normalised) / math.sqrt(2))
         # Beyond what a double holds the tail is as small as it can be, not 0.
         return Ratio(log, normalised, max(float(p), np.finfo(float).tiny))
 
@@ -214,6 +214,6 @@ def log_normal(low: Reals, high: Reals) -> Reals:
     flip = low > 0
     if flip.any():
         low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    more, less = special.log_ndtr(high), special.log_ndtr(low)
+    more, less = scipy.special.log_ndtr(high), scipy.special.log_ndtr(low)
     difference: Reals = more + np.log(-np.expm1(np.minimum(less - more, -1e-300)))
     return difference

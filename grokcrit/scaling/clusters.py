@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from grokcrit.scaling.ensembles import Reals
 from grokcrit.scaling.lines import ALPHA
@@ -42,7 +42,7 @@ def cluster_p(gap: Estimate, swaps: BoolArray) -> Reals:
         np.divide(gap.few.variance, variance, out=np.ones_like(variance), where=variance > 0)
     )
     t = studentised(gap, np.ones((1, gap.lines.shares.shape[0])))[0] * part
-    limit: Reals = special.stdtrit(freedom, 1 - ALPHA / 2).astype(np.float64)
+    limit: Reals = scipy.special.stdtrit(freedom, 1 - ALPHA / 2).astype(np.float64)
     swapped = studentised(gap, np.where(swaps.T, np.float64(-1), np.float64(1))) * part
     largest = masses(swapped, limit)
     found[~np.isnan(t)] = 1.0

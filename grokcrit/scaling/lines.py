@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -140,7 +140,9 @@ class Lines:
         leverage = quotient(leverage, determinant[:, None])
         a = np.where(w > 0, (1 - leverage) ** 2 / freedom, 0.0).sum(axis=1)
         f = np.maximum(free, 1)
-        p = special.fdtrc(f, quotient(f * (f + 2), 3 * a), chi2 / (f + 2 * a - 6 * a / (f + 2)))
+        p = scipy.special.fdtrc(
+            f, quotient(f * (f + 2), 3 * a), chi2 / (f + 2 * a - 6 * a / (f + 2))
+        )
         # Of the unweighted line, whose slope is the exponent.
         weights = self.weights()
         sxx = quotient(np.ones(len(weights)), (weights**2).sum(axis=1))

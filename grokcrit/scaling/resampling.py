@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from grokcrit.base.rng import stream
 from grokcrit.scaling.ensembles import Ensemble, Ints, Reals
@@ -90,7 +90,7 @@ class Estimate:
         if self.lines is None:
             return low, high
         fit = self.lines.lack_of_fit
-        t = special.stdtrit(np.maximum(fit.freedom, 1), 0.5 + confidence / 2)
+        t = scipy.special.stdtrit(np.maximum(fit.freedom, 1), 0.5 + confidence / 2)
         more = np.where(fit.misfit > 0, t * np.sqrt(fit.misfit), 0.0)
 
         def outward(end: Reals) -> Reals:
@@ -111,7 +111,7 @@ class Estimate:
         variance, freedom = self.spread()
         t = np.abs(self.value) / np.sqrt(np.where(variance > 0, variance, np.nan))
         nothing = (self.value == 0) & (variance == 0)
-        return np.where(nothing, 1.0, 2 * special.stdtr(freedom, -t))
+        return np.where(nothing, 1.0, 2 * scipy.special.stdtr(freedom, -t))
 
     def spread(self) -> tuple[Reals, Reals]:
         """Return the variance of each bin and its degrees of freedom; NaN for a single run.
@@ -306,7 +306,7 @@ def student(
     value: Reals, variance: Reals, freedom: Reals, confidence: float
 ) -> tuple[Reals, Reals]:
     """Student's interval of estimates (bins,); NaN where there is no variance, as of one run."""
-    half = special.stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(variance)
+    half = scipy.special.stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(variance)
     return value - half, value + half
 
 
@@ -318,7 +318,7 @@ def interval(draws: Reals, few: Widening, confidence: float) -> tuple[Reals, Rea
     (fewer than three sizes kept data) are left out. Low and high are NaN where a size in the fit
     has fewer than two runs.
     """
-    tail = special.ndtr(-few.scale * special.stdtrit(few.freedom, 0.5 + confidence / 2))
+    tail = scipy.special.ndtr(-few.scale * scipy.special.stdtrit(few.freedom, 0.5 + confidence / 2))
     return percentiles(draws, tail, 1 - tail, ~few.single)
 
 
@@ -366,13 +366,13 @@ def bca(estimate: Estimate, confidence: float) -> tuple[Reals, Reals]:
     share = below / np.maximum(valid, 1)
     # All draws on one side would put z0 at infinity; half a draw on the other is as far as B sees.
     edge = 0.5 / np.maximum(valid, 1)
-    z0 = special.ndtri(np.clip(share, edge, 1 - edge))
+    z0 = scipy.special.ndtri(np.clip(share, edge, 1 - edge))
     count = np.array(
         [(~np.isnan(estimate.influences[estimate.size_of == k])).sum(0) for k in estimate.size_of]
     )
     u = np.nan_to_num(estimate.influences / np.maximum(count, 1))
     square = (u**2).sum(axis=0)
     a = (u**3).sum(axis=0) / (6 * np.where(square > 0, square, 1.0) ** 1.5)
-    levels = [z0 + special.ndtri(0.5 + side * confidence / 2) for side in (-1, 1)]
-    low, high = (special.ndtr(z0 + z / (1 - a * z)) for z in levels)
+    levels = [z0 + scipy.special.ndtri(0.5 + side * confidence / 2) for side in (-1, 1)]
+    low, high = (scipy.special.ndtr(z0 + z / (1 - a * z)) for z in levels)
     return percentiles(draws, low, high, ~single)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from grokcrit.scaling import resampling
 from grokcrit.scaling.crossings import SIDE, lasting_rise, steps
@@ -36,7 +36,7 @@ def scatter(estimate: Estimate, nearest: int, confidence: float) -> Reals | None
     if len(whole) < 2 or few.single[0]:
         return None
     half = 0.5 + confidence / 2
-    stretch = few.scale[0] * special.stdtrit(few.freedom[0], half) / special.ndtri(half)
+    stretch = few.scale[0] * scipy.special.stdtrit(few.freedom[0], half) / scipy.special.ndtri(half)
     centred: Reals = stretch * (whole - whole.mean(axis=0))
     return centred
 
@@ -153,7 +153,7 @@ def onset_interval(
         part = (np.arange(start, end + 1) - start) / (middle - start)
         above = gap[start : end + 1].mean() - part.mean() * gap[later].mean()
         noise = drawn[:, start : end + 1].mean(axis=1) - part.mean() * drawn[:, later].mean(axis=1)
-        if above > -special.ndtri(half) * noise.std():
+        if above > -scipy.special.ndtri(half) * noise.std():
             break
     before = min(start, at) - 1
     if start == 0 or before < 0:
