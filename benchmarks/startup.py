@@ -37,8 +37,12 @@ HEAVY = (
 )
 # What every command that reads or writes a table needs.
 BASE = ("typer", "pydantic", "numpy", "pyarrow", "pyarrow.compute", "pyarrow.parquet")
-# What issue and page compare the chain with: these, whether a command uses them or not.
+# What the chain is compared with: these, whether a command uses them or not.
 ALL = ("numba", "pyarrow", "scipy.stats", "typer", "rich")
+
+
+# The first compiled loop has numba load 200 modules more.
+KERNELS = 2.4
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Command:
 
     arguments: str
     libraries: tuple[str, ...]
-    budget: float = 1.5
+    budget: float = 1.6
 
     @property
     def drawing(self) -> bool:
@@ -56,8 +60,8 @@ class Command:
 
 
 COMMANDS = (
-    Command("train", ("numba",)),
-    Command("avalanche train.parquet", ("numba",)),
+    Command("train", ("numba",), KERNELS),
+    Command("avalanche train.parquet", ("numba",), KERNELS),
     Command("fss avalanche.parquet", ("scipy.special",)),
     Command("bootstrap avalanche.parquet", ("scipy.special",)),
     Command("plot fig1 train.parquet fss.parquet", ("matplotlib",)),
@@ -124,7 +128,8 @@ def heavy_of(modules: list[str]) -> list[str]:
 
 def bare(libraries: tuple[str, ...]) -> str:
     """Return the code that imports libraries and nothing else."""
-    return f"import {', '.join(libraries)}"
+    # Nothing is drawn with less of matplotlib than its figure.
+    return f"import {', '.join(libraries)}".replace("matplotlib", "matplotlib.figure")
 
 
 def main() -> int:
@@ -141,7 +146,7 @@ def main() -> int:
             codes[command, "whole"] = WHOLE.format(arguments=command_line(command))
             codes[command, "imports"] = IMPORTED.format(names=modules[command])
             codes[command, "bare"] = bare((*BASE, *command.libraries))
-            codes[command, "all"] = bare((*ALL, "matplotlib.figure") if command.drawing else ALL)
+            codes[command, "all"] = bare((*ALL, "matplotlib") if command.drawing else ALL)
         seconds = {key: [] for key in codes}
         for _ in range(rounds):
             for key, code in codes.items():
