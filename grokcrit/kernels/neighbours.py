@@ -12,7 +12,7 @@ STORED, RING, LATTICE, AFFINE = 0, 1, 2, 3
 
 # Rows are copied in blocks of this many entries: few branches for the processor to guess wrong.
 BLOCK = 8
-# Rows above this length are pushed from where they lie (``kernels/cascade.py``).
+# Rows above this length get chunks of their own (``kernels/cascade.py``).
 LONG = 256
 # How many nodes ahead memory is asked for.
 AHEAD = 24
