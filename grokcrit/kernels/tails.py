@@ -45,7 +45,7 @@ def add(out: Array, u: float, v: float, weight: float) -> None:
     out[5] += weight * v * v
 
 
-@inner
+@jit
 def edge(a: float, b: float, lower: float, x: float, side: int, out: Array) -> None:
     """Add the Euler-Maclaurin terms of the end ``x`` of a sum; ``side`` 1 for its lower end, or -1.
 
