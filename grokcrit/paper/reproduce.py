@@ -372,6 +372,7 @@ def tables_of(
     """Run a step in a process of its own; return the tables that it made."""
     work, step, arguments, named, provenance.command_line = task
     getattr(work, step)(*arguments, **named)
+    pa.default_memory_pool().release_unused()  # the process waits for the next step
     return work.made
 
 

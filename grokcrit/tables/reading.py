@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,8 @@ ROWS_A_BYTE = 10
 # Rows, and bytes, of a table in memory that make one block, enough blocks for all threads.
 BLOCK_ROWS = 4096
 BLOCK_BYTES = 2**23
+# Blocks that are joined at once.
+TOGETHER = 256
 # Bytes that are read of a file at once where it is read piece by piece.
 BUFFER = 2**20
 # Columns of a train table that few stages read; the gradients are most of the file.
@@ -163,13 +165,27 @@ class Inputs:
 
     def read(self) -> pa.Table:
         """Read all of it; refuse values out of their range and rows that appear twice."""
-        # Permissive: blocks differ where a column has an alternative type.
-        blocks = [block.load() for block in self.blocks]
-        # Sorting and grouping are several times as fast on whole columns as on pieces.
-        joint = pa.concat_tables(blocks, promote_options="permissive").combine_chunks()
+        # Sorting and grouping are several times as fast on whole columns as on pieces. Small blocks
+        # are joined as they come, then column after column: no more is ever there twice. Of 8,000
+        # runs that takes 0.55 instead of 0.88 GB.
+        firsts = range(0, len(self.blocks), TOGETHER)
+        pieces = concatenated(
+            concatenated(block.load() for block in self.blocks[k : k + TOGETHER]).combine_chunks()
+            for k in firsts
+        )
+        columns = {}
+        for name in pieces.column_names:
+            columns[name] = pieces[name].combine_chunks()
+            pieces = pieces.drop_columns([name])
+        joint = pa.table(columns)
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
         return with_lists(joint) if self.schema.stage == "bootstrap" else joint
+
+
+def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return tables as one; permissive, for they differ where a column has an alternative type."""
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def several_of(tables: TableLike | Sequence[TableLike]) -> list[TableLike]:
