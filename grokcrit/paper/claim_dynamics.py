@@ -19,7 +19,7 @@ from grokcrit.paper.claim_row import (
     runs_of,
     span,
 )
-from grokcrit.questions.gini import transients
+from grokcrit.questions.gini import measured, whole_runs
 from grokcrit.scaling.ensembles import Reals
 
 # What is measured of a Gini transient.
@@ -59,7 +59,7 @@ def grokking_epochs(tables: Tables) -> Claim:
 
 def gini(tables: Tables) -> list[Claim]:
     """Judge the Gini transient of the default runs and, where it was made, of many seeds."""
-    found = [t for _, t in transients(tables["train"])]
+    found = [measured(run)[1] for run in whole_runs([tables["train"]])]
     own = (np.array([getattr(t, name) for t in found], float) for name in MEASURED)
     rows = transient_claims("", *own)
     if "gini-diagnostics" in tables:

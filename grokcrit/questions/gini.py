@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +14,13 @@ from grokcrit.base.summary import Row, Summary
 from grokcrit.questions.question import Question
 from grokcrit.questions.rows import MEDIAN, ends, finding, groups, index
 from grokcrit.scaling.ensembles import Reals
-from grokcrit.tables.checking import ascending
-from grokcrit.tables.reading import split
+from grokcrit.tables.checking import check_runs
+from grokcrit.tables.reading import Inputs, UnorderedError, split
 from grokcrit.tables.schemas import TRAIN
 
 RUN = ("task", "case", "field", "n_params", "seed")
+# What tells one run from another.
+NAMES = ("task", "case", "field", "width", "seed")
 COLUMNS = (*RUN, "width", "epoch", "weight_gini", "grok_epoch")
 QUANTITIES = ("gini-peak", "gini-height", "gini-length", "gini-distance")
 # The source: within 10 epochs of grokking.
@@ -50,21 +52,39 @@ def transient(epoch: Reals, gini: Reals, grok: float) -> Transient:
     )
 
 
-def of_training(table: pa.Table, options: DiagnoseOptions) -> list[Row]:
-    """Measure the Gini transient of every run, wherever its rows are."""
+def of_training(trained: Inputs, options: DiagnoseOptions) -> list[Row]:
+    """Measure the Gini transient of every run, wherever its rows are.
+
+    Tables as grokcrit writes them are read a run at a time: a thousand seeds are four million rows.
+    """
     order = ("task", *TRAIN.key)
-    if not ascending(table, order):
-        table = table.sort_by([(name, "ascending") for name in order])
-    return findings(list(transients(table)), options.confidence)
+    try:
+        found = [measured(run) for run in whole_runs(trained.ascending(order))]
+    except UnorderedError:
+        table = trained.read().sort_by([(name, "ascending") for name in order])
+        found = [measured(run) for run in whole_runs([table])]
+    return findings(found, options.confidence)
 
 
-def transients(table: pa.Table) -> Iterator[tuple[Row, Transient]]:
-    """Measure every run of a train table sorted by its key."""
-    for run in split(table, ("task", "case", "field", "width", "seed")):
-        grok = run["grok_epoch"][0].as_py()
-        epoch, gini = run["epoch"].to_numpy().astype(np.float64), run["weight_gini"].to_numpy()
-        labels = {name: run[name][0].as_py() for name in RUN}
-        yield labels, transient(epoch, gini, np.nan if grok is None else float(grok))
+def whole_runs(blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield run after run of sorted blocks, whose borders may lie within a run."""
+    held: list[pa.Table] = []
+    for block in blocks:
+        for part in split(block, NAMES):
+            if held and any(held[0][name][0] != part[name][0] for name in NAMES):
+                yield pa.concat_tables(held)
+                held = []
+            held.append(part)
+    yield pa.concat_tables(held)
+
+
+def measured(run: pa.Table) -> tuple[Row, Transient]:
+    """Measure one run."""
+    check_runs(run, TRAIN)
+    grok = run["grok_epoch"][0].as_py()
+    epoch, gini = run["epoch"].to_numpy().astype(np.float64), run["weight_gini"].to_numpy()
+    labels = {name: run[name][0].as_py() for name in RUN}
+    return labels, transient(epoch, gini, np.nan if grok is None else float(grok))
 
 
 def findings(runs: Sequence[tuple[Row, Transient]], confidence: float) -> list[Row]:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import pyarrow as pa
-
 from grokcrit.base.parallel import Stop
 from grokcrit.base.stage_options import DiagnoseOptions
 from grokcrit.base.summary import Notice, Row, Summary
@@ -15,6 +13,7 @@ from grokcrit.plot.panel import Layout, Panel
 from grokcrit.questions.family import Exponents, Family
 from grokcrit.scaling.clusters import BoolArray
 from grokcrit.scaling.ensembles import Ints
+from grokcrit.tables.reading import Inputs
 
 Task: TypeAlias = Callable[[Stop], list[Row]]
 # Observables on which D(t) = 1 is a claim of the source; the others are compared with their null.
@@ -85,8 +84,8 @@ class Question:
     # Rows of one observable and statistic of a case; whether they need every null model.
     of_curves: Callable[[Asked], list[Row]] | None = None
     every_null: bool = False
-    # Rows of a train table; the columns of it that are read.
-    of_training: Callable[[pa.Table, DiagnoseOptions], list[Row]] | None = None
+    # Rows of train tables; the columns of it that are read.
+    of_training: Callable[[Inputs, DiagnoseOptions], list[Row]] | None = None
     columns: tuple[str, ...] = ()
     # Sums up its rows in a table; takes them and the case columns that vary.
     section: Callable[[list[Row], list[str]], Summary] | None = None

@@ -110,7 +110,7 @@ def diagnose(
 def training_rows(asked: Question, trained: Inputs, chosen: DiagnoseOptions, _: Stop) -> list[Row]:
     """Ask a question of the train tables."""
     assert asked.of_training is not None
-    return asked.of_training(trained.read(), chosen)
+    return asked.of_training(trained, chosen)
 
 
 def family_tasks(family: Family, asked: Sequence[Question], chosen: DiagnoseOptions) -> list[Task]:

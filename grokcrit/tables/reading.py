@@ -27,6 +27,7 @@ from grokcrit.base.errors import (
 )
 from grokcrit.tables import bare, provenance, seals
 from grokcrit.tables.checking import (
+    ascending,
     check_intervals,
     check_lists,
     check_runs,
@@ -163,6 +164,21 @@ class Inputs:
         """Tensors of each width the records know."""
         return provenance.merged("width", [r["widths"] for r in self.records])
 
+    def ascending(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield block after block; raise UnorderedError where rows do not ascend by some columns.
+
+        Where they do no row is there twice, and nobody needs to hold them all.
+        """
+        last = None
+        for block in self.blocks:
+            table = block.load()
+            first = table.slice(0, 1)
+            joint = first if last is None else concatenated([last, first])
+            if not (ascending(joint, names) and ascending(table, names)):
+                raise UnorderedError
+            last = table.slice(table.num_rows - 1)
+            yield table
+
     def read(self) -> pa.Table:
         """Read all of it; refuse values out of their range and rows that appear twice."""
         # Sorting and grouping are several times as fast on whole columns as on pieces. Small blocks
@@ -181,6 +197,10 @@ class Inputs:
         check_unique(joint, self.schema)
         check_runs(joint, self.schema)
         return with_lists(joint) if self.schema.stage == "bootstrap" else joint
+
+
+class UnorderedError(Exception):
+    """Raised at a row that does not come after the one before it."""
 
 
 def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
