@@ -206,7 +206,7 @@ def scale(row: Array, w2: Array, delta: float) -> None:
         row[k] = delta * w2[k] * row[k]
 
 
-@inner
+@jit
 def watched(weights: Array, gradient: Array, gini_of: int) -> Array:
     """Return the part of a run whose Gini is recorded, as a view."""
     h = len(weights) // 4

@@ -23,7 +23,7 @@ def parts(flat: Array, bits: int) -> tuple[Array, Array, Array]:
     return w1, flat[bits * h : (bits + 1) * h], flat[(bits + 1) * h : (bits + 2) * h]
 
 
-@inner
+@jit
 def activate(row: Array, weights: Array, x: Array) -> float:
     """Fill ``row`` (h,) with the activations of the hidden units for an input; return the logit.
 
