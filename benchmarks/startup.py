@@ -68,7 +68,9 @@ COMMANDS = (
     Command("plot fig2 avalanche.parquet fss.parquet", ("matplotlib",)),
     Command("plot fig3 bootstrap.parquet", ("matplotlib",)),
     Command(
-        "diagnose avalanche.parquet", ("numba", "scipy.linalg", "scipy.optimize", "scipy.special")
+        "diagnose avalanche.parquet",
+        ("numba", "scipy.linalg", "scipy.optimize", "scipy.special"),
+        KERNELS,
     ),
 )
 CHAIN = COMMANDS[:7]

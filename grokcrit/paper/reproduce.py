@@ -123,6 +123,7 @@ def reproduce(
             if progress:
                 progress(done, len(steps))
             step()
+            pa.default_memory_pool().release_unused()
     return work.claims
 
 
@@ -236,7 +237,7 @@ class Work:
         if self.pool is None:
             getattr(self, step)(*arguments, **named)
             return
-        alone = Work(self.folder, self.name, self.seed, threads=1, cache=self.cache)
+        alone = Work(self.folder, self.name, self.seed, self.threads, self.cache)
         task = (alone, step, arguments, named, provenance.command_line)
         self.begun.append(self.pool.submit(tables_of, task))
 
@@ -372,7 +373,7 @@ def tables_of(
     """Run a step in a process of its own; return the tables that it made."""
     work, step, arguments, named, provenance.command_line = task
     getattr(work, step)(*arguments, **named)
-    pa.default_memory_pool().release_unused()  # the process waits for the next step
+    pa.default_memory_pool().release_unused()
     return work.made
 
 
