@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,8 +11,12 @@ from contextlib import contextmanager
 NEVER = ("pandas",)
 
 
-class Refusal:
-    """A finder of modules that finds none, and says of some that they are not installed."""
+class Refusal(threading.local):
+    """A finder of modules that finds none, and says of some that they are not installed.
+
+    ``names`` are each thread's own: while one imports a library without scipy.linalg, another may
+    need it.
+    """
 
     names: tuple[str, ...] = NEVER
 
