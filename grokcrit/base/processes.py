@@ -18,12 +18,6 @@ from typing import TypeVar
 from grokcrit.base.errors import RunError
 from grokcrit.base.parallel import Progress, Stop, StoppedError, in_order, thread_count
 
-ENDED = (
-    "a process ended before its task was done: it was killed, perhaps for want of memory (fewer "
-    "--threads need less), or the program that began it does not start under if __name__ == "
-    "'__main__':"
-)
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -82,6 +76,18 @@ class Pool:
         self._pools.pop().shutdown(wait=True, cancel_futures=True)
 
 
+def outcome(future: Future[R], timeout: float | None = None) -> R:
+    """Return what a task of a pool returns; raise RunError where its process has ended."""
+    try:
+        return future.result(timeout)
+    except BrokenProcessPool:
+        raise RunError(
+            "a process ended before its task was done: it was killed, perhaps for want of memory "
+            "(fewer --threads need less), or the program that began it does not start under "
+            "if __name__ == '__main__':"
+        ) from None
+
+
 def in_processes(
     function: Callable[[T], R],
     tasks: Sequence[T],
@@ -98,9 +104,7 @@ def in_processes(
         future = pool.submit(function, task)
         while True:
             try:
-                return future.result(timeout=0.2)
-            except BrokenProcessPool:
-                raise RunError(ENDED) from None
+                return outcome(future, timeout=0.2)
             except FutureTimeoutError:
                 if stop.is_set():
                     raise StoppedError from None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from grokcrit.base.errors import OptionError, RunError, TableError, UnwritableError
+from grokcrit.base.errors import OptionError, TableError, UnwritableError
 from grokcrit.base.options import check_choice
 from grokcrit.base.parallel import Progress, thread_count
-from grokcrit.base.processes import ENDED, Pool
+from grokcrit.base.processes import Pool, outcome
 from grokcrit.base.vocabulary import SURROGATES, THE_FIVE
 from grokcrit.paper.claim_exponents import cautions, other_choices
 from grokcrit.paper.claims import Claim, claims
@@ -115,8 +114,7 @@ def reproduce(
         (folder / name).unlink(missing_ok=True)
     if tell and any(options.task == "modadd" for options in controlled(scale)):
         tell(AHEAD)
-    with ExitStack() as stack:
-        pool = stack.enter_context(Pool(1)) if aside and thread_count(threads) > 1 else None
+    with Pool(1) if aside and thread_count(threads) > 1 else nullcontext() as pool:
         work = Work(folder, scale, seed, threads, cache, pool)
         steps = work.steps()
         for done, step in enumerate(steps):
@@ -244,10 +242,8 @@ class Work:
     def await_begun(self) -> None:
         """Wait for what was begun in the pool, and remember its tables."""
         for future in self.begun:
-            try:
-                self.made |= future.result()
-            except BrokenProcessPool:
-                raise RunError(ENDED) from None
+            tables: dict[str, pa.Table] = outcome(future)
+            self.made |= tables
         self.begun.clear()
 
     def draw(self, figure: str, *tables: str, prefix: str = "") -> None:
