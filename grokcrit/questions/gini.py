@@ -19,8 +19,9 @@ from grokcrit.tables.reading import Inputs, UnorderedError, split
 from grokcrit.tables.schemas import TRAIN
 
 RUN = ("task", "case", "field", "n_params", "seed")
-# What tells one run from another.
-NAMES = ("task", "case", "field", "width", "seed")
+# What rows are sorted by, and what tells one run from another: all of it but the epoch.
+ORDER = ("task", *TRAIN.key)
+NAMES = ORDER[:-1]
 COLUMNS = (*RUN, "width", "epoch", "weight_gini", "grok_epoch")
 QUANTITIES = ("gini-peak", "gini-height", "gini-length", "gini-distance")
 # The source: within 10 epochs of grokking.
@@ -57,11 +58,10 @@ def of_training(trained: Inputs, options: DiagnoseOptions) -> list[Row]:
 
     Tables as grokcrit writes them are read a run at a time: a thousand seeds are four million rows.
     """
-    order = ("task", *TRAIN.key)
     try:
-        found = [measured(run) for run in whole_runs(trained.ascending(order))]
+        found = [measured(run) for run in whole_runs(trained.ascending(ORDER))]
     except UnorderedError:
-        table = trained.read().sort_by([(name, "ascending") for name in order])
+        table = trained.read().sort_by([(name, "ascending") for name in ORDER])
         found = [measured(run) for run in whole_runs([table])]
     return findings(found, options.confidence)
 

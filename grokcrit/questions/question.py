@@ -84,7 +84,7 @@ class Question:
     # Rows of one observable and statistic of a case; whether they need every null model.
     of_curves: Callable[[Asked], list[Row]] | None = None
     every_null: bool = False
-    # Rows of train tables; the columns of it that are read.
+    # Rows of train tables; the columns of them that are read.
     of_training: Callable[[Inputs, DiagnoseOptions], list[Row]] | None = None
     columns: tuple[str, ...] = ()
     # Sums up its rows in a table; takes them and the case columns that vary.

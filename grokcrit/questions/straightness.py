@@ -70,6 +70,7 @@ def of_curves(asked: Asked) -> list[Row]:
         bins = windows(data, window)
         by_run = over_snapshots(data, values, bins, asked.statistic)
         by_size = over_runs(data, by_run, asked.statistic)
+        # Sums over the sizes depend in their last bits on how those lie in memory: side by side.
         drawn = np.ascontiguousarray(resampling.resample(data, by_run, asked.draws))
         lines = lines_of(data, by_run, asked.statistic)
         lack = lines.lack_of_fit

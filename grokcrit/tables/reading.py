@@ -172,9 +172,7 @@ class Inputs:
         last = None
         for block in self.blocks:
             table = block.load()
-            first = table.slice(0, 1)
-            joint = first if last is None else concatenated([last, first])
-            if not (ascending(joint, names) and ascending(table, names)):
+            if not ascending(table if last is None else concatenated([last, table]), names):
                 raise UnorderedError
             last = table.slice(table.num_rows - 1)
             yield table
