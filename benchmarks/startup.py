@@ -80,17 +80,14 @@ sys.argv = ["grokcrit", *{arguments!r}]
 from grokcrit.cli import main
 main()
 """
-LISTED = """
-import json, sys
-sys.argv = ["grokcrit", *{arguments!r}]
-from grokcrit.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-with open({out!r}, "w") as file:
-    json.dump(list(sys.modules), file)
+LISTED = (
+    """
+import atexit, json, sys
+from pathlib import Path
+atexit.register(lambda: Path({out!r}).write_text(json.dumps(list(sys.modules))))
 """
+    + WHOLE
+)
 IMPORTED = """
 import importlib, sys
 from grokcrit.base.imports import begin_command
