@@ -21,7 +21,9 @@ from grokcrit.tables.checking import LARGEST
 from grokcrit.tables.schemas import AVALANCHE, SETUP
 
 # Columns of the avalanche table that are the snapshot's, and that are the setup's.
-COPIED = ("task", "case", "field", "width", "n_params", "seed", "epoch", "grok_epoch", "loss")
+RUN = ("task", "case", "field", "width", "n_params", "seed")
+MEASURED = ("loss", "train_accuracy", "test_accuracy", "every")
+COPIED = (*RUN, "epoch", "grok_epoch", *MEASURED)
 SETUP_NAMES = tuple(column.name for column in SETUP)
 
 

@@ -27,6 +27,8 @@ from grokcrit.base.summary import Summary
 from grokcrit.base.vocabulary import NO_TRAINING
 from grokcrit.cascades.counting import (
     COPIED,
+    MEASURED,
+    RUN,
     Counted,
     Setup,
     check_finite,
@@ -55,12 +57,6 @@ from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS, MEMORISED, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
 CHUNK = 2**21
-
-# Columns of the train table that tell how well a run fits its data; a table may lack them.
-CLOCKS = ("loss", "train_accuracy")
-
-# What tells one run from another in a train table.
-RUN = ("task", "case", "field", "width", "n_params", "seed")
 
 
 def setups_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Setup]:
@@ -117,7 +113,7 @@ def avalanche(
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
     judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
-    wanted = TRAIN.only((*COPIED, "gradient", "train_accuracy", *judged)).lenient(CLOCKS)
+    wanted = TRAIN.only((*COPIED, "gradient")).lenient([c for c in MEASURED if c not in judged])
     inputs = Inputs(given, wanted) if given or not files else None
     # Before the cascades: where there is no accuracy, nothing is computed.
     blocks = inputs.blocks if inputs else []

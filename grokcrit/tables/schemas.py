@@ -143,6 +143,18 @@ GROK = Column(
 )
 # Training accuracy above which a run has memorised: that of grokking in `modadd`.
 MEMORISED = 0.99
+ACCURACIES = (
+    Column("train_accuracy", pa.float64(), "share of training patterns right", True, 0),
+    Column("test_accuracy", pa.float64(), "share of test patterns right", True, 0),
+)
+EVERY = Column(
+    "every",
+    pa.int32(),
+    "of a recorder: steps between the rows, as they were set when this one was taken",
+    True,
+    1,
+    optional=True,
+)
 THRESHOLD = Column("threshold", pa.float64(), "theta, in the unit of the gradient", minimum=0)
 CASCADE = (
     Column("size", pa.int64(), "avalanche size s: topplings, with repetition", minimum=0),
@@ -169,8 +181,7 @@ TRAIN = Schema(
         *CASE,
         *RUN,
         Column("loss", pa.float64(), "mean cross-entropy of the training patterns, nats", True),
-        Column("train_accuracy", pa.float64(), "share of training patterns right", True, 0),
-        Column("test_accuracy", pa.float64(), "share of test patterns right", True, 0),
+        *ACCURACIES,
         Column("weight_gini", pa.float64(), "Gini of abs(weights); null: all are 0", True, 0),
         *map(nullable, (THRESHOLD, *CASCADE)),
         Column("deviation", pa.float64(), "||g' - g|| / ||g||, g' redistributed", True, 0),
@@ -200,6 +211,7 @@ TRAIN = Schema(
             0,
             optional=True,
         ),
+        EVERY,
     ),
     ("case", "field", "width", "seed", "epoch"),
     ("n_params", "grok_epoch", "grok_epoch_first"),
@@ -251,6 +263,8 @@ AVALANCHE = Schema(
             0,
             optional=True,
         ),
+        *(dataclasses.replace(column, optional=True) for column in ACCURACIES),
+        EVERY,
     ),
     (*CASE_COLUMNS, "width", "seed", "epoch"),
     ("n_params", "grok_epoch", "memorise_epoch"),
