@@ -10,12 +10,11 @@ from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from grokcrit.base.errors import OptionError, ShapeError, ValuesError
 from grokcrit.base.parallel import Progress, Stop, in_order, thread_count
-from grokcrit.base.rng import stream
+from grokcrit.base.sample import Places, Sample, size_of_sample
 from grokcrit.base.summary import Notice, Row, Summary
 from grokcrit.base.vocabulary import MINIMUM_SIZES
 from grokcrit.questions.notices import warn
@@ -35,8 +34,6 @@ from grokcrit.tasks.train_rows import RunName, record_of, rows_of, tensors_of
 PAGE_BYTES = 2**30
 # Bytes of vectors that all threads together may hold; one vector in any case.
 HELD_BYTES = 2**28
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -142,31 +139,10 @@ def plan(files: Sequence[str | PathLike[str]], options: IngestOptions) -> Ingest
 
 def sampled(options: IngestOptions, size: int, entries: int) -> Places | None:
     """Choose which entries of a size's vectors are kept: by root seed, size and length alone."""
-    wanted = options.sample
-    if wanted is None:
+    if options.sample is None:
         return None
-    count = wanted if isinstance(wanted, int) else max(1, round(float(wanted) * entries))
-    if count >= entries:
-        return None
-    rng = stream("ingest", options.seed, size, entries)
-    if count <= entries // 2:
-        return subset(rng, entries, count)
-    kept = np.ones(entries, np.bool_)
-    kept[subset(rng, entries, entries - count)] = False
-    return np.flatnonzero(kept)
-
-
-def subset(rng: np.random.Generator, entries: int, count: int) -> Places:
-    """Draw a set of places, each set as likely as any other, in memory of the set alone.
-
-    Never more are drawn than are missing, so that none is ever dropped.
-    """
-    found: Places = np.empty(0, np.int64)
-    while len(found) < count:
-        drawn = rng.integers(entries, size=count - len(found))
-        joint = np.sort(np.concatenate([found, drawn]))  # np.unique is many times as slow here
-        found = joint[np.diff(joint, prepend=-1) > 0]
-    return found
+    count = size_of_sample(options.sample, entries)
+    return None if count == entries else Sample(options.seed, size, entries, count).places(0, count)
 
 
 def record(made: Ingestion) -> provenance.Record:
