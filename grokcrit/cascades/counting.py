@@ -85,12 +85,18 @@ def check_finite(gradients: npt.NDArray[np.floating], run: pa.Table) -> None:
 
 
 def surrogates_of(
-    gradients: npt.NDArray[np.floating], run: pa.Table, setup: Setup, tensors: list[int], seed: int
+    gradients: npt.NDArray[np.floating],
+    run: pa.Table,
+    setup: Setup,
+    tensors: list[int],
+    seed: int,
+    copies: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.floating]:
-    """Return the snapshots that a setup cascades, one a row."""
+    """Return the snapshots that a setup cascades, one per row, in ``copies`` where it is given."""
     if setup.surrogate == "none":
         return gradients
-    copies = np.empty_like(gradients)
+    if copies is None:
+        copies = np.empty_like(gradients)
     settings = setup.cascade
     seeds, epochs = run["seed"].to_pylist(), run["epoch"].to_pylist()
     for row in range(len(gradients)):
@@ -106,7 +112,7 @@ def surrogates_of(
             seeds[row],
             epochs[row],
         )
-        copies[row] = make_surrogate(setup.surrogate, gradients[row], rng, tensors)
+        make_surrogate(setup.surrogate, gradients[row], rng, tensors, copies[row])
     return copies
 
 

@@ -15,27 +15,44 @@ Values: TypeAlias = npt.NDArray[np.floating]
 DETERMINISTIC = ("none", "gaussianize")
 
 
+# Entries drawn at once: whole vectors of doubles would take two to three times the memory.
+CHUNK = 2**15
+
+
 def surrogate(
-    name: str, gradient: Values, rng: np.random.Generator, tensors: Sequence[int] = (0,)
+    name: str,
+    gradient: Values,
+    rng: np.random.Generator,
+    tensors: Sequence[int] = (0,),
+    out: Values | None = None,
 ) -> Values:
     """Return a surrogate of one snapshot, shape (n,), which is not changed.
 
     ``none``: the snapshot itself. ``permute``: its values in random places. ``permute-layers``: in
     random places of their tensor, each of which starts at one of ``tensors``. ``sign-flip``: every
     sign drawn again. ``gaussianize``: magnitudes mapped to those of a normal sample, ranks, places
-    and signs kept. ``gaussian``: i.i.d. standard normal.
+    and signs kept. ``gaussian``: i.i.d. standard normal. It is written to ``out`` where that is
+    given; for ``gaussian``, which does not read the snapshot, it may be the snapshot's memory.
     """
     if name == "none":
         return gradient
-    if name == "permute":
-        return rng.permutation(gradient)
-    if name == "permute-layers":
-        return np.concatenate([rng.permutation(part) for part in np.split(gradient, tensors[1:])])
-    if name == "sign-flip":
-        return np.where(rng.random(len(gradient)) < 0.5, -gradient, gradient)
+    if out is None:
+        out = np.empty_like(gradient)
     if name == "gaussianize":
-        return gaussianized(gradient)
-    return rng.standard_normal(len(gradient)).astype(gradient.dtype)
+        out[:] = gaussianized(gradient)
+    elif name in ("permute", "permute-layers"):
+        out[:] = gradient
+        for part in np.split(out, tensors[1:] if name == "permute-layers" else []):
+            rng.shuffle(part)
+    else:
+        for first in range(0, len(out), CHUNK):
+            part = out[first : first + CHUNK]
+            if name == "gaussian":
+                part[:] = rng.standard_normal(len(part))
+            else:
+                values = gradient[first : first + CHUNK]
+                part[:] = np.where(rng.random(len(part)) < 0.5, -values, values)
+    return out
 
 
 def gaussianized(gradient: Values) -> Values:
