@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,13 @@ from grokcrit.base.degenerate import Findings, Tensor, first_broken
 from grokcrit.base.errors import TableError, ValuesError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.base.rng import stream
+from grokcrit.base.stage_options import AvalancheOptions
+from grokcrit.cascades.surrogates import DETERMINISTIC
 from grokcrit.cascades.surrogates import surrogate as make_surrogate
 from grokcrit.kernels import cascade as kernel
 from grokcrit.kernels import types as kt
 from grokcrit.tables.checking import LARGEST
-from grokcrit.tables.schemas import AVALANCHE, SETUP
+from grokcrit.tables.schemas import AVALANCHE, SETUP, TRAIN
 
 # Columns of the avalanche table that are the snapshot's, and that are the setup's.
 RUN = ("task", "case", "field", "width", "n_params", "seed")
@@ -50,6 +53,16 @@ class Counted:
     findings: Findings | None  # what is degenerate among the gradients; None for surrogates
 
 
+def setups_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Setup]:
+    """Multiply out the options, over what the training used where nothing was given."""
+    return [
+        Setup(cascade, name, replicate)
+        for cascade in chosen.cascades(trained)
+        for name in chosen.surrogate
+        for replicate in range(1 if name in DETERMINISTIC else chosen.replicates)
+    ]
+
+
 class Unlocked:
     """Memory of an array that may not be written, for one that may.
 
@@ -61,6 +74,11 @@ class Unlocked:
         self.values = values
         memory = values.__array_interface__
         self.__array_interface__ = memory | {"data": (memory["data"][0], False)}
+
+
+def row_of(known: Mapping[str, Any]) -> pa.Table:
+    """Return a snapshot's columns as a row; those that are not given are null."""
+    return pa.table({name: pa.array([known.get(name)], TRAIN.column(name).type) for name in COPIED})
 
 
 def name_of(run: pa.Table, row: int) -> str:
@@ -124,7 +142,10 @@ def count(
     tensors: list[Tensor],
     scratch: npt.NDArray[np.floating] | None = None,
 ) -> Counted:
-    """Cascade every row; raise TableError for one not finite. ``scratch`` (n,) is overwritten."""
+    """Cascade every row; raise TableError for one not finite. ``scratch`` (n,) is overwritten.
+
+    It may be the memory of a single snapshot, which then is not looked at for what is degenerate.
+    """
     (m, n), settings = snapshots.shape, setup.cascade
     theta, truncated, transported = np.empty(m), np.empty(m, np.bool_), np.empty(m)
     counts, activity = np.empty((m, 4), np.int64), np.empty((m, settings.max_steps), np.int64)
@@ -144,7 +165,8 @@ def count(
         check_finite(snapshots, run)
     within = np.arange(settings.max_steps) < counts[:, 2:3]
     found = None
-    if setup.surrogate == "none":
+    spared = scratch is None or not np.may_share_memory(scratch, snapshots)
+    if setup.surrogate == "none" and spared:
         found = degenerate.findings(snapshots, theta, counts[:, 0], run["epoch"], tensors)
     rows = run.select(COPIED)
     return Counted(rows, setup, theta, counts, truncated, transported, activity[within], found)

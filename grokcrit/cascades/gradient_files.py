@@ -13,17 +13,16 @@ from grokcrit.base.errors import OptionError, ShapeError, TableError
 from grokcrit.base.options import INT32_MAX
 from grokcrit.base.parallel import Stop
 from grokcrit.cascades.counting import (
-    COPIED,
     Counted,
     Setup,
     check_finite,
     count,
+    row_of,
     surrogates_of,
 )
 from grokcrit.cascades.graphs import graph_of
 from grokcrit.cascades.single import mapped, source_and_values
 from grokcrit.tables.reading import check_once
-from grokcrit.tables.schemas import TRAIN
 
 # The task and the case of what comes in files.
 CASE = "npy"
@@ -47,9 +46,7 @@ class GradientFile:
         """Which snapshot it is, as a row."""
         known = {"task": CASE, "case": CASE, "field": "gradient", "width": self.n}
         known |= {"n_params": self.n, "seed": self.seed, "epoch": 0}
-        return pa.table(
-            {name: pa.array([known.get(name)], TRAIN.column(name).type) for name in COPIED}
-        )
+        return row_of(known)
 
 
 def is_gradient_file(path: object) -> bool:

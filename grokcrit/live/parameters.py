@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from grokcrit.base.errors import RecorderError
@@ -14,9 +12,14 @@ from grokcrit.saved import tensor_names
 from grokcrit.saved.tensor_names import some
 
 Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
-SHARDED = (
-    "spreads its gradients over processes, so that none of them holds the whole one; "
-    "record a run under DistributedDataParallel or on one device"
+FSDP1 = (
+    "FullyShardedDataParallel (FSDP1) keeps flat pieces of several layers, whose entries have no "
+    "names; wrap the model with fully_shard (FSDP2), whose gradients are recorded"
+)
+DEEPSPEED = (
+    "DeepSpeed keeps gradients to itself; collect each with "
+    "deepspeed.utils.safe_get_full_grad, save the vector as .npy and run 'grokcrit avalanche', or "
+    "record a run under fully_shard (FSDP2)"
 )
 
 
@@ -33,18 +36,18 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def named(model: torch.nn.Module) -> Named:
-    """Return all parameters by their names without wrappers; raise RecorderError if sharded."""
+    """Return all parameters by their names without wrappers.
+
+    Raise RecorderError where gradients are out of reach: FSDP1, DeepSpeed.
+    """
     if type(model).__name__ == "DeepSpeedEngine":
-        raise RecorderError(f"DeepSpeed {SHARDED}")
+        raise RecorderError(DEEPSPEED)
     inner = unwrapped(model)
     if any(type(module).__name__ == "FullyShardedDataParallel" for module in inner.modules()):
-        raise RecorderError(f"FullyShardedDataParallel {SHARDED}")
+        raise RecorderError(FSDP1)
     parameters = dict(inner.named_parameters())
-    for name, parameter in parameters.items():
-        if hasattr(parameter, "placements"):  # a DTensor: FSDP2, tensor parallelism
-            raise RecorderError(f"a sharded model ({name} is a DTensor) {SHARDED}")
-        if hasattr(parameter, "ds_id"):
-            raise RecorderError(f"DeepSpeed {SHARDED}")
+    if any(hasattr(parameter, "ds_id") for parameter in parameters.values()):  # ZeRO-3
+        raise RecorderError(DEEPSPEED)
     names = tensor_names.plain_names(list(parameters))
     return [(plain, parameters[name]) for plain, name in names.items()]
 
@@ -71,43 +74,6 @@ def chosen(parameters: Named, include: Sequence[str] | None, exclude: Sequence[s
         if parameter.is_complex():
             raise RecorderError(f"{name} is complex; leave it out with exclude=[{name!r}]")
     return found
-
-
-def precision(parameters: Named) -> npt.DTypeLike:
-    """Return float64 where the model has it, or else float32, half precision included."""
-    double = any(parameter.dtype == torch.float64 for _, parameter in parameters)
-    return np.float64 if double else np.float32
-
-
-def flat_gradient(
-    parameters: Named, missing: str, divisors: Sequence[float]
-) -> npt.NDArray[np.floating]:
-    """Return a copy of all gradients, each over its divisor; ``missing``: refuse or zeros."""
-    without = [name for name, parameter in parameters if parameter.grad is None]
-    if without and (missing == "refuse" or len(without) == len(parameters)):
-        raise RecorderError(missing_words(without, len(parameters)))
-    flat = np.empty(sum(p.numel() for _, p in parameters), precision(parameters))
-    # Into main memory tensor by tensor: a joint vector on the device could be one too many there.
-    target, offset = torch.from_numpy(flat), 0
-    for (_, parameter), divisor in zip(parameters, divisors, strict=True):
-        place = target[offset : offset + parameter.numel()]
-        offset += parameter.numel()
-        gradient: Any = parameter.grad
-        if gradient is None:
-            place.zero_()
-        else:
-            dense = gradient.to_dense() if gradient.is_sparse else gradient
-            place.copy_(dense.detach().reshape(-1))
-            if divisor != 1:
-                place.mul_(1 / divisor)
-    return flat
-
-
-def is_finite(vector: npt.NDArray[np.floating]) -> bool:
-    """Return whether no entry is NaN or infinite."""
-    # A sum of squares is fast and almost always settles it; it may overflow by itself.
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(np.dot(vector, vector)) or np.isfinite(vector).all())
 
 
 def missing_words(without: Sequence[str], total: int) -> str:
@@ -167,3 +133,10 @@ def is_first_rank() -> bool:
     """Return whether this process writes the rows: it is alone, or rank 0."""
     there = torch.distributed.is_available() and torch.distributed.is_initialized()
     return not there or torch.distributed.get_rank() == 0
+
+
+def decided(answer: bool) -> bool:
+    """Return the answer of rank 0; every process must call it."""
+    shared = [answer]
+    torch.distributed.broadcast_object_list(shared, src=0)
+    return shared[0]

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from grokcrit.base.errors import OptionError, RecorderError
-from grokcrit.base.options import check_choice, check_integer
+from grokcrit.base.options import check_integer
+from grokcrit.base.sample import Sample, size_of_sample
+from grokcrit.live import vectors
 from grokcrit.live.measures import numbers_of
 from grokcrit.live.optimizers import before_each_step, owns_some, stepping_optimizer
+from grokcrit.live.options import RecorderOptions
 from grokcrit.live.parameters import (
     Named,
     chosen,
-    flat_gradient,
-    is_finite,
+    decided,
     is_first_rank,
     kept,
     missing_from,
     named,
-    precision,
 )
-from grokcrit.live.parts import Parts, Recording
+from grokcrit.live.rows import Rows
 from grokcrit.live.scalers import divisors, now, watch
+from grokcrit.live.spacing import Spacing
 from grokcrit.tasks.train_rows import tensors_of
 
-FIELDS = ("gradient", "clipped-gradient")
-MISSING = ("refuse", "zeros")
 Measure: TypeAlias = Callable[[], Mapping[str, Any]]
 
 watch()  # at import, not later: what a scaler did before its first note is unknown
@@ -47,36 +43,56 @@ _attached: weakref.WeakKeyDictionary[Any, dict[str, GradientRecorder]] = weakref
 
 
 class GradientRecorder:
-    """Writes the gradients of a training as a folder of Parquet parts, schema ``train/1``.
+    """Writes what a training's gradients do as a folder of Parquet parts.
 
     Parameters
     ----------
     folder
         Where the parts go. Runs of other widths and seeds may share it.
-    task
-        What is learnt.
-    width
-        What size is called in this family of models; the number of parameters is found.
-    seed
-        Which run of that width.
-    every
-        Steps that are no multiple of it are not recorded, and cost next to nothing.
-    field
-        ``gradient``, or ``clipped-gradient`` where it is recorded after clipping: the recorder
-        cannot see which, and fits never mix them.
-    include, exclude
-        Patterns of parameter names, as in a shell; all trainable ones by default.
-    missing
-        A trainable parameter without a gradient: ``refuse``, or ``zeros``.
-    case
-        Name of this way of training; by default a digest of the options here.
-    control
-        The case whose control this is: it shares every option with that but the one that lets it
-        generalise. ``diagnose --only controls`` compares the two, run by run.
-    configuration
-        What else the gradients depend on, for the record: learning rate, data, ...
-    part_bytes, part_snapshots
-        A part is written when its gradients take so many bytes, or there are so many.
+    **options
+        ``task``
+            What is learnt.
+        ``width``
+            What size is called in this family of models; the number of parameters is found.
+        ``seed``
+            Which run of that width.
+        ``every``
+            Steps that are no multiple of it are not recorded, and cost next to nothing. Default 1.
+        ``keep``
+            ``gradients`` (default): schema ``train/1``, 4 bytes per parameter and row.
+            ``avalanches``: the cascades run at once, and the rows are those that ``avalanche``
+            would make of the gradients, schema ``avalanche/1``. ``both``: the gradients then lie
+            in the folder ``gradients`` inside.
+        ``cascade``
+            Options of ``grokcrit avalanche`` by name: ``surrogate`` (default: none, gaussian),
+            ``topology``, ``degree``, ``graph_seed``, ``alpha``, ``replicates``, ``seed``, ...
+        ``sample``
+            Take so many entries of the gradient, or a share ("1%"): the same ones at every step, in
+            every process and in ``ingest --sample``. N is then their number.
+        ``budget``
+            Share of the training's time that the rows may take, such as 0.01: ``every`` is
+            stretched by powers of two where they would take more.
+        ``gather``
+            Put each tensor of a sharded model together in every process, one at a time. Needed
+            where there is no ``sample``.
+        ``sink``
+            A function of (step, numbers), or several: see :mod:`grokcrit.live.sinks`.
+        ``field``
+            ``gradient``, or ``clipped-gradient`` where it is recorded after clipping: the recorder
+            cannot see which, and fits never mix them.
+        ``include``, ``exclude``
+            Patterns of parameter names, as in a shell; all trainable ones by default.
+        ``missing``
+            A trainable parameter without a gradient: ``refuse``, or ``zeros``.
+        ``case``
+            Name of this way of training; by default a digest of the options here.
+        ``control``
+            The case whose control this is: it shares every option with that but the one that lets
+            it generalise. ``diagnose --only controls`` compares the two, run by run.
+        ``configuration``
+            What else the gradients depend on, for the record: learning rate, data, ...
+        ``part_bytes``, ``part_snapshots``
+            A part is full when its gradients take so many bytes, or there are so many rows.
 
     Attributes
     ----------
@@ -85,8 +101,10 @@ class GradientRecorder:
         training repeats the steps after its checkpoint, and those rows are there.
     snapshots, skipped : int
         Gradients taken, and steps recorded without one because it was not finite.
-    seconds : float
-        Time spent on them.
+    seconds, setup_seconds : float
+        Time spent on rows; that of the first, which makes the graphs and loads the kernels.
+    overhead : float or None
+        Share of the time since the first row that went into rows; None before the second.
 
     Raises
     ------
@@ -96,75 +114,50 @@ class GradientRecorder:
         The folder was recorded with other options, or cannot be read.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        task: str,
-        width: int,
-        seed: int,
-        every: int = 1,
-        field: str = "gradient",
-        include: Sequence[str] | None = None,
-        exclude: Sequence[str] = (),
-        missing: str = "refuse",
-        case: str | None = None,
-        control: str | None = None,
-        configuration: Mapping[str, Any] | None = None,
-        part_bytes: int = 2**26,
-        part_snapshots: int = 100,
-    ) -> None:
-        names = {"task": task, "case": case, "control": control}
-        for name, text in names.items():
-            if text is None and name != "task":
-                continue
-            if not isinstance(text, str) or not text.strip():
-                raise OptionError(name, f"must be a name, got {text!r}")
-        check_choice("field", field, FIELDS)
-        check_choice("missing", missing, MISSING)
-        counts = {"width": width, "every": every}
-        counts |= {"part_bytes": part_bytes, "part_snapshots": part_snapshots}
-        for name, value in counts.items():
-            check_integer(name, value, 1, 2**62 if name == "part_bytes" else 2**31 - 1)
-        check_integer("seed", seed, 0)
-        self.every, self.missing = every, missing
-        self.include = None if include is None else listed("include", include)
-        self.exclude = listed("exclude", exclude)
-        options = {
-            "task": task,
-            "configuration": plain(configuration or {}),
-            "every": every,
-            "include": self.include,
-            "exclude": self.exclude,
-            "missing": missing,
-        }
-        if control is not None:  # else a case keeps the digest that it had
-            options["control"] = control
-        text = json.dumps(options, sort_keys=True)
-        label = hashlib.sha256(text.encode()).hexdigest()[:8] if case is None else case
-        recording = Recording(task, label, field, int(width), int(seed), options)
-        versions = {"torch": str(torch.__version__)}
-        self._parts = Parts(folder, recording, part_bytes, part_snapshots, versions)
-        self._key = os.path.realpath(self._parts.folder / recording.prefix)
-        self._resumed = self._parts.last_step
+    def __init__(self, folder: str | os.PathLike[str], **options: Any) -> None:
+        self._options = given = RecorderOptions(**options)
+        self.every = given.every
+        self._spacing = Spacing(given.every, given.budget)
+        self._rows = Rows(folder, given, {"torch": str(torch.__version__)})
+        self._key = os.path.realpath(Path(folder) / given.recording.prefix)
+        self._resumed = self.last_step
+        self._sharded: bool | None = None
         self._closed = False
         self._warned: set[str] = set()
         self._since = now()
         self._hooks: list[Any] = []
         self._optimizer: Any = None  # a weak reference: the optimizer's hook holds this recorder
-        self.snapshots, self.skipped, self.seconds = 0, 0, 0.0
+        self.snapshots, self.skipped = 0, 0
         # A program that forgets to close it keeps its last rows all the same.
-        self._finalizer = weakref.finalize(self, self._parts.flush)
+        self._finalizer = weakref.finalize(self, self._rows.flush)
 
     @property
     def last_step(self) -> int | None:
         """Last step recorded; None before the first."""
-        return self._parts.last_step
+        return self._rows.last_step
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on rows."""
+        return self._spacing.seconds
+
+    @property
+    def setup_seconds(self) -> float:
+        """Time of the first row, which makes the graphs and loads the kernels."""
+        return self._spacing.setup_seconds
+
+    @property
+    def overhead(self) -> float | None:
+        """Share of the time since the first row that went into rows; None before the second."""
+        return self._spacing.overhead
 
     def due(self, step: int) -> bool:
-        """Return whether ``record`` would take that step: measure accuracies only then."""
-        last = self._parts.last_step
-        return step % self.every == 0 and (last is None or step > last)
+        """Return whether ``record`` would take that step: measure accuracies only then.
+
+        Under a budget, of several processes, only that of rank 0 knows.
+        """
+        last = self.last_step
+        return self._spacing.due(step) and (last is None or step > last)
 
     def record(
         self,
@@ -222,75 +215,120 @@ class GradientRecorder:
         self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
     ) -> bool:
         """Take the gradient of a step; ``stepping`` is the optimizer whose hook this is."""
-        started = time.perf_counter()
         if self._closed:
             raise RecorderError("the recorder is closed; make a new one, it goes on after the last")
         check_integer("step", step, 0)
-        if not self.due(step):
-            if self._resumed is not None and step <= self._resumed:
-                self._warn(
-                    "resumed",
-                    f"steps up to {self._resumed} of this run are in {self._parts.folder} already "
-                    "and are skipped; for a new training choose another folder",
-                )
-            elif step % self.every == 0:
-                self._warn(
-                    "repeated",
-                    f"step {step} is skipped, for step {self.last_step} of this run is recorded: "
-                    "each training takes a recorder of its own, with its own seed",
-                )
+        if self._sharded is None:
+            self._sharded = vectors.is_sharded(named(model))
+        if self._sharded:  # all take part, and rank 0 knows whether it is due
+            takes = decided(self._takes(step))
+        else:
+            takes = is_first_rank() and self._takes(step)
+        if not takes:
             return False
-        if not is_first_rank():
-            named(model)  # every rank refuses a sharded model: one alone would leave the others
-            return False
-        parameters, warned = self._parameters(model, step)
-        gradient = None
+        self._spacing.begin()
+        parameters, warned = self._parameters(named(model), step)
+        vector = None
         if parameters is not None:
-            gradient, broken = self._gradient(parameters, step, scaler, stepping)
+            vector, broken = self._vector(parameters, step, scaler, stepping)
             warned |= broken
-        numbers, odd = numbers_of(measure())
+        measured, odd = numbers_of(measure())
+        if not is_first_rank():
+            self._rows.skip(step)
+            return False
         for kind, message in (warned | odd).items():
             self._warn(kind, message)
-        self._parts.add(int(step), gradient, numbers)
-        taken = gradient is not None
+        taken = vector is not None
         self.snapshots += taken
         self.skipped += not taken
-        self.seconds += time.perf_counter() - started
+        measured = measured | {"every": self._spacing.stretched}
+        for kind, message in self._rows.keep(int(step), measured, vector, self._spacing).items():
+            self._warn(kind, message)
+        self._spacing.end(step)
         return taken
 
-    def _gradient(
+    def _takes(self, step: int) -> bool:
+        """Return whether a step is due; warn where it is not because it is recorded already."""
+        if self.due(step):
+            return True
+        if self._resumed is not None and step <= self._resumed:
+            self._warn(
+                "resumed",
+                f"steps up to {self._resumed} of this run are in {self._rows.folder} already "
+                "and are skipped; for a new training choose another folder",
+            )
+        elif self.last_step is not None and step <= self.last_step:
+            self._warn(
+                "repeated",
+                f"step {step} is skipped, for step {self.last_step} of this run is recorded: "
+                "each training takes a recorder of its own, with its own seed",
+            )
+        return False
+
+    def _vector(
         self, parameters: Named, step: int, scaler: Any, stepping: Any
-    ) -> tuple[npt.NDArray[np.floating] | None, dict[str, str]]:
-        """Return the gradient of a step, or None with a warning of why the row has none."""
+    ) -> tuple[torch.Tensor | None, dict[str, str]]:
+        """Return the vector of a step, or None with a warning of why the row has none.
+
+        It is overwritten by whoever gets it. Only rank 0 has one of a sharded model.
+        """
+        sample, given = self._sample(parameters), self._options
         factors, scaled = divisors(parameters, scaler, self._since, stepping)
         try:
-            gradient = flat_gradient(parameters, self.missing, factors)
+            vectors.check_complete(parameters, given.missing)
         except RecorderError as error:
             if not self.snapshots:
                 raise
             return None, {"missing": f"step {step} is recorded without a gradient: {error}"}
-        if is_finite(gradient):
-            return gradient, {}
+        if self._sharded:
+            if sample is None and not given.gather:
+                raise RecorderError(
+                    "the model is sharded, and no process has the whole gradient; take a sample= "
+                    "of it, or gather=True to put each tensor together in every process"
+                )
+            vector = vectors.sharded_gradient(parameters, factors, sample, given.gather)
+        else:
+            places = {p.grad.device for _, p in parameters if p.grad is not None}
+            device = self._rows.device(places, vectors.entries_taken(parameters, sample))
+            vector = vectors.flat_gradient(parameters, factors, sample, device)
+        if vector is None or vectors.is_finite(vector):
+            return vector, {}
         if scaled:  # with a GradScaler an overflow is part of the training
             return None, {}
         return None, {"broken": f"the gradient of step {step} is not finite: recorded as skipped"}
 
-    def _parameters(self, model: torch.nn.Module, step: int) -> tuple[Named | None, dict[str, str]]:
+    def _sample(self, parameters: Named) -> Sample | None:
+        """Return which entries of the parameters are taken; None for all."""
+        given, entries = self._options, sum(p.numel() for _, p in parameters)
+        if given.sample is None:
+            return None
+        count = size_of_sample(given.sample, entries)
+        if count == entries:
+            return None
+        return Sample(given.avalanche.seed, given.width, entries, count)
+
+    def _parameters(self, everything: Named, step: int) -> tuple[Named | None, dict[str, str]]:
         """Return the parameters that every row of this run holds, and warnings by kind.
 
         None if one has no gradient now: a run that has rows, here or in the folder, is not ended.
         """
-        everything, recorded = named(model), self._parts.tensors
+        given, recorded = self._options, self._rows.layout
+        include, exclude = given.include, given.exclude
         if self.last_step is not None and recorded is not None:
             mine = self.snapshots + self.skipped > 0
             if mine or not missing_from(everything, recorded):
-                found, warned = kept(everything, recorded, self.include, self.exclude, step)
+                found, warned = kept(everything, recorded, include, exclude, step)
                 if found is not None:
-                    self._parts.fit(recorded, precision(found))
+                    self._fit(found, recorded)
                 return found, warned
-        found = chosen(everything, self.include, self.exclude)
-        self._parts.fit(tensors_of([(name, p.shape) for name, p in found]), precision(found))
+        found = chosen(everything, include, exclude)
+        self._fit(found, tensors_of([(name, p.shape) for name, p in found]))
         return found, {}
+
+    def _fit(self, parameters: Named, layout: list[dict[str, Any]]) -> None:
+        """Check that a model is that of the rows so far."""
+        taken = vectors.tensors_taken(parameters, self._sample(parameters))
+        self._rows.fit(layout, taken)
 
     def attach(
         self,
@@ -370,12 +408,12 @@ class GradientRecorder:
 
     def flush(self) -> None:
         """Write the rows that wait as a part now, after a checkpoint for example."""
-        self._parts.flush()
+        self._rows.flush()
 
     def close(self) -> None:
         """Write what waits, and detach. Closing twice does nothing more."""
         self.detach()
-        self._parts.flush()
+        self.flush()
         self._closed = True
 
     def __enter__(self) -> GradientRecorder:
@@ -395,19 +433,3 @@ class GradientRecorder:
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, stacklevel=stacklevel)
-
-
-def listed(name: str, patterns: Sequence[str]) -> list[str]:
-    """Return patterns as a list; a single string is a mistake that would match letters."""
-    if isinstance(patterns, str):
-        raise OptionError(name, f"must be a list of patterns, got the string {patterns!r}")
-    return list(patterns)
-
-
-def plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration as JSON gives it back, so that it equals the one in a part."""
-    try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(configuration), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise OptionError("configuration", f"must be what JSON can hold: {error}") from None
-    return found

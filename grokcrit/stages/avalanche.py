@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from grokcrit.base.errors import (
     RecordError,
     ShapeError,
 )
-from grokcrit.base.options import ADDED, CascadeOptions, recorded
+from grokcrit.base.options import ADDED, CascadeOptions, options_of, recorded
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.base.summary import Summary
@@ -30,10 +30,10 @@ from grokcrit.cascades.counting import (
     MEASURED,
     RUN,
     Counted,
-    Setup,
     check_finite,
     count,
     name_of,
+    setups_of,
     surrogates_of,
     table_of,
     worthless,
@@ -46,27 +46,16 @@ from grokcrit.cascades.gradient_files import (
     is_gradient_file,
 )
 from grokcrit.cascades.graphs import graph_of
-from grokcrit.cascades.surrogates import DETERMINISTIC
 from grokcrit.questions import judge, sizes
 from grokcrit.questions.notices import cascaded, warn
 from grokcrit.questions.rows import varying
 from grokcrit.tables import provenance
 from grokcrit.tables.checking import check_runs, check_unique
-from grokcrit.tables.reading import Block, Inputs, TableLike, several_of, split
+from grokcrit.tables.reading import Block, Inputs, TableLike, first_record, several_of, split
 from grokcrit.tables.schemas import AVALANCHE, CASE_COLUMNS, MEMORISED, TRAIN
 
 # Entries of the snapshots that a thread reads at once, or one snapshot: 16 MiB of float64.
 CHUNK = 2**21
-
-
-def setups_of(chosen: AvalancheOptions, trained: dict[str, Any]) -> list[Setup]:
-    """Multiply out the options, over what the training used where nothing was given."""
-    return [
-        Setup(cascade, name, replicate)
-        for cascade in chosen.cascades(trained)
-        for name in chosen.surrogate
-        for replicate in range(1 if name in DETERMINISTIC else chosen.replicates)
-    ]
 
 
 def avalanche(
@@ -79,10 +68,14 @@ def avalanche(
 ) -> pa.Table:
     """Run the cascade of every snapshot in one or several train tables, or in .npy files.
 
+    Avalanches that a recorder has kept, or an earlier call has made, are joined and completed: the
+    cascades have been run, and ``grok_accuracy`` is the only option.
+
     Parameters
     ----------
     tables
-        Schema ``train/1``; pyarrow Tables, files, or folders of parts. Files whose names end in
+        Schema ``train/1`` (or ``avalanche/1``, of a recorder); pyarrow Tables, files, or folders
+        of parts. Files whose names end in
         .npy hold a gradient each: the task and the case are then ``npy``, the width is the length,
         the seed the place among the files of that length, the epoch 0.
     threads
@@ -112,6 +105,8 @@ def avalanche(
     several = several_of(tables)
     files = gradient_files([each for each in several if is_gradient_file(each)])
     given = [each for each in several if not is_gradient_file(each)]
+    if given and not files and is_kept(first_record(given[0]), chosen):
+        return completed(given, chosen)
     judged = () if chosen.grok_accuracy is None else ("test_accuracy",)
     wanted = TRAIN.only((*COPIED, "gradient")).lenient([c for c in MEASURED if c not in judged])
     inputs = Inputs(given, wanted) if given or not files else None
@@ -119,13 +114,8 @@ def avalanche(
     blocks = inputs.blocks if inputs else []
     grokked = None
     if chosen.grok_accuracy is not None:
-        grokked = first_epochs(blocks, "test_accuracy", chosen.grok_accuracy)
-        if grokked is None:
-            raise EmptyError(
-                "there is no test_accuracy in the train tables, so no run has an epoch from which "
-                "it is above --grok-accuracy; record it, or leave the option out"
-            )
-    memorised = first_epochs(blocks, "train_accuracy", MEMORISED)
+        grokked = grok_epochs(columns_of(blocks, "test_accuracy"), chosen.grok_accuracy)
+    memorised = first_epochs(columns_of(blocks, "train_accuracy"), "train_accuracy", MEMORISED)
     records = inputs.records if inputs else []
     own = {FILES: recorded(CascadeOptions())} if files else {}
     cases = provenance.merged("case", [inputs.cases if inputs else {}, own])
@@ -182,15 +172,59 @@ def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def first_epochs(blocks: Sequence[Block], accuracy: str, above: float) -> pa.Table | None:
-    """Return the first epoch of each run whose accuracy exceeds a value; None where none is known.
+def is_kept(record: provenance.Record | None, chosen: AvalancheOptions) -> bool:
+    """Return whether a table holds avalanches that a recorder kept, or that are to be judged."""
+    if record is None or record["schema"] != AVALANCHE.name:
+        return False
+    return "keep" in record["configuration"] or chosen.grok_accuracy is not None
 
-    ``accuracy`` is a column of the train table, which tables of other programs may lack.
-    """
-    found, known = [], 0
+
+def completed(tables: list[TableLike], chosen: AvalancheOptions) -> pa.Table:
+    """Join avalanches that were kept while their trainings ran, and find their runs' epochs."""
+    for name, each in options_of(AvalancheOptions).items():
+        if name not in ("grok_accuracy", "seed") and getattr(chosen, name) != each.default:
+            raise OptionError(
+                name, "is not for avalanches, whose cascades have been run; give the gradients"
+            )
+    inputs = Inputs(tables, AVALANCHE)
+    joint = inputs.read()
+    if chosen.grok_accuracy is not None:
+        grokked = grok_epochs([joint], chosen.grok_accuracy)
+        joint = with_epochs(joint, "grok_epoch", grokked)
+    memorised = first_epochs([joint], "train_accuracy", MEMORISED)
+    if memorised is not None:
+        joint = with_epochs(joint, "memorise_epoch", memorised)
+    made = {"grok_accuracy": chosen.grok_accuracy}
+    record = provenance.record(AVALANCHE.name, made, root_seed=chosen.seed, inputs=inputs.records)
+    ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
+    return ordered.replace_schema_metadata(provenance.encode(record))
+
+
+def columns_of(blocks: Sequence[Block], accuracy: str) -> Iterator[pa.Table]:
+    """Yield run, epoch and an accuracy of every row, a block at a time."""
     for block in blocks:
         schema = block.schema.only((*RUN, "epoch", accuracy))
-        narrow = dataclasses.replace(block, schema=schema).load()
+        yield dataclasses.replace(block, schema=schema).load()
+
+
+def grok_epochs(tables: Iterable[pa.Table], above: float) -> pa.Table:
+    """Return the first epoch of each run whose test accuracy exceeds a value."""
+    found = first_epochs(tables, "test_accuracy", above)
+    if found is None:
+        raise EmptyError(
+            "there is no test_accuracy in the tables, so no run has an epoch from which it is "
+            "above --grok-accuracy; record it, or leave the option out"
+        )
+    return found
+
+
+def first_epochs(tables: Iterable[pa.Table], accuracy: str, above: float) -> pa.Table | None:
+    """Return the first epoch of each run whose accuracy exceeds a value; None where none is known.
+
+    ``accuracy`` is a column which tables of other programs may lack.
+    """
+    found, known = [], 0
+    for narrow in tables:
         known += narrow.num_rows - narrow[accuracy].null_count
         found.append(narrow.filter(pc.greater(narrow[accuracy], above)).select([*RUN, "epoch"]))
     if not known:
@@ -218,7 +252,7 @@ def block_avalanches(
     found = []
     for piece in block.pieces("n_params", CHUNK):
         for run in split(snapshots_of(piece), RUN):
-            setups = setups_of(chosen, options_of(run, cases, block.where, chosen))
+            setups = setups_of(chosen, training_options(run, cases, block.where, chosen))
             known = widths.get(str(run["width"][0]), [])
             tensors = [Tensor(str(each.get("name", "unnamed")), each["offset"]) for each in known]
             if not tensors and any(setup.surrogate == "permute-layers" for setup in setups):
@@ -253,7 +287,7 @@ def snapshots_of(piece: pa.Table) -> pa.Table:
     return rows.append_column("gradient", gradients)
 
 
-def options_of(
+def training_options(
     run: pa.Table, cases: dict[str, Any], where: str, chosen: AvalancheOptions
 ) -> dict[str, Any]:
     """Return the training options of a run's case; without a record, none if all are given."""

@@ -251,16 +251,27 @@ def by_stage(
     return found
 
 
+def first_record(table: TableLike) -> provenance.Record | None:
+    """Return the record of a table, a file or a folder's first part."""
+    first = table if isinstance(table, pa.Table) else parts_of(Path(table))[0]
+    return schema_and_record(first)[2]
+
+
+def schema_and_record(table: TableLike) -> tuple[pa.Schema, str, provenance.Record | None]:
+    """Return the schema of a table or a file, what to call it, and its record."""
+    if isinstance(table, pa.Table):
+        arrow, where = table.schema, "a table given"
+    else:
+        arrow, where = open_parquet(Path(table))[1], str(table)
+    return arrow, where, provenance.decode(arrow.metadata, where)
+
+
 def stage_of(table: TableLike, size_column: str | None = None) -> str:
     """Return the stage of a table: as its record says, or else as its columns do.
 
     One without a record that has sizes, and is not nearly of another stage, is of avalanches.
     """
-    if isinstance(table, pa.Table):
-        arrow, where = table.schema, "a table given"
-    else:
-        arrow, where = open_parquet(Path(table))[1], str(table)
-    record = provenance.decode(arrow.metadata, where)
+    arrow, where, record = schema_and_record(table)
     if record is not None:
         stage = str(record["schema"]).partition("/")[0]
         if stage in TABLES:

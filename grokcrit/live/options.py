@@ -1,0 +1,144 @@
+"""Options of a recorder, each checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import check_choice, check_integer
+from grokcrit.base.stage_options import AvalancheOptions
+from grokcrit.live.parts import Recording, plain
+from grokcrit.saved.options import sample_of
+
+FIELDS = ("gradient", "clipped-gradient")
+MISSING = ("refuse", "zeros")
+KEEP = ("gradients", "avalanches", "both")
+# Of the options of `avalanche`, those that mean nothing while a training runs.
+AFTERWARDS = ("grok_accuracy",)
+Sink: TypeAlias = Callable[[int, dict[str, float]], Any]
+
+
+@dataclass(frozen=True)
+class RecorderOptions:
+    """What a recorder records; see :class:`grokcrit.live.recorder.GradientRecorder`."""
+
+    task: str
+    width: int
+    seed: int
+    every: int = 1
+    keep: str = "gradients"
+    budget: float | None = None
+    sample: int | float | str | None = None
+    gather: bool = False
+    cascade: Mapping[str, Any] | None = None
+    sink: Sink | Sequence[Sink] | None = None
+    field: str = "gradient"
+    include: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    missing: str = "refuse"
+    case: str | None = None
+    control: str | None = None
+    configuration: Mapping[str, Any] | None = None
+    part_bytes: int = 2**26
+    part_snapshots: int = 100
+
+    def __post_init__(self) -> None:
+        """Check every option; give those that can be written in several ways one type."""
+        for name in ("task", "case", "control"):
+            text = getattr(self, name)
+            if text is None and name != "task":
+                continue
+            if not isinstance(text, str) or not text.strip():
+                raise OptionError(name, f"must be a name, got {text!r}")
+        check_choice("field", self.field, FIELDS)
+        check_choice("missing", self.missing, MISSING)
+        check_choice("keep", self.keep, KEEP)
+        for name in ("width", "every", "part_bytes", "part_snapshots"):
+            check_integer(
+                name, getattr(self, name), 1, 2**62 if name == "part_bytes" else 2**31 - 1
+            )
+        check_integer("seed", self.seed, 0)
+        if self.budget is not None and not 0 < number_of("budget", self.budget) < 1:
+            raise OptionError("budget", f"must be a share between 0 and 1, got {self.budget!r}")
+        if self.keep == "gradients" and (self.cascade is not None or self.sink is not None):
+            name = "sink" if self.cascade is None else "cascade"
+            raise OptionError(name, "is of avalanches: add keep='avalanches' or 'both'")
+        given: dict[str, Any] = {
+            "include": None if self.include is None else listed("include", self.include),
+            "exclude": listed("exclude", self.exclude),
+            "sample": None if self.sample is None else sample_of(self.sample),
+            "configuration": as_json(self.configuration or {}),
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        self.avalanche  # noqa: B018  checked now, not at the first step
+
+    @property
+    def avalanche(self) -> AvalancheOptions:
+        """The options of the cascades; by default the data and one Gaussian null model."""
+        known = {each.name for each in fields(AvalancheOptions)} - {*AFTERWARDS}
+        for name in self.cascade or {}:
+            check_choice("cascade", name, tuple(sorted(known)))
+        return AvalancheOptions(**{"surrogate": ("none", "gaussian"), **(self.cascade or {})})
+
+    @property
+    def sinks(self) -> list[Sink]:
+        """The functions that get the numbers of each row."""
+        if self.sink is None:
+            return []
+        several = [self.sink] if callable(self.sink) else list(self.sink)
+        for each in several:
+            if not callable(each):
+                raise OptionError("sink", f"must be a function of step and numbers, got {each!r}")
+        return several
+
+    @property
+    def recording(self) -> Recording:
+        """Which run it is, and what its vectors depend on."""
+        options: dict[str, Any] = {
+            "task": self.task,
+            "configuration": self.configuration,
+            "every": self.every,
+            "include": self.include,
+            "exclude": self.exclude,
+            "missing": self.missing,
+        }
+        # What is not given is left out: a case keeps the digest that it had.
+        if self.sample is not None:
+            options |= {"sample": self.sample, "sample_seed": self.avalanche.seed}
+        if self.control is not None:
+            options["control"] = self.control
+        text = json.dumps(options, sort_keys=True)
+        label = hashlib.sha256(text.encode()).hexdigest()[:8] if self.case is None else self.case
+        return Recording(self.task, label, self.field, int(self.width), int(self.seed), options)
+
+
+def number_of(name: str, value: Any) -> float:
+    """Return a number; raise OptionError where a value is none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if math.isnan(found):
+        raise OptionError(name, f"must be a number, got {value!r}")
+    return found
+
+
+def listed(name: str, patterns: Sequence[str]) -> list[str]:
+    """Return patterns as a list; a single string is a mistake that would match letters."""
+    if isinstance(patterns, str):
+        raise OptionError(name, f"must be a list of patterns, got the string {patterns!r}")
+    return list(patterns)
+
+
+def as_json(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as JSON gives it back; raise OptionError where it cannot hold it."""
+    try:
+        return plain(configuration)
+    except (TypeError, ValueError) as error:
+        raise OptionError("configuration", f"must be what JSON can hold: {error}") from None

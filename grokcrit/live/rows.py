@@ -1,0 +1,135 @@
+"""What becomes of the vector of a step: a row of gradients, rows of avalanches, numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grokcrit.cascades.counting import Counted, row_of
+from grokcrit.live import device, numbers
+from grokcrit.live.cascading import Cascades
+from grokcrit.live.options import RecorderOptions
+from grokcrit.live.parts import Avalanches, Gradients, Parts
+from grokcrit.live.spacing import Spacing
+
+# Where `keep="both"` puts the gradients: a folder of parts is of one stage.
+BOTH = "gradients"
+
+
+class Rows:
+    """The parts of one run, its cascades and its sinks."""
+
+    def __init__(
+        self, folder: str | os.PathLike[str], given: RecorderOptions, versions: dict[str, str]
+    ) -> None:
+        self.folder, self.sinks = Path(folder), given.sinks
+        self.recording = given.recording
+        limits = given.part_bytes, given.part_snapshots, versions
+        self.cascades: Cascades | None = None
+        self._parts: list[Parts] = []
+        self._gradients: Parts | None = None
+        if given.keep != "gradients":
+            kind = Avalanches(given.avalanche)
+            self.cascades = Cascades(given.avalanche)
+            self._parts.append(Parts(self.folder, self.recording, kind, *limits))
+        if given.keep != "avalanches":
+            place = self.folder / BOTH if given.keep == "both" else self.folder
+            self._gradients = Parts(place, self.recording, Gradients(), *limits)
+            self._parts.append(self._gradients)
+
+    @property
+    def last_step(self) -> int | None:
+        """Last step that all parts have, or have skipped."""
+        steps = [parts.last_step for parts in self._parts]
+        known = [step for step in steps if step is not None]
+        return min(known) if len(known) == len(steps) else None
+
+    @property
+    def layout(self) -> list[dict[str, Any]] | None:
+        """The tensors of the model that is recorded; None before the first row."""
+        return self._parts[0].layout
+
+    def fit(self, layout: list[dict[str, Any]], taken: list[dict[str, Any]]) -> None:
+        """Check that a model is that of the rows so far; ``taken``: what a sample has of it."""
+        for parts in self._parts:
+            parts.fit(layout, taken)
+
+    def device(self, places: set[torch.device], n: int) -> torch.device | str:
+        """Return where to put a vector together: on a GPU where the cascades can run there."""
+        place = next(iter(places))
+        here = len(places) == 1 and place.type == "cuda" and self._gradients is None
+        return place if here and self.cascades and device.can_run(self.cascades, n) else "cpu"
+
+    def skip(self, step: int) -> None:
+        """Note a step whose rows are another process's."""
+        for parts in self._parts:
+            parts.last_step = step
+
+    def keep(
+        self,
+        step: int,
+        measured: dict[str, Any],
+        vector: torch.Tensor | None,
+        spacing: Spacing,
+    ) -> dict[str, str]:
+        """Write down the row of a step, and tell the sinks; return warnings by kind.
+
+        ``vector`` is None where the step has no gradient; it is overwritten.
+        """
+        if self._gradients is not None:
+            gradient = None if vector is None else vector.numpy()
+            if gradient is not None and self.cascades is not None:
+                gradient = gradient.copy()
+            held = 0 if gradient is None else gradient.nbytes
+            self._gradients.add(step, (step, gradient, measured), held)
+        if self.cascades is None:
+            return {}
+        avalanches = self._parts[0]
+        if vector is None:
+            avalanches.last_step = step
+            return {}
+        n = len(vector)
+        told: dict[str, Any] = {k: value for k, value in measured.items() if value is not None}
+        if self.sinks:
+            told |= numbers.of_gradient(vector.cpu().numpy())
+        found = self._cascaded(self.cascades, step, measured, vector)
+        avalanches.account = {
+            "budget": spacing.budget,
+            "seconds": spacing.seconds,
+            "setup_seconds": spacing.setup_seconds,
+            "overhead": spacing.overhead,
+        }
+        avalanches.add(step, found, 0)
+        told |= numbers.of_avalanches(found, n) | {"seconds": spacing.so_far()}
+        return self._tell(step, told)
+
+    def _cascaded(
+        self, cascades: Cascades, step: int, measured: dict[str, Any], vector: torch.Tensor
+    ) -> list[Counted]:
+        """Return what the cascades of a vector count."""
+        run = asdict(self.recording.run(len(vector)))
+        row = row_of({**run, "epoch": step, **measured})
+        if vector.device.type != "cpu":
+            return device.run(cascades, vector, row)
+        starts = [each["offset"] for each in self._parts[0].taken]
+        return cascades.run(vector.numpy(), row, starts)
+
+    def _tell(self, step: int, told: dict[str, float]) -> dict[str, str]:
+        """Give the sinks the numbers of a step; one that fails is warned of and ends nothing."""
+        warned = {}
+        for sink in self.sinks:
+            try:
+                sink(step, dict(told))
+            except Exception as error:
+                name = getattr(sink, "__name__", type(sink).__name__)
+                warned[f"sink {name}"] = f"the sink {name} failed at step {step}: {error!r}"
+        return warned
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        for parts in self._parts:
+            parts.flush()

@@ -1,0 +1,218 @@
+"""The gradients of a model as one vector, or a sample of its entries; sharded ones, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from grokcrit.base.errors import RecorderError
+from grokcrit.base.sample import Sample
+from grokcrit.live.parameters import Named, missing_words
+from grokcrit.tasks.train_rows import tensors_of
+
+# Entries of a sharded gradient that processes add up at once, unless one tensor has more.
+TOGETHER = 2**22
+
+
+def precision(parameters: Named) -> npt.DTypeLike:
+    """Return float64 where the model has it, or else float32, half precision included."""
+    double = any(parameter.dtype == torch.float64 for _, parameter in parameters)
+    return np.float64 if double else np.float32
+
+
+def is_sharded(parameters: Named) -> bool:
+    """Return whether some parameter is a DTensor: FSDP2, tensor parallelism."""
+    return any(hasattr(parameter, "placements") for _, parameter in parameters)
+
+
+def spans(parameters: Named, sample: Sample | None) -> Iterator[tuple[int, int]]:
+    """Yield where each tensor starts in the whole vector, and how many of its entries are taken."""
+    low = 0
+    for _, parameter in parameters:
+        high = low + parameter.numel()
+        yield low, high - low if sample is None else sample.before(high) - sample.before(low)
+        low = high
+
+
+def entries_taken(parameters: Named, sample: Sample | None) -> int:
+    """Return the length of the vector."""
+    return sum(p.numel() for _, p in parameters) if sample is None else sample.count
+
+
+def tensors_taken(parameters: Named, sample: Sample | None) -> list[dict[str, Any]]:
+    """Name, shape and offset of each tensor in the vector; of a sample, how many of its entries."""
+    if sample is None:
+        return tensors_of([(name, p.shape) for name, p in parameters])
+    counts = zip(parameters, spans(parameters, sample), strict=True)
+    return tensors_of([(name, [count]) for (name, _), (_, count) in counts if count])
+
+
+def check_complete(parameters: Named, missing: str) -> None:
+    """Raise RecorderError where a gradient is missing and zeros are not asked for, or all are."""
+    without = [name for name, parameter in parameters if parameter.grad is None]
+    if without and (missing == "refuse" or len(without) == len(parameters)):
+        raise RecorderError(missing_words(without, len(parameters)))
+
+
+def flat_gradient(
+    parameters: Named,
+    divisors: Sequence[float],
+    sample: Sample | None = None,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Return a copy of all gradients on a device, each over its divisor; None is zeros."""
+    takes = list(spans(parameters, sample))
+    kind = getattr(torch, np.dtype(precision(parameters)).name)
+    flat = torch.empty(sum(count for _, count in takes), dtype=kind, device=device)
+    # Tensor by tensor: a joint vector on the device could be one too many there.
+    filled = 0
+    for (_, parameter), divisor, (low, count) in zip(parameters, divisors, takes, strict=True):
+        place = flat[filled : filled + count]
+        filled += count
+        gradient: Any = parameter.grad
+        if gradient is None:
+            place.zero_()
+        else:
+            fill(place, gradient, low, sample)
+            if divisor != 1:
+                place.mul_(1 / divisor)
+    return flat
+
+
+def fill(place: torch.Tensor, gradient: torch.Tensor, low: int, sample: Sample | None) -> None:
+    """Write the entries of one gradient that are taken; ``low`` is its start in the vector."""
+    dense = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
+    if sample is None:
+        place.copy_(dense.reshape(-1))
+        return
+    filled = 0
+    for places in sample.within(low, low + dense.numel()):
+        place[filled : filled + len(places)] = entries(dense, torch.from_numpy(places - low))
+        filled += len(places)
+
+
+def entries(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return entries by their places in the flattened tensor, of which no copy is made."""
+    places = places.to(tensor.device)
+    if tensor.is_contiguous():
+        return tensor.view(-1)[places]
+    extent, stored = 1, torch.zeros_like(places)
+    for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
+        extent += (length - 1) * stride
+        stored += places % length * stride
+        places = places // length
+    return tensor.as_strided((extent,), (1,))[stored]
+
+
+def sharded_gradient(
+    parameters: Named, divisors: Sequence[float], sample: Sample | None, gather: bool
+) -> torch.Tensor | None:
+    """Return the vector in the process of rank 0, None in the others; every process must call it.
+
+    Each process fills in the entries that it holds, and all are added up in rank 0: an entry is
+    zero everywhere but in the one process that it lies in. ``gather``: each tensor is put together
+    whole in every process, one at a time.
+    """
+    first = torch.distributed.get_rank() == 0
+    takes = list(spans(parameters, sample))
+    kind = getattr(torch, np.dtype(precision(parameters)).name)
+    device = next(local_of(p.grad).device for _, p in parameters if p.grad is not None)
+    found = torch.empty(sum(count for _, count in takes) if first else 0, dtype=kind)
+    filled = 0
+    for group in grouped([count for _, count in takes]):
+        counts = [takes[k][1] for k in group]
+        # One group is in the memory of the device at a time.
+        part = torch.zeros(sum(counts), dtype=kind, device=device)
+        for k, place in zip(group, part.split(counts), strict=True):
+            (name, parameter), divisor, low = parameters[k], divisors[k], takes[k][0]
+            gradient: Any = parameter.grad
+            if gradient is None:
+                continue
+            if not hasattr(gradient, "placements"):
+                if first:
+                    fill(place, gradient, low, sample)
+            elif gather:
+                whole = gradient.full_tensor()
+                if first:
+                    fill(place, whole, low, sample)
+            else:
+                fill_shard(place, gradient, low, sample, name)
+            if divisor != 1:
+                place.mul_(1 / divisor)
+        torch.distributed.reduce(part, dst=0)
+        if first:
+            found[filled : filled + len(part)] = part
+        filled += len(part)
+    return found if first else None
+
+
+def local_of(gradient: Any) -> torch.Tensor:
+    """Return what this process holds of a gradient."""
+    local: torch.Tensor = gradient.to_local() if hasattr(gradient, "placements") else gradient
+    return local
+
+
+def grouped(counts: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of neighbours with at most TOGETHER entries together, or one with more."""
+    group: list[int] = []
+    for k, count in enumerate(counts):
+        if group and sum(counts[j] for j in group) + count > TOGETHER:
+            yield group
+            group = []
+        group.append(k)
+    if group:
+        yield group
+
+
+def fill_shard(
+    place: torch.Tensor, gradient: Any, low: int, sample: Sample | None, name: str
+) -> None:
+    """Write the entries of a gradient that this process holds, and is the first to hold."""
+    from torch.distributed.tensor import Replicate, Shard
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    mesh, placements = gradient.device_mesh, gradient.placements
+    for placement in placements:
+        if type(placement) not in (Replicate, Shard):
+            raise RecorderError(
+                f"the gradient of {name} is spread over processes as {placement}, of which no "
+                "process can tell its entries; record it with gather=True"
+            )
+    where = mesh.get_coordinate()
+    if where is None or any(
+        k for k, placement in zip(where, placements, strict=True) if placement.is_replicate()
+    ):
+        return
+    local = gradient.to_local().detach()
+    shape, offset = compute_local_shape_and_global_offset(gradient.shape, mesh, placements)
+    if not local.numel():
+        return
+    if sample is None:
+        box = tuple(slice(a, a + length) for a, length in zip(offset, shape, strict=True))
+        place.view(gradient.shape)[box] = local
+        return
+    everything, shape, offset = tuple(gradient.shape) or (1,), shape or (1,), offset or (0,)
+    # All that this process holds lies between its first and its last entry.
+    ends = [[*offset], [a + length - 1 for a, length in zip(offset, shape, strict=True)]]
+    begin, end = (int(np.ravel_multi_index(tuple(each), everything)) for each in ends)
+    filled = sample.before(low + begin) - sample.before(low)
+    for places in sample.within(low + begin, low + end + 1):
+        index = np.stack(np.unravel_index(places - low, everything))
+        inner = index - np.array(offset)[:, None]
+        mine = np.all((inner >= 0) & (inner < np.array(shape)[:, None]), axis=0)
+        held = np.ravel_multi_index(tuple(inner[:, mine]), shape)
+        part = place[filled : filled + len(places)]
+        part[torch.from_numpy(mine).to(part.device)] = entries(local, torch.from_numpy(held)).to(
+            part.dtype
+        )
+        filled += len(places)
+
+
+def is_finite(vector: torch.Tensor) -> bool:
+    """Return whether no entry is NaN or infinite."""
+    # A sum of squares is fast and almost always settles it; it may overflow by itself.
+    return bool(torch.isfinite(torch.dot(vector, vector))) or bool(torch.isfinite(vector).all())
