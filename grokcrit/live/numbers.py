@@ -11,6 +11,11 @@ import numpy.typing as npt
 
 from grokcrit.cascades.counting import Counted
 
+# All numbers that a row may have, in this order.
+NAMES = (
+    *("loss", "train_accuracy", "test_accuracy", "every", "gradient_norm", "q99_over_q90", "gini"),
+    *("threshold", "density", "density_over_null", "excess", "branching", "duration", "seconds"),
+)
 # Entries whose sums are taken at once, in double precision.
 CHUNK = 2**16
 

@@ -1,0 +1,89 @@
+"""What callbacks of all trainers share: a recorder that begins with the training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from grokcrit.live.options import RecorderOptions
+from grokcrit.live.parameters import named
+from grokcrit.live.recorder import GradientRecorder
+
+
+class Recording:
+    """A recorder whose size and seed are known once the training begins.
+
+    Parameters
+    ----------
+    folder
+        Where the parts go.
+    task
+        What is learnt.
+    width
+        What size is called in this family of models; None: the number of trainable parameters.
+    seed
+        Which run of that width; None: the trainer's own seed.
+    measure
+        Called with the model at steps that are recorded; returns ``loss``, ``train_accuracy`` and
+        ``test_accuracy``, or some of them. They come before those of the trainer.
+    **options
+        Of :class:`grokcrit.torch.GradientRecorder`; ``keep`` is ``avalanches`` by default.
+    """
+
+    recorder: GradientRecorder | None = None
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        task: str,
+        width: int | None = None,
+        seed: int | None = None,
+        measure: Callable[[torch.nn.Module], Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        self._folder, self._width, self._seed, self._measure = folder, width, seed, measure
+        self._options: dict[str, Any] = {"task": task, "keep": "avalanches", **options}
+        # A wrong option is told of now, not when the training begins.
+        RecorderOptions(width=width or 1, seed=seed or 0, **self._options)
+        self._told: dict[str, Any] = {}
+        self._told_at: int | None = None
+
+    def begin(self, model: torch.nn.Module, seed: int, field: str) -> None:
+        """Make the recorder."""
+        trainable = sum(p.numel() for _, p in named(model) if p.requires_grad)
+        self.recorder = GradientRecorder(
+            self._folder,
+            width=self._width or trainable,
+            seed=seed if self._seed is None else self._seed,
+            **{"field": field, **self._options},
+        )
+
+    def tell(self, step: int, **measured: Any) -> None:
+        """Note what was measured of the network after so many updates."""
+        if step != self._told_at:
+            self._told, self._told_at = {}, step
+        self._told |= measured
+
+    def take(self, model: torch.nn.Module, step: int, scaler: Any = None, **measured: Any) -> None:
+        """Record a step, if it is due, with what was measured at it."""
+        recorder = self.recorder
+        if recorder is None or not recorder.due(step):
+            return
+        told = measured | (self._told if self._told_at == step else {})
+        if self._measure is not None:
+            told |= self._measure(model)
+        recorder.record(model, step, scaler=scaler, **told)
+
+    def end(self) -> None:
+        """Write the rows that wait."""
+        if self.recorder is not None:
+            self.recorder.close()
+
+    def saved(self) -> None:
+        """Write the rows that wait, beside a checkpoint."""
+        if self.recorder is not None:
+            self.recorder.flush()

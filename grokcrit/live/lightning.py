@@ -1,0 +1,84 @@
+"""The recorder as a callback of Lightning.
+
+Trainer(callbacks=[AvalancheCallback("parts/", task="text", every=50)])
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from grokcrit.live.callback import Recording
+from grokcrit.live.extras import library
+
+if TYPE_CHECKING:
+    Callback = Any
+elif "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
+    Callback = library("pytorch_lightning", "lightning").Callback
+else:
+    Callback = library("lightning.pytorch", "lightning").Callback
+
+__all__ = ["AvalancheCallback"]
+
+
+class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
+    """Runs the cascade of the gradient inside the loop of a Lightning Trainer.
+
+    It sees the gradient summed over the accumulation, averaged over processes, in the unit of the
+    loss (a GradScaler's factor is taken out), and *before* clipping: the rows' field is
+    ``gradient``. The loss of a row is that of its own batches; the test accuracy is that of a
+    validation at that step, and else missing.
+
+    Parameters
+    ----------
+    folder, task, width, seed, measure, **options
+        See :class:`grokcrit.live.callback.Recording`; the seed is by default that of
+        ``seed_everything``, or 0.
+    accuracy
+        Name under which the module logs its test accuracy in validation.
+    optimizer
+        Which of several optimizers: its steps are recorded. Choose its parameters with
+        ``include=``.
+    """
+
+    def __init__(
+        self, folder: Any, *, accuracy: str = "val_acc", optimizer: int = 0, **options: Any
+    ) -> None:
+        super().__init__(folder, **options)
+        self._accuracy, self._optimizer = accuracy, optimizer
+        self._loss: Any = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Make the recorder, which goes on after the last step in its folder."""
+        self.begin(pl_module, int(os.environ.get("PL_GLOBAL_SEED", 0)), "gradient")
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """Add the loss of a batch, which Lightning has divided by the accumulation."""
+        mine = loss.detach()
+        self._loss = mine if self._loss is None else self._loss + mine
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Record the gradient."""
+        loss, self._loss = self._loss, None
+        if optimizer is trainer.optimizers[self._optimizer]:
+            scaler = getattr(trainer.precision_plugin, "scaler", None)
+            self.take(pl_module, trainer.global_step, scaler, loss=loss)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note the test accuracy."""
+        if not trainer.sanity_checking and self._accuracy in trainer.callback_metrics:
+            accuracy = trainer.callback_metrics[self._accuracy]
+            self.tell(trainer.global_step, test_accuracy=accuracy)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+        """Write the rows beside the checkpoint."""
+        self.saved()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write the last rows."""
+        self.end()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Write the last rows of a training that failed."""
+        self.end()
