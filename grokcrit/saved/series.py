@@ -75,6 +75,7 @@ class Series:
     buffers: dict[str, None] = field(default_factory=dict)  # known by their names; in their order
     unchanging: dict[str, None] = field(default_factory=dict)
     empty: dict[str, None] = field(default_factory=dict)
+    tied: dict[str, None] = field(default_factory=dict)  # further names of a tensor that is kept
     idle: set[str] = field(default_factory=set)  # patterns that no name matches
     asked: set[str] = field(default_factory=set)  # tensors that are kept because they are named
     disordered: list[tuple[str, str]] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Series:
             "buffers": list(self.buffers),
             "unchanging": list(self.unchanging),
             "empty": list(self.empty),
+            "tied": list(self.tied),
         }
         return {reason: names for reason, names in found.items() if names}
 
@@ -169,7 +171,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
     names = {name: saved.names.get(name, name) for name in saved.tensors}
     found.idle -= matched(names, (*options.include, *options.exclude))
     buffers = buffers_among({name: tensor.entries for name, tensor in saved.tensors.items()})
-    kept = {}
+    kept, known = {}, set[Tensor]()
     for name in chosen(names, options.include or None, options.exclude):
         tensor = saved.tensors[name]
         if options.keeps(name, names[name]):
@@ -180,8 +182,11 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
             found.buffers[name] = None
         elif not tensor.entries:
             found.empty[name] = None
+        elif tensor.memory and tensor in known and name not in found.asked:
+            found.tied[name] = None
         elif tensor.floating:
             kept[name] = tensor
+            known.add(tensor)
         else:
             raise TableError(
                 f"{saved.path}: tensor '{name}' holds {tensor.kind}, which is not read; convert "

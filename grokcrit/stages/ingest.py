@@ -324,7 +324,7 @@ def warnings(plan: Ingestion, rows: Sequence[Row]) -> list[Notice]:
     kinds = [f"{name} ({kind})" for name, kind in series.left_out.items()]
     found = warn("not-floating", some(kinds), names=tuple(series.left_out))
     found += warn("no-match", some(sorted(series.idle)))
-    for reason in ("buffers", "unchanging", "empty"):
+    for reason in ("buffers", "unchanging", "empty", "tied"):
         names = series.names_left_out.get(reason, [])
         found += warn(reason, some(names), names=tuple(names))
     if series.disordered:

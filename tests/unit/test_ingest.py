@@ -446,7 +446,7 @@ def test_a_pt_file_without_tensors_says_what_is_in_it(tmp_path):
 
 
 @pytest.mark.extra("torch")
-def test_tied_transposed_and_old_pt_files_are_read(tmp_path):
+def test_tied_transposed_and_old_pt_files_are_read_and_one_tensor_counts_once(tmp_path):
     import torch
 
     w = torch.arange(6.0).reshape(2, 3)
@@ -454,8 +454,11 @@ def test_tied_transposed_and_old_pt_files_are_read(tmp_path):
     for name, new in (("new.pt", True), ("old.pt", False)):
         torch.save(state, tmp_path / name, _use_new_zipfile_serialization=new)
         table = grokcrit.ingest(tmp_path / name)
-        flat = [*range(6), *range(6), 0, 3, 1, 4, 2, 5, *range(6)]
+        flat = [*range(6), 0, 3, 1, 4, 2, 5]
         assert table["gradient"].to_pylist() == [flat]
+        assert record_of(table)["configuration"]["left_out"] == {"tied": ["tied", "p"]}
+        table = grokcrit.ingest(tmp_path / name, include=["*", "tied"])
+        assert table["gradient"].to_pylist() == [[*range(6), *flat]]
 
 
 @pytest.mark.parametrize(("package", "ending"), [("torch", ".pt"), ("safetensors", ".safetensors")])
