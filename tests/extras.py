@@ -19,7 +19,13 @@ from pathlib import Path
 import pytest
 
 # The module that shows whether an extra is installed.
-MODULES = {"torch": "torch", "safetensors": "safetensors", "dask": "distributed"}
+MODULES = {
+    "torch": "torch",
+    "safetensors": "safetensors",
+    "dask": "distributed",
+    "hub": "huggingface_hub",
+    "transformers": "transformers",
+}
 OWN = ("extra", "slow", "browser")
 
 
