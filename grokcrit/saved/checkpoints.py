@@ -1,4 +1,4 @@
-"""Checkpoints as libraries leave them: a folder per step, revisions in a cache."""
+"""Checkpoints as libraries leave them: a folder per step, revisions in a cache and on the Hub."""
 
 from __future__ import annotations
 
@@ -7,28 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grokcrit.base.errors import EmptyError, OptionError
+from grokcrit.saved import hub
+from grokcrit.saved.hub import NETWORKS
 from grokcrit.saved.shards import networks, shard
 from grokcrit.saved.tensors import damage_of
 from grokcrit.tables.reading import check_once
 
-# How the folder of a repository begins in the cache.
-CACHED = "models--"
-# Names of networks, those first that are preferred; what adapters add to one comes last.
-NETWORKS = (
-    "model.safetensors",
-    "pytorch_model.bin",
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.bin",
-    "adapter_model.safetensors",
-    "adapter_model.bin",
-)
 # Starts of the names of folders that are not finished, or of a program's own.
 UNFINISHED = (".", "tmp")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network of a series: a file as given, or found in a folder or a cache.
+    """A network of a series: a file as given, or found in a folder, a cache or on the Hub.
 
     ``path`` is opened; ``place`` is its name, which holds the step and what --pattern reads.
     Networks that were found have a ``home``, which holds those of one size; of a repository they
@@ -44,23 +35,27 @@ class Checkpoint:
 def checkpoints_of(
     inputs: Sequence[str], weights: bool, named: Callable[[str], bool]
 ) -> list[Checkpoint]:
-    """Return the networks that files, folders and caches stand for, in order.
+    """Return the networks that files, folders, caches and names of the Hub stand for, in order.
 
     ``weights``: whether they are read as such, which folders must be. ``named`` says whether the
     name of a folder or revision gives its step: others are passed over.
     """
     check_once(inputs)
-    folders = [each for each in inputs if Path(each).is_dir()]
-    if folders and not weights:
+    places = [each for each in inputs if each.startswith(hub.SCHEME) or Path(each).is_dir()]
+    if places and not weights:
         raise OptionError(
-            "checkpoints", f"must be given for folders, which hold weights: {folders[0]}"
+            "checkpoints", f"must be given for folders and hf://, which hold weights: {places[0]}"
         )
-    files = set(networks([each for each in inputs if each not in folders]))
+    files = set(networks([each for each in inputs if each not in places]))
+    downloads = hub.Downloads()
     found: list[Checkpoint] = []
     for each in inputs:
         if each in files:
             found.append(Checkpoint(each, each))
-        elif each in folders:
+        elif each.startswith(hub.SCHEME):
+            name = hub.parsed(each)
+            found.append(Checkpoint(downloads.network(name), str(name), name.home, name.family))
+        elif each in places:
             found += in_folder(Path(each), named)
     check_once([each.place for each in found])
     return found
@@ -69,7 +64,7 @@ def checkpoints_of(
 def in_folder(folder: Path, named: Callable[[str], bool]) -> list[Checkpoint]:
     """Return the checkpoints in a folder: of each step or revision, or its own network."""
     with damage_of(str(folder)):
-        cached = folder.absolute().name.startswith(CACHED) and (folder / "snapshots").is_dir()
+        cached = folder.absolute().name.startswith(hub.CACHED) and (folder / "snapshots").is_dir()
         held = list(revisions(folder) if cached else steps(folder))
         stepped = [each for each in held if named(each.place)]
         own = network_in(folder)
@@ -103,7 +98,7 @@ def steps(folder: Path) -> Iterator[Checkpoint]:
 
 def revisions(folder: Path) -> Iterator[Checkpoint]:
     """Yield the revisions of a repository in the cache of Hugging Face, models--org--name."""
-    name = folder.absolute().name.removeprefix(CACHED).replace("--", "/")
+    name = folder.absolute().name.removeprefix(hub.CACHED).replace("--", "/")
     for ref in sorted(path for path in (folder / "refs").rglob("*") if path.is_file()):
         snapshot = folder / "snapshots" / ref.read_text(encoding="utf-8").strip()
         revision = ref.relative_to(folder / "refs").as_posix()

@@ -78,8 +78,8 @@ def matcher(pattern: str) -> re.Pattern[str]:
 
 
 def full(path: str) -> str:
-    """Return the text of a path that a pattern is matched against."""
-    return Path(path).absolute().as_posix()
+    """Return the text of a path, or of a name on the Hub, that a pattern is matched against."""
+    return path if "://" in path else Path(path).absolute().as_posix()
 
 
 def read_name(path: str, pattern: re.Pattern[str], shown: str) -> FileName:

@@ -89,7 +89,8 @@ def ingest(
     Parameters
     ----------
     files
-        .npy, .npz, .safetensors or PyTorch files, a snapshot each; with ``avalanches=True`` .csv,
+        .npy, .npz, .safetensors or PyTorch files, a snapshot each; with ``checkpoints=True`` also
+        folders of checkpoints and ``hf://org/name@revision``; with ``avalanches=True`` .csv,
         .parquet or .npy files, many avalanches each.
     threads
         How many snapshots at once; None for all cores, fewer where they are large.
