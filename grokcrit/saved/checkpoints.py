@@ -41,10 +41,10 @@ def checkpoints_of(
     name of a folder or revision gives its step: others are passed over.
     """
     check_once(inputs)
-    places = [each for each in inputs if each.startswith(hub.SCHEME) or Path(each).is_dir()]
+    places = {each for each in inputs if each.startswith(hub.SCHEME) or is_folder(each)}
     if places and not weights:
         raise OptionError(
-            "checkpoints", f"must be given for folders and hf://, which hold weights: {places[0]}"
+            "checkpoints", f"must be given for folders and hf://, which hold weights: {min(places)}"
         )
     files = set(networks([each for each in inputs if each not in places]))
     downloads = hub.Downloads()
@@ -59,6 +59,12 @@ def checkpoints_of(
             found += in_folder(Path(each), named)
     check_once([each.place for each in found])
     return found
+
+
+def is_folder(path: str) -> bool:
+    """Return whether a path is that of a folder; raise UnreadableError where nobody can tell."""
+    with damage_of(path):
+        return Path(path).is_dir()
 
 
 def in_folder(folder: Path, named: Callable[[str], bool]) -> list[Checkpoint]:

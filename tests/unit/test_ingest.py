@@ -340,6 +340,7 @@ def test_a_byte_changed_in_an_npz_is_found_by_its_checksum(tmp_path):
         ),
         ("x.csv", b"1,2,3", ".npy, .npz, .safetensors, .pt"),
         ("missing/x.npy", None, "No such file"),
+        (f"{'x' * 300}.npy", None, "too long"),
     ],
 )
 def test_what_holds_no_tensors_is_named(tmp_path, name, content, words):
