@@ -53,7 +53,8 @@ $(VENV)/installed-torch: $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-extras: $(VENV)/installed-torch
-	$(BIN)/python -m pip install --quiet --editable ".[dask]"
+	$(BIN)/python -m pip install --quiet --editable \
+	  ".[dask,hub,huggingface,lightning,tensorboard,wandb,mlflow]"
 	@touch $@
 
 reproduce: install

@@ -19,7 +19,17 @@ from pathlib import Path
 import pytest
 
 # The module that shows whether an extra is installed.
-MODULES = {"torch": "torch", "safetensors": "safetensors", "dask": "distributed"}
+MODULES = {
+    "torch": "torch",
+    "safetensors": "safetensors",
+    "dask": "distributed",
+    "hub": "huggingface_hub",
+    "huggingface": "transformers",
+    "lightning": "lightning",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+}
 OWN = ("extra", "slow", "browser")
 
 

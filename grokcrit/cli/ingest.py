@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Annotated
 
 from grokcrit.cli.command import Call, command, inputs
@@ -13,11 +13,13 @@ from grokcrit.saved.options import IngestOptions
 def ingest(
     call: Call,
     files: Annotated[
-        list[Path],
+        list[str],
         inputs(
             "FILES...",
             ".npy, .npz, .safetensors, .pt (.pth, .bin, .ckpt, .pth.tar): a snapshot each; "
-            "shards, or their .index.json, are one network. --avalanches: .csv, .parquet, .npy.",
+            "shards, or their .index.json, are one network. --checkpoints: also folders of "
+            "checkpoints, models--org--name of a Hugging Face cache, hf://org/name@revision. "
+            "--avalanches: .csv, .parquet, .npy.",
         ),
     ],
 ) -> None:
@@ -28,6 +30,7 @@ def ingest(
       grokcrit ingest grads/*.npz --pattern 'h{size}-seed{seed}/step{step}.npz'
       grokcrit ingest --checkpoints pythia-*/step*/model.safetensors \\
         --pattern '{family}-{size}/step{step}/model.safetensors' --sample 1%
+      grokcrit ingest --checkpoints trainer-output/
       grokcrit ingest --avalanches pile.csv --columns size=S,system=L,run=seed -o avalanche.parquet
     """
     from grokcrit.base.parallel import thread_count
@@ -36,10 +39,12 @@ def ingest(
     from grokcrit.stages import ingest as stage
     from grokcrit.tables import writing
 
+    if call.shell.quiet:  # read once, when the library is imported
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     options = IngestOptions(**call.options)
     writing.check_output(call.out, files)
     if options.avalanches:
-        table = avalanches_of(list(map(str, files)), options)
+        table = avalanches_of(files, options)
         writing.write(call.out, [table], table.schema)
         call.shell.show(sizes.summary(table), call.out)
         return

@@ -86,6 +86,7 @@ TEXTS = {
     "unchanging": "tensors that never change (buffers, frozen layers, or changes too small for "
     f"their precision) are left out, so they do not count in N: {{}}; {KEEP}",
     "empty": "tensors without entries are left out: {}",
+    "tied": "tensors that a file holds under two names are counted once; names left out: {}",
     "order": "steps were counted in the order given, in which {} comes before {}; name the steps "
     "with --pattern if that is not their order",
     "equal-samples": f"{EQUAL}: take a share instead, --sample 1%",

@@ -12,6 +12,8 @@ from grokcrit.base.options import INT32_MAX
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 QUANTITY = r"\d+(?:\.\d+)?[kKmMbBgGtT]?"
+# Words before the number of a step in a name; the first that is there counts.
+STEPS = ("step", "iter|iteration", "checkpoint|ckpt", "epoch")
 FIELDS = {"family": r"[^/]+?", "size": QUANTITY, "seed": QUANTITY, "step": QUANTITY}
 
 
@@ -39,6 +41,17 @@ def whole(text: str) -> int | None:
     return int(found) if found is not None and found.denominator == 1 else None
 
 
+def step_in(place: str) -> int | None:
+    """Return the step that a folder or a revision is named after: checkpoint-100, step1k, 100."""
+    name = Path(place).absolute().name.rpartition("@")[2]
+    numbers = [rf"(?<![a-z])(?:{word})s?[-_=]?({QUANTITY})(?![a-z0-9.])" for word in STEPS]
+    for number in (rf"^({QUANTITY})$", *numbers):
+        if found := re.search(number, name, re.IGNORECASE):
+            step = whole(found[1])
+            return step if step is not None and step <= INT32_MAX else None
+    return None
+
+
 def matcher(pattern: str) -> re.Pattern[str]:
     """Compile a pattern: fields in braces, ``*`` for anything within a folder's or file's name."""
     seen: set[str] = set()
@@ -64,9 +77,14 @@ def matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(f"(?:^|/){''.join(parts)}$")
 
 
+def full(path: str) -> str:
+    """Return the text of a path, or of a name on the Hub, that a pattern is matched against."""
+    return path if "://" in path else Path(path).absolute().as_posix()
+
+
 def read_name(path: str, pattern: re.Pattern[str], shown: str) -> FileName:
     """Read the fields out of the end of a path."""
-    found = pattern.search(Path(path).absolute().as_posix())
+    found = pattern.search(full(path))
     if found is None:
         raise TableError(f"{path} does not match --pattern {shown!r}, which must fit its end")
     numbers = {}

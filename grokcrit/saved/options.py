@@ -123,8 +123,8 @@ class IngestOptions(Options):
     )
     pattern: str | None = option(
         None,
-        "Where {family}, {size}, {seed} and {step} stand in the end of each path; * is anything "
-        "within a name",
+        "Where {family}, {size}, {seed} and {step} stand in the end of each path, of a revision "
+        "org/name@revision; * is anything within a name",
     )
     include: tuple[str, ...] = texts("Take tensors of such names only (repeatable)", "<glob>")
     exclude: tuple[str, ...] = texts("Leave tensors of such names out (repeatable)", "<glob>")
@@ -148,7 +148,9 @@ class IngestOptions(Options):
         "all of a size",
         parse=sample_of,
     )
-    family: str | None = option(None, "Family of networks", unset="given")
+    family: str | None = option(
+        None, "Family of networks", unset="name of the repository, else given"
+    )
     size: int | str | None = option(
         None,
         "Size, such as 512, 70m or 1.4b",
@@ -159,7 +161,7 @@ class IngestOptions(Options):
         None,
         "Step",
         parse=partial(number, "step", 0),
-        unset="place among the files of a run, from 0",
+        unset="from the folder's or revision's name; of files, place among those of a run, from 0",
     )
     run_seed: int | str | None = option(
         None, "Seed of the run", parse=partial(number, "run_seed", 0), unset="0"

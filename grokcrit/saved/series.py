@@ -6,18 +6,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 from grokcrit.base.errors import EmptyError, OptionError, RepeatedError, ShapeError, TableError
 from grokcrit.base.options import INT32_MAX
-from grokcrit.saved.names import FileName, matcher, read_name
+from grokcrit.saved.checkpoints import Checkpoint, checkpoints_of
+from grokcrit.saved.names import FileName, full, matcher, read_name, step_in
 from grokcrit.saved.options import IngestOptions
-from grokcrit.saved.shards import changed, network, networks
+from grokcrit.saved.shards import changed, network
 from grokcrit.saved.tensor_names import buffers_among, chosen, layer_mates, matched, quoted
 from grokcrit.saved.tensors import Saved, Tensor
 from grokcrit.saved.torch import FLAT
-from grokcrit.tables.reading import check_once
 
 FAMILY = "given"
 # A family's networks of one size: they have the same tensors.
@@ -75,6 +76,7 @@ class Series:
     buffers: dict[str, None] = field(default_factory=dict)  # known by their names; in their order
     unchanging: dict[str, None] = field(default_factory=dict)
     empty: dict[str, None] = field(default_factory=dict)
+    tied: dict[str, None] = field(default_factory=dict)  # further names of a tensor that is kept
     idle: set[str] = field(default_factory=set)  # patterns that no name matches
     asked: set[str] = field(default_factory=set)  # tensors that are kept because they are named
     disordered: list[tuple[str, str]] = field(default_factory=list)
@@ -87,6 +89,7 @@ class Series:
             "buffers": list(self.buffers),
             "unchanging": list(self.unchanging),
             "empty": list(self.empty),
+            "tied": list(self.tied),
         }
         return {reason: names for reason, names in found.items() if names}
 
@@ -100,39 +103,66 @@ def series_of(paths: Sequence[str], options: IngestOptions) -> Series:
     """Read names and shapes of every file, and check that they fit; put the snapshots in order."""
     if not paths:
         raise OptionError("FILES", "needs at least one file")
-    check_once(paths)
     pattern = None if options.pattern is None else matcher(options.pattern)
+    in_pattern = pattern.groupindex if pattern else {}
+    given = checkpoints_of(paths, options.checkpoints, partial(is_timed, options, pattern))
     found, places = Series(idle={*options.include, *options.exclude}), Counter[Any]()
-    for path in networks(paths):
-        name = FileName() if pattern is None else read_name(path, pattern, str(options.pattern))
-        with network(path, options.key, options.strip) as saved:
+    sizes: dict[tuple[str, str | None], int] = {}
+    for each in given:
+        name = FileName()
+        if pattern is not None:
+            name = read_name(each.place, pattern, str(options.pattern))
+        with network(each.path, options.key, options.strip) as saved:
             layout = layout_of(saved, options, found)
-        family = name.family or options.family or FAMILY
-        size = name.size or options.size or size_of(layout, family, found, options.checkpoints)
-        run = family, int(size), first_given(name.seed, options.run_seed, 0)
-        step = first_given(name.step, options.step, places[run])
+        family = name.family or options.family or each.family or FAMILY
+        size = name.size or options.size
+        if size is None and options.checkpoints:  # those of a family that lie together have one
+            size = sizes.get((family, each.home))
+        size = int(size or size_of(layout, family, found))
+        sizes[family, each.home] = size
+        run = family, size, first_given(name.seed, options.run_seed) or 0
+        step = first_given(name.step, options.step)
+        if step is None:
+            step = step_of(each, places[run])
         places[run] += 1
         check_same(layout, found.layouts.setdefault(run[:2], layout))
         found.doubles |= layout.doubles
-        found.snapshots.append(Snapshot(*run, step, path))
-    found.snapshots.sort(key=lambda each: (*each.run, each.step))
-    placed = options.step is None and (pattern is None or "step" not in pattern.groupindex)
-    check_steps(found, placed)
+        found.snapshots.append(Snapshot(*run, step, each.path))
+    placed = options.step is None and "step" not in in_pattern
+    put_in_order(found, placed and all(each.home is None for each in given))
     if options.checkpoints:
         check_pairs(found.snapshots)
         if not options.keep_buffers:
-            counted = options.size is None and (pattern is None or "size" not in pattern.groupindex)
-            leave_out_unchanging(found, options, counted)
+            leave_out_unchanging(found, options, options.size is None and "size" not in in_pattern)
+            put_in_order(found, placed=False)  # sizes may have become equal
         found.snapshots = list(differences(found.snapshots))
     return found
 
 
-def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> int:
-    """Return the size where none is named: the number of parameters, of checkpoints the first's."""
+def is_timed(options: IngestOptions, pattern: re.Pattern[str] | None, place: str) -> bool:
+    """Return whether the step of a folder or revision is known, by pattern, option or its name."""
+    if pattern and "step" in pattern.groupindex:
+        return pattern.search(full(place)) is not None
+    return options.step is not None or step_in(place) is not None
+
+
+def step_of(each: Checkpoint, place: int) -> int:
+    """Return the step where neither pattern nor option gives it: its place, of a folder its name's.
+
+    Raise TableError where the name of a folder or a revision has none.
+    """
+    step = place if each.home is None else step_in(each.place)
+    if step is None:
+        raise TableError(
+            f"{each.place} does not say of which step it is; name it as in checkpoint-100 or "
+            "step1000, or say where the step is with --pattern, as in 'run-{step}'"
+        )
+    return step
+
+
+def size_of(layout: Layout, family: str, found: Series) -> int:
+    """Return the size where none is named: the number of parameters."""
     size = layout.entries
-    known = [other for name, other in found.layouts if name == family]
-    if checkpoints and known:
-        return known[0]
     check_no_other_size(layout, found.layouts, family)
     if size > INT32_MAX:
         raise ShapeError(
@@ -142,8 +172,9 @@ def size_of(layout: Layout, family: str, found: Series, checkpoints: bool) -> in
     return size
 
 
-def check_steps(found: Series, placed: bool) -> None:
-    """Raise TableError at two files of one step; note where places go against names."""
+def put_in_order(found: Series, placed: bool) -> None:
+    """Sort by run and step; raise TableError at two of one step, note places against names."""
+    found.snapshots.sort(key=lambda each: (*each.run, each.step))
     for a, b in pairwise(found.snapshots):
         if (a.run, a.step) == (b.run, b.step):
             raise RepeatedError(
@@ -154,9 +185,9 @@ def check_steps(found: Series, placed: bool) -> None:
             found.disordered.append((a.path, b.path))
 
 
-def first_given(*values: Any) -> int:
-    """Return the first value that is not None."""
-    return int(next(value for value in values if value is not None))
+def first_given(*values: Any) -> int | None:
+    """Return the first value that is not None, if there is one."""
+    return next((int(value) for value in values if value is not None), None)
 
 
 def natural(path: str) -> list[tuple[int, str]]:
@@ -169,7 +200,7 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
     names = {name: saved.names.get(name, name) for name in saved.tensors}
     found.idle -= matched(names, (*options.include, *options.exclude))
     buffers = buffers_among({name: tensor.entries for name, tensor in saved.tensors.items()})
-    kept = {}
+    kept, known = {}, set[Tensor]()
     for name in chosen(names, options.include or None, options.exclude):
         tensor = saved.tensors[name]
         if options.keeps(name, names[name]):
@@ -180,8 +211,11 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
             found.buffers[name] = None
         elif not tensor.entries:
             found.empty[name] = None
+        elif tensor.memory and tensor in known and name not in found.asked:
+            found.tied[name] = None
         elif tensor.floating:
             kept[name] = tensor
+            known.add(tensor)
         else:
             raise TableError(
                 f"{saved.path}: tensor '{name}' holds {tensor.kind}, which is not read; convert "
@@ -200,21 +234,20 @@ def layout_of(saved: Saved, options: IngestOptions, found: Series) -> Layout:
 
 def leave_out_unchanging(found: Series, options: IngestOptions, counted: bool) -> None:
     """Leave out tensors that no run of a family changes; ``counted``: sizes count entries."""
+    kinds: dict[Kind, Kind] = {}
+    layouts: dict[Kind, Layout] = {}
     for family in dict.fromkeys(name for name, _ in found.layouts):
-        layouts = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
-        still = unchanging(found, layouts, options)
-        for kind, layout in layouts.items():
+        mine = {kind: layout for kind, layout in found.layouts.items() if kind[0] == family}
+        still = unchanging(found, mine, options)
+        for kind, layout in mine.items():
             kept = {name: t for name, t in layout.tensors.items() if name not in still}
-            if not kept:
-                continue
-            found.unchanging |= dict.fromkeys(name for name in layout.tensors if name in still)
-            smaller = replace(layout, tensors=kept)
-            size = smaller.entries if counted else kind[1]
-            del found.layouts[kind]
-            found.layouts[family, size] = smaller
-            found.snapshots = [
-                replace(each, size=size) if each.kind == kind else each for each in found.snapshots
-            ]
+            if kept:
+                found.unchanging |= dict.fromkeys(name for name in layout.tensors if name in still)
+                layout = replace(layout, tensors=kept)
+            kinds[kind] = family, layout.entries if counted and kept else kind[1]
+            check_same(layout, layouts.setdefault(kinds[kind], layout))
+    found.layouts = layouts
+    found.snapshots = [replace(each, size=kinds[each.kind][1]) for each in found.snapshots]
 
 
 def unchanging(found: Series, layouts: dict[Kind, Layout], options: IngestOptions) -> set[str]:

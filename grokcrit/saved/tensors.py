@@ -51,10 +51,14 @@ SAFETENSORS = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor before it is read; ``kind`` is its type, as numpy names it."""
+    """A tensor before it is read; ``kind`` is its type, as numpy names it.
+
+    ``memory`` is where its entries lie, where a file may hold one tensor under two names.
+    """
 
     shape: tuple[int, ...]
     kind: str
+    memory: tuple[int, ...] = ()
 
     @property
     def entries(self) -> int:
@@ -258,7 +262,10 @@ def read_safetensors(path: str, _stack: ExitStack) -> Saved:
 def read_torch(path: str, _stack: ExitStack, key: str | None = None) -> Saved:
     """Open a PyTorch file, mapped into memory; no code in it is run."""
     state = saved_torch.state(path, key)
-    tensors = {name: Tensor(tuple(t.shape), saved_torch.kind(t)) for name, t in state.items()}
+    tensors = {
+        name: Tensor(tuple(t.shape), saved_torch.kind(t), saved_torch.memory(t))
+        for name, t in state.items()
+    }
 
     def fetch(name: str, places: Places | None) -> npt.NDArray[Any]:
         values = saved_torch.values(state[name])

@@ -85,6 +85,13 @@ def kind(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+def memory(tensor: Any) -> tuple[int, ...]:
+    """Return where a tensor's entries lie, the same for two names of one; empty for none."""
+    if str(tensor.layout) != "torch.strided" or tensor.is_meta or not tensor.numel():
+        return ()
+    return tensor.data_ptr(), *tensor.stride()
+
+
 def state_of(held: Any, tensor: type, path: str, key: str | None) -> dict[str, Any]:
     """Find the network in what a .pt file holds; raise TableError where there is none, or doubt."""
     if isinstance(held, tensor) and key is None:

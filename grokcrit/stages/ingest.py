@@ -86,7 +86,8 @@ def ingest(
     Parameters
     ----------
     files
-        .npy, .npz, .safetensors or PyTorch files, a snapshot each; with ``avalanches=True`` .csv,
+        .npy, .npz, .safetensors or PyTorch files, a snapshot each; with ``checkpoints=True`` also
+        folders of checkpoints and ``hf://org/name@revision``; with ``avalanches=True`` .csv,
         .parquet or .npy files, many avalanches each.
     threads
         How many snapshots at once; None for all cores, fewer where they are large.
@@ -300,7 +301,7 @@ def warnings(plan: Ingestion, rows: Sequence[Row]) -> list[Notice]:
     kinds = [f"{name} ({kind})" for name, kind in series.left_out.items()]
     found = warn("not-floating", some(kinds), names=tuple(series.left_out))
     found += warn("no-match", some(sorted(series.idle)))
-    for reason in ("buffers", "unchanging", "empty"):
+    for reason in ("buffers", "unchanging", "empty", "tied"):
         names = series.names_left_out.get(reason, [])
         found += warn(reason, some(names), names=tuple(names))
     if series.disordered:

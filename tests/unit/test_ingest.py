@@ -340,6 +340,7 @@ def test_a_byte_changed_in_an_npz_is_found_by_its_checksum(tmp_path):
         ),
         ("x.csv", b"1,2,3", ".npy, .npz, .safetensors, .pt"),
         ("missing/x.npy", None, "No such file"),
+        (f"{'x' * 300}.npy", None, "too long"),
     ],
 )
 def test_what_holds_no_tensors_is_named(tmp_path, name, content, words):
@@ -446,7 +447,7 @@ def test_a_pt_file_without_tensors_says_what_is_in_it(tmp_path):
 
 
 @pytest.mark.extra("torch")
-def test_tied_transposed_and_old_pt_files_are_read(tmp_path):
+def test_tied_transposed_and_old_pt_files_are_read_and_one_tensor_counts_once(tmp_path):
     import torch
 
     w = torch.arange(6.0).reshape(2, 3)
@@ -454,8 +455,11 @@ def test_tied_transposed_and_old_pt_files_are_read(tmp_path):
     for name, new in (("new.pt", True), ("old.pt", False)):
         torch.save(state, tmp_path / name, _use_new_zipfile_serialization=new)
         table = grokcrit.ingest(tmp_path / name)
-        flat = [*range(6), *range(6), 0, 3, 1, 4, 2, 5, *range(6)]
+        flat = [*range(6), 0, 3, 1, 4, 2, 5]
         assert table["gradient"].to_pylist() == [flat]
+        assert record_of(table)["configuration"]["left_out"] == {"tied": ["tied", "p"]}
+        table = grokcrit.ingest(tmp_path / name, include=["*", "tied"])
+        assert table["gradient"].to_pylist() == [[*range(6), *flat]]
 
 
 @pytest.mark.parametrize(("package", "ending"), [("torch", ".pt"), ("safetensors", ".safetensors")])

@@ -398,6 +398,10 @@ def test_shards_that_are_missing_doubled_or_misplaced_are_named(tmp_path):
 # --- PyTorch files --------------------------------------------------------------------------------
 
 
+def copied(state):
+    return {name: values.clone() for name, values in state.items()}
+
+
 @pytest.mark.extra("torch")
 @pytest.mark.parametrize(
     ("nest", "keys", "shown"),
@@ -408,12 +412,12 @@ def test_shards_that_are_missing_doubled_or_misplaced_are_named(tmp_path):
             ["choose with --key 'net'"],
         ),
         (
-            lambda s, loose: {"model": {"encoder": s, "decoder": s}, "loss": loose},
+            lambda s, loose: {"model": {"encoder": s, "decoder": copied(s)}, "loss": loose},
             {"model.encoder": 24, "model.*": 48},
             ["'model.encoder', 'model.decoder'", "--key 'model.encoder' or 'model.*' (all)"],
         ),
         (
-            lambda s, loose: {"encoder": s, "decoder": s},
+            lambda s, loose: {"encoder": s, "decoder": copied(s)},
             {"encoder": 24, "*": 48},
             ["--key 'encoder' or '*' (all)"],
         ),
