@@ -264,7 +264,7 @@ def test_one_tensor_is_held_at_a_time(tmp_path):
     assert peaks[1] < (count + 4) * tensor
 
 
-@pytest.mark.extra("torch", "transformers", "safetensors")
+@pytest.mark.extra("torch", "huggingface", "safetensors")
 @pytest.mark.filterwarnings("ignore")
 def test_the_output_of_a_trainer_has_the_parameters_of_its_model(tmp_path):
     """Fault: tied embeddings count twice, or masks and optimizers count at all."""
