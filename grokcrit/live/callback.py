@@ -49,8 +49,6 @@ class Recording:
         self._options: dict[str, Any] = {"task": task, "keep": "avalanches", **options}
         # A wrong option is told of now, not when the training begins.
         RecorderOptions(width=width or 1, seed=seed or 0, **self._options)
-        self._told: dict[str, Any] = {}
-        self._told_at: int | None = None
 
     def begin(self, model: torch.nn.Module, seed: int, field: str) -> None:
         """Make the recorder."""
@@ -62,21 +60,13 @@ class Recording:
             **{"field": field, **self._options},
         )
 
-    def tell(self, step: int, **measured: Any) -> None:
-        """Note what was measured of the network after so many updates."""
-        if step != self._told_at:
-            self._told, self._told_at = {}, step
-        self._told |= measured
-
     def take(self, model: torch.nn.Module, step: int, scaler: Any = None, **measured: Any) -> None:
         """Record a step, if it is due, with what was measured at it."""
         recorder = self.recorder
         if recorder is None or not recorder.due(step):
             return
-        told = measured | (self._told if self._told_at == step else {})
-        if self._measure is not None:
-            told |= self._measure(model)
-        recorder.record(model, step, scaler=scaler, **told)
+        own = {} if self._measure is None else self._measure(model)
+        recorder.record(model, step, scaler=scaler, **{**measured, **own})
 
     def end(self) -> None:
         """Write the rows that wait."""

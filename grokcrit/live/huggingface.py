@@ -51,19 +51,17 @@ class AvalancheCallback(Recording, TrainerCallback):  # type: ignore[misc]
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record the gradient."""
         scaler = getattr(kwargs.get("optimizer"), "scaler", None)
-        self.take(kwargs["model"], state.global_step, scaler)
+        self.take(kwargs["model"], state.global_step, scaler, **self.logged(state))
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Note the mean loss."""
-        if logs and "loss" in logs:
-            self.tell(state.global_step, loss=logs["loss"])
-
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any
-    ) -> None:
-        """Note the test accuracy."""
-        if metrics and self._accuracy in metrics:
-            self.tell(state.global_step, test_accuracy=metrics[self._accuracy])
+    def logged(self, state: Any) -> dict[str, Any]:
+        """Return what the Trainer logged after the last update; checkpoints keep its log."""
+        found: dict[str, Any] = {}
+        for entry in reversed(state.log_history):
+            if entry["step"] != state.global_step:
+                break
+            names = {"loss": "loss", self._accuracy: "test_accuracy"}
+            found |= {ours: entry[name] for name, ours in names.items() if name in entry}
+        return found
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the rows beside the checkpoint."""

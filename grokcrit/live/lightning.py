@@ -48,6 +48,7 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
         super().__init__(folder, **options)
         self._accuracy, self._optimizer = accuracy, optimizer
         self._loss: Any = None
+        self._validated: tuple[int, float] | None = None  # after so many updates, the accuracy
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the recorder, which goes on after the last step in its folder."""
@@ -63,13 +64,24 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
         loss, self._loss = self._loss, None
         if optimizer is trainer.optimizers[self._optimizer]:
             scaler = getattr(trainer.precision_plugin, "scaler", None)
-            self.take(pl_module, trainer.global_step, scaler, loss=loss)
+            step, accuracy = trainer.global_step, None
+            if self._validated and self._validated[0] == step:
+                accuracy = self._validated[1]
+            self.take(pl_module, step, scaler, loss=loss, test_accuracy=accuracy)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Note the test accuracy."""
         if not trainer.sanity_checking and self._accuracy in trainer.callback_metrics:
-            accuracy = trainer.callback_metrics[self._accuracy]
-            self.tell(trainer.global_step, test_accuracy=accuracy)
+            accuracy = float(trainer.callback_metrics[self._accuracy])
+            self._validated = trainer.global_step, accuracy
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last accuracy, which a checkpoint keeps."""
+        return {"validated": self._validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the last accuracy from a checkpoint."""
+        self._validated = state_dict["validated"]
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Write the rows beside the checkpoint."""
