@@ -67,6 +67,7 @@ COMMANDS = (
     Command("plot fig1 train.parquet fss.parquet", ("matplotlib",)),
     Command("plot fig2 avalanche.parquet fss.parquet", ("matplotlib",)),
     Command("plot fig3 bootstrap.parquet", ("matplotlib",)),
+    Command("watch avalanche.parquet", ("scipy.special",)),
     Command(
         "diagnose avalanche.parquet",
         ("numba", "scipy.linalg", "scipy.optimize", "scipy.special"),

@@ -179,6 +179,14 @@ class ReportOptions(Options):
 
 
 @dataclass(frozen=True)
+class WatchOptions(Options):
+    """Options of a view of running trainings."""
+
+    interval: float = option(2.0, "Seconds between two looks at the parts", least=0.1)
+    once: bool = option(False, "Print the view once and end, as in a pipe")
+
+
+@dataclass(frozen=True)
 class PlotOptions(Options):
     """Options of a figure."""
 

@@ -45,6 +45,7 @@ COMMANDS = (
     "report",
     "reproduce",
     "simulate",
+    "watch",
 )
 for name in COMMANDS:
     app.command()(getattr(importlib.import_module(f"grokcrit.cli.{name}"), name))

@@ -13,7 +13,7 @@ from typing import IO
 
 from grokcrit.base.errors import UnwritableError
 from grokcrit.base.parallel import Progress
-from grokcrit.base.summary import Summary, cell
+from grokcrit.base.summary import Notice, Summary, cell
 
 # Rows are never folded in a pipe: a row is a line, for grep and awk.
 PIPE_WIDTH = 1000
@@ -76,13 +76,18 @@ class Shell:
             timer.cancel()
             bar.stop()
 
-    def show(self, summary: Summary, out: str | Path | None) -> None:
-        """Print a summary of what was written: a table, or JSON; warnings to standard error."""
-        warnings = [w for w in summary.warnings if w.id not in self.silence]
+    def show(self, summary: Summary, out: str | Path | None, text: str | None = None) -> None:
+        """Print a summary of what was written: a table, or JSON; warnings to standard error.
+
+        ``text`` is printed in place of the table.
+        """
+        warnings = self.heard(summary.warnings)
         try:
             if self.as_json:
                 told = summary.as_dict(str(out) if out else None, warnings)
                 print(json.dumps(told, allow_nan=False))
+            elif text is not None and not self.quiet:
+                print(text)
             elif not self.quiet:
                 for each in (summary, *summary.more):
                     self._table(each)
@@ -99,6 +104,10 @@ class Shell:
         if not self.quiet:
             for warning in warnings:
                 aside(f"warning [{warning.id}]: {warning.text}")
+
+    def heard(self, warnings: Sequence[Notice]) -> list[Notice]:
+        """Return the warnings that were not silenced."""
+        return [each for each in warnings if each.id not in self.silence]
 
     def _table(self, summary: Summary) -> None:
         from rich import box
