@@ -51,6 +51,7 @@ def train(given: argparse.Namespace, seed: int) -> None:
         width=given.width,
         seed=seed,
         every=given.every,
+        keep="avalanches",
         configuration={"lr": 3e-3, "weight_decay": 0.1, "batch": BATCH, "context": CONTEXT},
     ) as recorder:
         for step in range(given.steps + 1):

@@ -1,1 +1,1 @@
-"""Inside a training loop: the recorder of gradients; needs PyTorch."""
+"""Inside a training loop: cascades of its gradients, callbacks, sinks; needs PyTorch."""

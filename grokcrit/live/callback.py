@@ -28,7 +28,8 @@ class Recording:
         Which run of that width; None: the trainer's own seed.
     measure
         Called with the model at steps that are recorded; returns ``loss``, ``train_accuracy`` and
-        ``test_accuracy``, or some of them. They come before those of the trainer.
+        ``test_accuracy``, or some of them. They come before those of the trainer. It is called by
+        rank 0 alone, or, of a sharded model, by all processes.
     **options
         Of :class:`grokcrit.torch.GradientRecorder`; ``keep`` is ``avalanches`` by default.
     """
@@ -62,11 +63,13 @@ class Recording:
 
     def take(self, model: torch.nn.Module, step: int, scaler: Any = None, **measured: Any) -> None:
         """Record a step, if it is due, with what was measured at it."""
-        recorder = self.recorder
-        if recorder is None or not recorder.due(step):
-            return
-        own = {} if self._measure is None else self._measure(model)
-        recorder.record(model, step, scaler=scaler, **{**measured, **own})
+
+        def told() -> dict[str, Any]:
+            return measured | dict(self._measure(model) if self._measure else {})
+
+        # In every process, and not only where it is due: rank 0 decides.
+        if self.recorder is not None:
+            self.recorder.take(model, step, told, scaler)
 
     def end(self) -> None:
         """Write the rows that wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -78,7 +79,7 @@ class RecorderOptions:
             object.__setattr__(self, name, value)
         self.avalanche  # noqa: B018  checked now, not at the first step
 
-    @property
+    @functools.cached_property
     def avalanche(self) -> AvalancheOptions:
         """The options of the cascades; by default the data and one Gaussian null model."""
         known = {each.name for each in fields(AvalancheOptions)} - {*AFTERWARDS}
@@ -97,7 +98,7 @@ class RecorderOptions:
                 raise OptionError("sink", f"must be a function of step and numbers, got {each!r}")
         return several
 
-    @property
+    @functools.cached_property
     def recording(self) -> Recording:
         """Which run it is, and what its vectors depend on."""
         options: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 import weakref
@@ -205,19 +206,22 @@ class GradientRecorder:
         are left out. If a recorded tensor is frozen or gone, the row has no gradient. Both are
         warned of once. Before the first row, tensors that differ from the folder's are an error.
         """
+        accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+        return self.take(model, step, lambda: {"loss": loss, **accuracies}, scaler)
+
+    def take(
+        self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
+    ) -> bool:
+        """Take the gradient of a step, if it is due, as ``record`` does.
+
+        ``measure`` is called if it is: by rank 0 alone, or, of a sharded model, by all processes.
+        ``stepping`` is the optimizer whose hook this is.
+        """
         check_integer("step", step, 0)
         if step % self.every:
             return False
-        accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
-        return self._take(model, step, lambda: {"loss": loss, **accuracies}, scaler)
-
-    def _take(
-        self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
-    ) -> bool:
-        """Take the gradient of a step; ``stepping`` is the optimizer whose hook this is."""
         if self._closed:
             raise RecorderError("the recorder is closed; make a new one, it goes on after the last")
-        check_integer("step", step, 0)
         if self._sharded is None:
             self._sharded = vectors.is_sharded(named(model))
         if self._sharded:  # all take part, and rank 0 knows whether it is due
@@ -233,14 +237,14 @@ class GradientRecorder:
             vector, broken = self._vector(parameters, step, scaler, stepping)
             warned |= broken
         measured, odd = numbers_of(measure())
+        taken = vector is not None
+        self.snapshots += taken
+        self.skipped += not taken
         if not is_first_rank():
             self._rows.skip(step)
             return False
         for kind, message in (warned | odd).items():
             self._warn(kind, message)
-        taken = vector is not None
-        self.snapshots += taken
-        self.skipped += not taken
         measured = measured | {"every": self._spacing.stretched}
         for kind, message in self._rows.keep(int(step), measured, vector, self._spacing).items():
             self._warn(kind, message)
@@ -277,7 +281,7 @@ class GradientRecorder:
         try:
             vectors.check_complete(parameters, given.missing)
         except RecorderError as error:
-            if not self.snapshots:
+            if not self.snapshots + self.skipped:  # all processes of a sharded model agree
                 raise
             return None, {"missing": f"step {step} is recorded without a gradient: {error}"}
         if self._sharded:
@@ -388,8 +392,8 @@ class GradientRecorder:
                     "optimizer.step(closure) computes the gradients after the hook, so its steps "
                     "are not recorded; call recorder.record at the end of the closure",
                 )
-            elif made % self.every == 0:
-                self._take(model, made, measure or dict, scaler, stepping)
+            else:
+                self.take(model, made, measure or dict, scaler, stepping)
 
         self._hooks = before_each_step(hooked, first_step, take)
         self._optimizer = weakref.ref(hooked)
@@ -433,3 +437,11 @@ class GradientRecorder:
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, stacklevel=stacklevel)
+
+
+# So that help() and notebooks show the options, which are declared once.
+_options = inspect.signature(RecorderOptions).parameters.values()
+_folder = inspect.Parameter("folder", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+GradientRecorder.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [_folder, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in _options)]
+)

@@ -14,7 +14,7 @@ from grokcrit.base.sample import Sample
 from grokcrit.live.parameters import Named, missing_words
 from grokcrit.tasks.train_rows import tensors_of
 
-# Entries of a sharded gradient that processes add up at once, unless one tensor has more.
+# Entries that processes add up at once, unless one tensor has more, or that are looked at at once.
 TOGETHER = 2**22
 
 
@@ -215,4 +215,7 @@ def fill_shard(
 def is_finite(vector: torch.Tensor) -> bool:
     """Return whether no entry is NaN or infinite."""
     # A sum of squares is fast and almost always settles it; it may overflow by itself.
-    return bool(torch.isfinite(torch.dot(vector, vector))) or bool(torch.isfinite(vector).all())
+    return all(
+        bool(torch.isfinite(torch.dot(part, part))) or bool(torch.isfinite(part).all())
+        for part in vector.split(TOGETHER)
+    )

@@ -1,4 +1,4 @@
-"""The public name of live: gradients of anyone's PyTorch training.
+"""The public name of live: the recorder inside anyone's PyTorch training.
 
 with GradientRecorder("run-64/", task="chars", width=64, seed=0, every=10) as recorder:
     ...

@@ -16,7 +16,7 @@ import torch  # noqa: E402
 import grokcrit  # noqa: E402
 from grokcrit.base.errors import OptionError, RecorderError, TableError  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
-from grokcrit.tables.schemas import TRAIN  # noqa: E402
+from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 from tests.recording.models import ROOT, RUN, batch, loss_of, mlp, rows, train  # noqa: E402
 
@@ -189,13 +189,15 @@ def test_batches_are_the_same_in_every_process():
 
 def test_the_python_shown_in_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs/recorder.md").read_text()
+    page = (ROOT / "docs/live.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     known = {"model": model, "optimizer": optimizer, "steps": 21}
     exec(code, {**known, "loss_of": lambda model: loss_of(model, 0)})
-    assert [row["epoch"] for row in rows("parts")] == [0, 10, 20]
+    kept = Inputs("parts", AVALANCHE).read()
+    assert kept["epoch"].unique().to_pylist() == [0, 10, 20]
+    assert kept["surrogate"].unique().to_pylist() == ["gaussian", "none"]
 
 
 def test_a_second_recorder_of_the_same_steps_is_refused_before_it_overwrites(tmp_path):
