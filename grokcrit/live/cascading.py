@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from grokcrit.base.options import CascadeOptions, recorded
 from grokcrit.base.stage_options import AvalancheOptions
-from grokcrit.cascades.counting import Counted, Setup, count, setups_of, surrogates_of
-from grokcrit.cascades.graphs import Graph, graph_of
+from grokcrit.cascades.counting import Counted, Setup, count, row_of, setups_of, surrogates_of
+from grokcrit.cascades.graphs import Graph, graph, graph_of
 
 # Null models that do not read the vector: it may be gone when they are drawn.
 BLIND = ("gaussian",)
@@ -31,6 +31,10 @@ class Cascades:
         )
         self.last_reader = sum(not is_blind(each) for each in self.setups) - 1
         self._graphs: dict[CascadeOptions, Graph] = {}
+        # Kernels are loaded, or compiled, before the training begins and not at its first row.
+        ring = graph("ring", 16, 2)
+        for kind in (np.float32, np.float64):
+            count(np.ones((1, 16), kind), row_of({}), self.setups[0], ring.network, [])
 
     def graph(self, setup: Setup, n: int) -> Graph:
         """Return the graph of a setup over n nodes, made at the first call."""

@@ -103,7 +103,7 @@ class GradientRecorder:
     snapshots, skipped : int
         Gradients taken, and steps recorded without one because it was not finite.
     seconds, setup_seconds : float
-        Time spent on rows; that of the first, which makes the graphs and loads the kernels.
+        Time spent on rows; that of the first, which makes the graphs.
     overhead : float or None
         Share of the time since the first row that went into rows; None before the second.
 
@@ -144,7 +144,7 @@ class GradientRecorder:
 
     @property
     def setup_seconds(self) -> float:
-        """Time of the first row, which makes the graphs and loads the kernels."""
+        """Time of the first row, which makes the graphs."""
         return self._spacing.setup_seconds
 
     @property

@@ -19,7 +19,7 @@ class Spacing:
     The budget is a share of the time from the end of the first row on. It is kept as an account:
     the time of the loop fills it, each row takes its own cost out, and the next row is due at the
     first multiple of ``every * 2^k`` at which its cost is expected to be there. The first row,
-    which makes graphs and loads kernels, is counted separately (``setup_seconds``).
+    which makes the graphs, is counted separately (``setup_seconds``).
 
     Parameters
     ----------
