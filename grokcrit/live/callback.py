@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from grokcrit.base.errors import OptionError
+from grokcrit.base.options import INT32_MAX
 from grokcrit.live.options import RecorderOptions
 from grokcrit.live.parameters import named
 from grokcrit.live.recorder import GradientRecorder
@@ -49,11 +51,17 @@ class Recording:
         self._folder, self._width, self._seed, self._measure = folder, width, seed, measure
         self._options: dict[str, Any] = {"task": task, "keep": "avalanches", **options}
         # A wrong option is told of now, not when the training begins.
-        RecorderOptions(width=width or 1, seed=seed or 0, **self._options)
+        RecorderOptions.of({"width": width or 1, "seed": seed or 0, **self._options})
 
     def begin(self, model: torch.nn.Module, seed: int, field: str) -> None:
         """Make the recorder."""
         trainable = sum(p.numel() for _, p in named(model) if p.requires_grad)
+        if self._width is None and trainable > INT32_MAX:
+            raise OptionError(
+                "width",
+                f"must be given: the model has {trainable} trainable parameters, more than the "
+                "column holds; name its size in a unit of your own",
+            )
         self.recorder = GradientRecorder(
             self._folder,
             width=self._width or trainable,

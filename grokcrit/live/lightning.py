@@ -38,8 +38,8 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
     accuracy
         Name under which the module logs its test accuracy in validation.
     optimizer
-        Which of several optimizers: its steps are recorded. Choose its parameters with
-        ``include=``.
+        Which of several optimizers is recorded; a step is an update of it. Choose its parameters
+        with ``include=``.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
         super().__init__(folder, **options)
         self._accuracy, self._optimizer = accuracy, optimizer
         self._loss: Any = None
+        self._updates = 0  # of the optimizer; Lightning counts those of all
         self._validated: tuple[int, float] | None = None  # after so many updates, the accuracy
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -62,12 +63,15 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Record the gradient."""
         loss, self._loss = self._loss, None
-        if optimizer is trainer.optimizers[self._optimizer]:
-            scaler = getattr(trainer.precision_plugin, "scaler", None)
-            step, accuracy = trainer.global_step, None
-            if self._validated and self._validated[0] == step:
-                accuracy = self._validated[1]
-            self.take(pl_module, step, scaler, loss=loss, test_accuracy=accuracy)
+        if optimizer is not trainer.optimizers[self._optimizer]:
+            return
+        if len(trainer.optimizers) == 1:
+            self._updates = trainer.global_step
+        scaler, accuracy = getattr(trainer.precision_plugin, "scaler", None), None
+        if self._validated and self._validated[0] == trainer.global_step:
+            accuracy = self._validated[1]
+        self.take(pl_module, self._updates, scaler, loss=loss, test_accuracy=accuracy)
+        self._updates += 1
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Note the test accuracy."""
@@ -76,12 +80,12 @@ class AvalancheCallback(Recording, Callback):  # type: ignore[misc]
             self._validated = trainer.global_step, accuracy
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the last accuracy, which a checkpoint keeps."""
-        return {"validated": self._validated}
+        """Return what a checkpoint keeps: the updates made, and the last accuracy."""
+        return {"validated": self._validated, "updates": self._updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the last accuracy from a checkpoint."""
-        self._validated = state_dict["validated"]
+        """Take the updates made and the last accuracy from a checkpoint."""
+        self._validated, self._updates = state_dict["validated"], state_dict["updates"]
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Write the rows beside the checkpoint."""

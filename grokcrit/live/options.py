@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING as MISSING_VALUE
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -59,6 +60,10 @@ class RecorderOptions:
         check_choice("field", self.field, FIELDS)
         check_choice("missing", self.missing, MISSING)
         check_choice("keep", self.keep, KEEP)
+        if not isinstance(self.gather, bool):
+            raise OptionError("gather", f"must be True or False, got {self.gather!r}")
+        if not isinstance(self.cascade, Mapping | None):
+            raise OptionError("cascade", f"must be a dict of options, got {self.cascade!r}")
         for name in ("width", "every", "part_bytes", "part_snapshots"):
             check_integer(
                 name, getattr(self, name), 1, 2**62 if name == "part_bytes" else 2**31 - 1
@@ -79,6 +84,17 @@ class RecorderOptions:
             object.__setattr__(self, name, value)
         self.avalanche  # noqa: B018  checked now, not at the first step
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> RecorderOptions:
+        """Return checked options; raise OptionError at one that is unknown, or is missing."""
+        known = {each.name: each for each in fields(cls)}
+        for name in options:
+            check_choice("option", name, tuple(known))
+        for name, each in known.items():
+            if each.default is MISSING_VALUE and name not in options:
+                raise OptionError(name, "must be given")
+        return cls(**options)
+
     @functools.cached_property
     def avalanche(self) -> AvalancheOptions:
         """The options of the cascades; by default the data and one Gaussian null model."""
@@ -92,7 +108,9 @@ class RecorderOptions:
         """The functions that get the numbers of each row."""
         if self.sink is None:
             return []
-        several = [self.sink] if callable(self.sink) else list(self.sink)
+        several: list[Any] = [self.sink]
+        if isinstance(self.sink, list | tuple):
+            several = list(self.sink)
         for each in several:
             if not callable(each):
                 raise OptionError("sink", f"must be a function of step and numbers, got {each!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
@@ -11,6 +11,7 @@ from grokcrit.base.errors import RecorderError
 from grokcrit.saved import tensor_names
 from grokcrit.saved.tensor_names import some
 
+T = TypeVar("T")
 Named: TypeAlias = list[tuple[str, torch.nn.Parameter]]
 FSDP1 = (
     "FullyShardedDataParallel (FSDP1) keeps flat pieces of several layers, whose entries have no "
@@ -135,7 +136,7 @@ def is_first_rank() -> bool:
     return not there or torch.distributed.get_rank() == 0
 
 
-def decided(answer: bool) -> bool:
+def agreed(answer: T) -> T:
     """Return the answer of rank 0; every process must call it."""
     shared = [answer]
     torch.distributed.broadcast_object_list(shared, src=0)

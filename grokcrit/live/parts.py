@@ -26,7 +26,7 @@ from grokcrit.base.options import INT32_MAX, CascadeOptions, recorded
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.cascades.counting import table_of
 from grokcrit.tables import provenance
-from grokcrit.tables.reading import Inputs, check_stage, open_parquet
+from grokcrit.tables.reading import Inputs, open_parquet
 from grokcrit.tables.schemas import AVALANCHE, TRAIN, Schema
 from grokcrit.tables.writing import write
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of
@@ -164,7 +164,11 @@ class Parts:
         found = provenance.decode(open_parquet(path)[1].metadata, str(path))
         if found is None:
             raise TableError(f"{path} was not made by a recorder; choose another folder")
-        check_stage(found, self.kind.schema, str(path))
+        if found["schema"] != self.kind.schema.name:
+            raise TableError(
+                f"{path} was recorded with another keep=, as {found['schema']} and not "
+                f"{self.kind.schema.name}; choose another folder"
+            )
         case = self.recording.case
         made = plain(self.kind.record(self.recording, {}))
         cascades = made["configuration"] if self.kind.schema is AVALANCHE else {}
@@ -174,7 +178,8 @@ class Parts:
             theirs["case"] = name
             different = sorted(k for k in {*ours, *theirs} if theirs.get(k) != ours.get(k))
             # A digest differs because an option does: the option says more.
-            told = [k for k in different if k != "case"] or different
+            follows = {"case", "sample_seed"}
+            told = [k for k in different if k not in follows] or different
             if told:
                 pairs = ", ".join(f"{k} {theirs.get(k)!r}, not {ours.get(k)!r}" for k in told)
                 raise TableError(f"{path} was recorded with {pairs}; choose another folder")
@@ -199,7 +204,12 @@ class Parts:
         self.layout, self.taken = layout, taken
 
     def add(self, step: int, row: Any, held: int) -> None:
-        """Take a row, which holds so many bytes; write a part where there is enough for one."""
+        """Take a row, which holds so many bytes; write a part where there is enough for one.
+
+        A step that these parts have is passed over: of two folders the other one may lack it.
+        """
+        if self.last_step is not None and step <= self.last_step:
+            return
         n = length_of(self.taken)
         if not self.kind.grows and (len(self._rows) + 1) * n > INT32_MAX:
             self.flush()

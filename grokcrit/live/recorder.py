@@ -22,8 +22,8 @@ from grokcrit.live.optimizers import before_each_step, owns_some, stepping_optim
 from grokcrit.live.options import RecorderOptions
 from grokcrit.live.parameters import (
     Named,
+    agreed,
     chosen,
-    decided,
     is_first_rank,
     kept,
     missing_from,
@@ -116,7 +116,7 @@ class GradientRecorder:
     """
 
     def __init__(self, folder: str | os.PathLike[str], **options: Any) -> None:
-        self._options = given = RecorderOptions(**options)
+        self._options = given = RecorderOptions.of(options)
         self.every = given.every
         self._spacing = Spacing(given.every, given.budget)
         self._rows = Rows(folder, given, {"torch": str(torch.__version__)})
@@ -155,7 +155,7 @@ class GradientRecorder:
     def due(self, step: int) -> bool:
         """Return whether ``record`` would take that step: measure accuracies only then.
 
-        Under a budget, of several processes, only that of rank 0 knows.
+        Under a budget and DistributedDataParallel only the process of rank 0 knows.
         """
         last = self.last_step
         return self._spacing.due(step) and (last is None or step > last)
@@ -222,13 +222,7 @@ class GradientRecorder:
             return False
         if self._closed:
             raise RecorderError("the recorder is closed; make a new one, it goes on after the last")
-        if self._sharded is None:
-            self._sharded = vectors.is_sharded(named(model))
-        if self._sharded:  # all take part, and rank 0 knows whether it is due
-            takes = decided(self._takes(step))
-        else:
-            takes = is_first_rank() and self._takes(step)
-        if not takes:
+        if not self._all_take(model, step):
             return False
         self._spacing.begin()
         parameters, warned = self._parameters(named(model), step)
@@ -240,16 +234,25 @@ class GradientRecorder:
         taken = vector is not None
         self.snapshots += taken
         self.skipped += not taken
-        if not is_first_rank():
+        if is_first_rank():
+            measured = measured | {"every": self._spacing.stretched}
+            warned |= odd | self._rows.keep(step, measured, vector, self._spacing)
+            for kind, message in warned.items():
+                self._warn(kind, message)
+            self._spacing.end(step)
+        else:
             self._rows.skip(step)
-            return False
-        for kind, message in (warned | odd).items():
-            self._warn(kind, message)
-        measured = measured | {"every": self._spacing.stretched}
-        for kind, message in self._rows.keep(int(step), measured, vector, self._spacing).items():
-            self._warn(kind, message)
-        self._spacing.end(step)
+        if self._sharded:  # so that `due` is the same everywhere
+            self._spacing.plan = agreed(self._spacing.plan)
         return taken
+
+    def _all_take(self, model: torch.nn.Module, step: int) -> bool:
+        """Return whether this process takes part in the row of a step."""
+        if self._sharded is None:
+            self._sharded = vectors.is_sharded(named(model))
+        if self._sharded:  # all take part, and rank 0 knows whether it is due
+            return agreed(self._takes(step))
+        return is_first_rank() and self._takes(step)
 
     def _takes(self, step: int) -> bool:
         """Return whether a step is due; warn where it is not because it is recorded already."""

@@ -15,6 +15,7 @@ from grokcrit.live.cascading import Cascades
 from grokcrit.live.options import RecorderOptions
 from grokcrit.live.parts import Avalanches, Gradients, Parts
 from grokcrit.live.spacing import Spacing
+from grokcrit.tables.checking import LARGEST
 
 # Where `keep="both"` puts the gradients: a folder of parts is of one stage.
 BOTH = "gradients"
@@ -97,6 +98,9 @@ class Rows:
         if self.sinks:
             told |= numbers.of_gradient(vector.cpu().numpy())
         found = self._cascaded(self.cascades, step, measured, vector)
+        if max(float(each.theta[0]) for each in found) > LARGEST:
+            avalanches.last_step = step
+            return {"large": f"the gradient of step {step} is too large to reckon with: left out"}
         avalanches.account = {
             "budget": spacing.budget,
             "seconds": spacing.seconds,

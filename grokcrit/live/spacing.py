@@ -40,6 +40,15 @@ class Spacing:
         self._began = self._ended = 0.0  # the end of the first row, and of the last one
         self._account, self._cost, self._pace = 0.0, 0.0, 0.0  # seconds; a row's, a step's
 
+    @property
+    def plan(self) -> tuple[int, int]:
+        """The stretched spacing, and the first step at which a row may be taken."""
+        return self.stretched, self._next
+
+    @plan.setter
+    def plan(self, plan: tuple[int, int]) -> None:
+        self.stretched, self._next = plan
+
     def due(self, step: int) -> bool:
         """Return whether a row may be taken at a step."""
         return step % self.every == 0 and step >= self._next

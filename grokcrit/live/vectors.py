@@ -85,7 +85,8 @@ def flat_gradient(
 
 def fill(place: torch.Tensor, gradient: torch.Tensor, low: int, sample: Sample | None) -> None:
     """Write the entries of one gradient that are taken; ``low`` is its start in the vector."""
-    dense = (gradient.to_dense() if gradient.is_sparse else gradient).detach()
+    strided = gradient.layout == torch.strided
+    dense = (gradient if strided else gradient.to_dense()).detach()
     if sample is None:
         place.copy_(dense.reshape(-1))
         return

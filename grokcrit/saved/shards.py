@@ -100,8 +100,8 @@ def shards_of(path: str) -> list[str]:
     for name in names:
         if not (folder / name).exists():
             raise TableError(
-                f"{path} is part of a network of {len(names)} shards, and {folder / name} is "
-                "missing; put all shards into one folder, or rename what is a network of its own"
+                f"{path} belongs to a network in shards, and {folder / name} is missing; put all "
+                "shards into one folder, or rename what is a network of its own"
             )
     return [str(folder / name) for name in names]
 

@@ -124,6 +124,8 @@ def opened(path: str, key: str | None = None) -> Iterator[Saved]:
     """Open a file of tensors, read as its ending says; ``key`` is that of ``saved.torch.state``."""
     ending = ending_of(path)
     if ending is None:
+        if not Path(path).exists():
+            raise UnreadableError(f"cannot read {path}: there is no such file or folder")
         raise TableError(f"{path} ends in none of {', '.join(READERS)}, so it is not read")
     reader = READERS[ending]
     if reader is read_torch:

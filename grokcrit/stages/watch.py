@@ -117,7 +117,8 @@ class View:
     def headline(self) -> str:
         """One sentence to quote."""
         if not self.runs:
-            return f"no runs yet: {'; '.join(self.waiting) or 'no part could be read'}"
+            read = "no part could be read" if self.warnings else "the parts hold null models alone"
+            return f"no runs yet: {'; '.join(self.waiting) or read}"
         widths, newest = {run.width for run in self.runs}, max(run.step for run in self.runs)
         cases = {tuple(run.case.items()) for run in self.runs}
         told = f"{counted(len(self.runs), 'run')} of {counted(len(widths), 'width')}"

@@ -16,11 +16,13 @@ from torch import nn  # noqa: E402
 import grokcrit  # noqa: E402
 from grokcrit.base.errors import OptionError, ShapeError, TableError  # noqa: E402
 from grokcrit.base.options import CascadeOptions  # noqa: E402
+from grokcrit.base.sample import Sample  # noqa: E402
 from grokcrit.base.stage_options import AvalancheOptions  # noqa: E402
 from grokcrit.base.vocabulary import SURROGATES  # noqa: E402
 from grokcrit.cascades.counting import row_of  # noqa: E402
 from grokcrit.cascades.graphs import graph_of  # noqa: E402
-from grokcrit.live import device  # noqa: E402
+from grokcrit.live import device, vectors  # noqa: E402
+from grokcrit.live.callback import Recording  # noqa: E402
 from grokcrit.live.cascading import Cascades  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
 from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
@@ -101,6 +103,86 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path):
     assert kept(tmp_path / "parts").equals(kept(tmp_path / "whole"))
 
 
+def test_of_two_folders_the_one_that_is_ahead_waits_for_the_other(tmp_path, monkeypatch):
+    """Would catch rows that come twice: avalanches are on the disk before gradients are."""
+    monkeypatch.setattr("grokcrit.live.parts.GROWING", 0.0)
+    recorder = GradientRecorder(
+        tmp_path / "parts", task="sums", width=5, seed=0, every=2, keep="both", part_snapshots=4
+    )
+    model = mlp()
+    for step in range(3):
+        loss_of(model, step).backward()
+        recorder.record(model, step)
+        model.zero_grad()
+    recorder._finalizer.detach()  # killed: the gradients that wait are lost
+    assert kept(tmp_path / "parts")["epoch"].unique().to_pylist() == [0, 2]
+    assert not any((tmp_path / "parts/gradients").iterdir())
+    trained(tmp_path / "parts", keep="both")
+    for name in ("parts", "parts/gradients"):
+        table = Inputs(tmp_path / name, AVALANCHE if name == "parts" else TRAIN).read()
+        assert sorted(table["epoch"].unique().to_pylist()) == list(range(0, 21, 2))
+
+
+def test_a_gradient_too_large_to_reckon_with_is_left_out(tmp_path):
+    """Would catch a row that can never be written, and keeps all others from it."""
+    model = mlp(dtype=torch.float64)
+    with GradientRecorder(tmp_path, **RUN, keep="avalanches", part_snapshots=2) as recorder:
+        for step in range(5):
+            loss_of(model, step, torch.float64).backward()
+            if step == 1:
+                for parameter in model.parameters():
+                    parameter.grad.mul_(1e305)
+                with pytest.warns(UserWarning, match="too large"):
+                    recorder.record(model, step)
+            else:
+                recorder.record(model, step)
+            model.zero_grad()
+    assert kept(tmp_path)["epoch"].unique().to_pylist() == [0, 2, 3, 4]
+
+
+def test_a_model_whose_size_no_column_holds_needs_a_name_for_it(tmp_path):
+    """Would catch a default that ends a training of 2.5e9 parameters before it begins."""
+    model = nn.Linear(50_000, 50_000, bias=False, device="meta")
+    with pytest.raises(OptionError, match="must be given"):
+        Recording(tmp_path, task="text", sample=100).begin(model, 0, "gradient")
+    Recording(tmp_path, task="text", sample=100, width=2500).begin(model, 0, "gradient")
+
+
+def test_gradients_of_any_layout_are_sampled_as_if_they_were_dense(tmp_path):
+    """Would catch a transposed, expanded or sparse gradient that is read by its memory."""
+    dense = torch.zeros(6, 7)
+    dense[1:4, 2:5] = torch.randn(3, 3)
+    layouts = {
+        "transposed": dense.T.contiguous().T,
+        "expanded": torch.randn(6, 1).expand(6, 7),
+        "coo": dense.to_sparse(),
+        "strided": torch.randn(12, 14)[::2, ::2],
+    }
+    for name, gradient in layouts.items():
+        model = nn.Linear(7, 6, bias=False)
+        model.weight.grad = gradient
+        for sample in (None, 20):
+            place = tmp_path / f"{name}-{sample}"
+            with GradientRecorder(place, **RUN, sample=sample) as recorder:
+                recorder.record(model, 0)
+            (found,) = Inputs(place, TRAIN).read()["gradient"].to_pylist()
+            whole = gradient.to_dense().reshape(-1).tolist()
+            wanted = (
+                whole
+                if sample is None
+                else [whole[k] for k in Sample(0, RUN["width"], 42, 20).places(0, 20)]
+            )
+            assert found == wanted
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_gradients_in_compressed_rows_are_made_dense():
+    """Would catch a layout that is neither strided nor COO."""
+    dense, place = torch.eye(3), torch.empty(9)
+    vectors.fill(place, dense.to_sparse_csr(), 0, None)
+    assert place.tolist() == dense.reshape(-1).tolist()
+
+
 def test_a_part_grows_and_is_whole_at_any_time(tmp_path, monkeypatch):
     """Would catch rows that nobody sees before a part is full, and parts without an end."""
     monkeypatch.setattr("grokcrit.live.parts.GROWING", 0.0)
@@ -146,6 +228,10 @@ def test_of_a_sample_the_model_is_checked_whole(tmp_path):
         ("quantile", {"cascade": {"quantile": 100}}),
         ("sink", {"sink": print, "keep": "gradients"}),
         ("sink", {"sink": "tensorboard"}),
+        ("sink", {"sink": 3}),
+        ("gather", {"gather": "yes"}),
+        ("cascade", {"cascade": [1]}),
+        ("option", {"percentile": 90}),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_before_the_training(tmp_path, name, options):

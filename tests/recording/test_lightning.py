@@ -115,9 +115,9 @@ def test_a_killed_job_is_readable_and_resumes_without_a_step_lost_or_doubled(tmp
 
 def test_of_two_optimizers_the_one_that_is_named_is_recorded(tmp_path):
     """Would catch steps of the other one, which Lightning counts as well."""
-    fit(tmp_path, two=True, steps=8, own={"optimizer": 1, "include": ["second.*"], "every": 1})
+    fit(tmp_path, two=True, steps=10, own={"optimizer": 1, "include": ["second.*"]})
     found = rows(tmp_path)
-    assert found["epoch"].unique().to_pylist() == [1, 3, 5, 7]
+    assert found["epoch"].unique().to_pylist() == [0, 2, 4]  # of its five updates
     assert found["n_params"].unique().to_pylist() == [8 * 2 + 2]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from grokcrit.base.errors import RecorderError  # noqa: E402
+from grokcrit.live.callback import Recording  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
 from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
@@ -21,6 +23,9 @@ WAYS = {
     "gathered": {"gather": True, "keep": "both"},
     "gathered-sample": {"gather": True, "keep": "both", "sample": 40},
     "budget": {"sample": 40, "keep": "both", "budget": 0.2},
+    "asked": {"sample": 40, "keep": "both", "budget": 0.2, "asks": True},
+    "callback": {"sample": 40, "keep": "both", "budget": 0.2, "callback": True},
+    "skipping": {"sample": 40, "keep": "both", "skips": 4},
 }
 CASCADE = {"surrogate": ("none", "gaussian", "permute"), "topology": "affine", "degree": 4}
 
@@ -28,7 +33,7 @@ CASCADE = {"surrogate": ("none", "gaussian", "permute"), "topology": "affine", "
 def model_of():
     """Rows that two processes share evenly, unevenly, and one tensor that only one of them has."""
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 4), nn.Linear(4, 1))
+    layers = Skipping(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 4), nn.Linear(4, 1))
     return layers.to(torch.float64)
 
 
@@ -38,18 +43,41 @@ def data(step):
     return x, x.sum(1, keepdim=True).sin()
 
 
-def trained(folder, model, rank, processes, **options):
+class Skipping(nn.Sequential):
+    """Layers of which one takes no part at a step."""
+
+    skips = False
+
+    def forward(self, x):
+        for k, layer in enumerate(self):
+            x = x if self.skips and k == 3 else layer(x)
+        return x.sum(1, keepdim=True)
+
+
+def trained(folder, model, rank, processes, asks=False, callback=False, skips=None, **options):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     named = {"task": "sums", "width": 7, "seed": 0, "every": 2, "case": "x", "cascade": CASCADE}
     taken = []
-    with GradientRecorder(folder, **named, **options) as recorder:
+    if callback:
+        hooked = Recording(folder, **named, **options)
+        hooked.begin(model, 0, "gradient")
+        recorder = hooked.recorder
+    else:
+        recorder = GradientRecorder(folder, **named, **options)
+    with recorder:
         for step in range(9):
             x, y = data(step)
             mine = slice(rank, None, processes)
             optimizer.zero_grad()
+            model.skips = step == skips
             loss = nn.functional.mse_loss(model(x[mine]), y[mine])
             loss.backward()
-            taken.append(recorder.record(model, step, loss=0.5))
+            if callback:
+                hooked.take(model, step, loss=0.5)
+            elif recorder.due(step) or not asks:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of the step without a gradient
+                    taken.append(recorder.record(model, step, loss=0.5))
             optimizer.step()
     return taken
 
@@ -71,7 +99,7 @@ def worker(rank, folder, port):
         for layer in model:
             fully_shard(layer)
         taken = trained(f"{folder}/{way}", fully_shard(model), rank, 2, **options)
-        if way != "budget":
+        if way in ("sampled", "gathered", "gathered-sample"):
             assert taken == [rank == 0 and step % 2 == 0 for step in range(9)]
     replicated = nn.parallel.DistributedDataParallel(model_of())
     trained(f"{folder}/ddp", replicated, rank, 2, keep="both")
@@ -125,11 +153,20 @@ def test_two_processes_record_the_rows_of_one(two, tmp_path, way):
             assert rows[name].equals(wanted[name]), name
 
 
-def test_under_a_budget_all_processes_agree_on_what_is_due(two):
+@pytest.mark.parametrize("way", ["budget", "asked", "callback"])
+def test_under_a_budget_all_processes_agree_on_what_is_due(two, way):
     """Would catch a process that waits for another: the test would not end."""
-    rows, gradients = tables(two / "budget")
+    rows, gradients = tables(two / way)
     assert rows["epoch"].unique().to_pylist() == gradients["epoch"].to_pylist()
     assert gradients["epoch"][0].as_py() == 0
+
+
+def test_a_step_without_a_gradient_ends_no_process(two):
+    """Would catch a process that raises where the others go on."""
+    rows, gradients = tables(two / "skipping")
+    assert rows["epoch"].unique().to_pylist() == [0, 2, 6, 8]
+    taken = {row["epoch"]: row["gradient"] is not None for row in gradients.to_pylist()}
+    assert taken == {0: True, 2: True, 4: False, 6: True, 8: True}
 
 
 def test_tensors_cut_along_columns_are_put_in_place(two):
