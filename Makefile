@@ -85,7 +85,8 @@ test-extras: extras
 # The examples at smoke size, the longer pages of docs/, modular addition through all stages, Dask.
 examples: extras
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py \
-	  tests/pipeline/test_nanogpt.py tests/pipeline/test_docs.py tests/cli/test_modadd.py tests/sweeps
+	  tests/pipeline/test_nanogpt.py tests/pipeline/test_live_examples.py \
+	  tests/pipeline/test_docs.py tests/cli/test_modadd.py tests/sweeps
 
 test-slow: extras
 	$(BIN)/python -m pytest -m slow

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+BLOCKS, HEADS = 2, 4
+
 
 class Block(nn.Module):
     """Causal self-attention and a feed-forward layer, each behind a LayerNorm."""
@@ -48,3 +50,12 @@ class GPT(nn.Module):
         """Take characters (batch, time), return logits (batch, time, characters)."""
         x = self.tokens(text) + self.positions(torch.arange(text.shape[1], device=text.device))
         return self.head(self.ln(self.blocks(x)))
+
+
+def loss_and_accuracy(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean cross-entropy in nats, and the share of characters foretold."""
+    logits = model(x)
+    right = (logits.argmax(-1) == y).float().mean()
+    return functional.cross_entropy(logits.flatten(0, 1), y.flatten()), right

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import random
 
+import torch
+
+CONTEXT, BATCH = 48, 16
 ONES = [
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
@@ -39,3 +42,18 @@ def corpus(sentences: int = 2000) -> tuple[str, str]:
 def written(pairs: list[tuple[int, int]]) -> str:
     """Write a sentence a pair."""
     return "".join(f"{words(a)} plus {words(b)} is {words(a + b)}.\n" for a, b in pairs)
+
+
+def tokens() -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Return the number of different characters, and both texts as numbers of characters."""
+    texts = corpus()
+    characters = sorted(set("".join(texts)))
+    known, held_out = (torch.tensor([characters.index(c) for c in text]) for text in texts)
+    return len(characters), known, held_out
+
+
+def batches(text: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw windows of the text, and what follows each of their characters."""
+    starts = torch.randint(len(text) - CONTEXT - 1, (BATCH,), generator=generator)
+    windows = torch.stack([text[start : start + CONTEXT + 1] for start in starts])
+    return windows[:, :-1], windows[:, 1:]

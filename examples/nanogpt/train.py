@@ -8,39 +8,18 @@ from __future__ import annotations
 import argparse
 
 import torch
-from gpt import GPT
-from text import corpus
-from torch.nn import functional
+from gpt import BLOCKS, GPT, HEADS, loss_and_accuracy
+from text import BATCH, CONTEXT, batches, tokens
 
 from grokcrit.torch import GradientRecorder
-
-CONTEXT, BATCH, BLOCKS, HEADS = 48, 16, 2, 4
-
-
-def batches(text: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw windows of the text, and what follows each of their characters."""
-    starts = torch.randint(len(text) - CONTEXT - 1, (BATCH,), generator=generator)
-    windows = torch.stack([text[start : start + CONTEXT + 1] for start in starts])
-    return windows[:, :-1], windows[:, 1:]
-
-
-def loss_and_accuracy(
-    model: GPT, x: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean cross-entropy in nats, and the share of characters foretold."""
-    logits = model(x)
-    right = (logits.argmax(-1) == y).float().mean()
-    return functional.cross_entropy(logits.flatten(0, 1), y.flatten()), right
 
 
 def train(given: argparse.Namespace, seed: int) -> None:
     """Train one run, recorded."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    texts = corpus()
-    characters = sorted(set("".join(texts)))
-    known, held_out = (torch.tensor([characters.index(c) for c in text]) for text in texts)
-    model = GPT(len(characters), given.width, CONTEXT, BLOCKS, HEADS)
+    characters, known, held_out = tokens()
+    model = GPT(characters, given.width, CONTEXT, BLOCKS, HEADS)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
     judged = torch.Generator().manual_seed(0)
     tests = [batches(held_out, judged) for _ in range(4)]

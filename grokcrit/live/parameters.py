@@ -82,11 +82,21 @@ def missing_words(without: Sequence[str], total: int) -> str:
     if len(without) == total:
         return (
             "no parameter has a gradient; record after loss.backward() and before "
-            "optimizer.step() or zero_grad() (DeepSpeed keeps gradients to itself)"
+            "optimizer.step() or zero_grad(), under fully_shard also before any other forward pass "
+            "(DeepSpeed keeps gradients to itself)"
         )
     return (
         f"{some(without)} took no part in the loss and has no gradient; freeze or "
         "exclude it, or take it as zeros with missing='zeros'"
+    )
+
+
+def whole_words(whole: Sequence[str]) -> str:
+    """Say why parameters of a sharded model that are not sharded have no gradient."""
+    return (
+        f"{some(whole)} has no gradient and is not sharded: if a forward pass came after "
+        "loss.backward(), fully_shard holds it whole and its gradient is out of reach; evaluate "
+        "before the training's own forward pass. If it takes no part in the loss, exclude it"
     )
 
 

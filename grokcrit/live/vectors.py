@@ -11,7 +11,7 @@ import torch
 
 from grokcrit.base.errors import RecorderError
 from grokcrit.base.sample import Sample
-from grokcrit.live.parameters import Named, missing_words
+from grokcrit.live.parameters import Named, missing_words, whole_words
 from grokcrit.tasks.train_rows import tensors_of
 
 # Entries that processes add up at once, unless one tensor has more, or that are looked at at once.
@@ -52,8 +52,16 @@ def tensors_taken(parameters: Named, sample: Sample | None) -> list[dict[str, An
 
 
 def check_complete(parameters: Named, missing: str) -> None:
-    """Raise RecorderError where a gradient is missing and zeros are not asked for, or all are."""
+    """Raise RecorderError where a gradient is missing and zeros are not asked for, or all are.
+
+    Also where a sharded model has a parameter without a gradient that is not sharded: a forward
+    pass puts it together, and its gradient, which is there, out of reach.
+    """
     without = [name for name, parameter in parameters if parameter.grad is None]
+    if is_sharded(parameters):
+        whole = [name for name, p in parameters if p.grad is None and not is_sharded([(name, p)])]
+        if whole:
+            raise RecorderError(whole_words(whole))
     if without and (missing == "refuse" or len(without) == len(parameters)):
         raise RecorderError(missing_words(without, len(parameters)))
 

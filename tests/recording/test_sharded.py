@@ -117,6 +117,19 @@ def worker(rank, folder, port):
         pytest.raises(RecorderError, match="sample= .* gather=True"),
     ):
         recorder.record(model, 0)
+    # A forward pass after the backward leaves the root's own parameters whole, without gradients.
+    model = model_of()
+    fully_shard(model[2])
+    model, x = fully_shard(model), data(0)[0]
+    model(x).sum().backward()
+    with torch.no_grad():
+        model(x)
+    options = {"sample": 20, "missing": "zeros"}
+    with (
+        GradientRecorder(f"{folder}/late", task="x", width=1, seed=0, **options) as recorder,
+        pytest.raises(RecorderError, match="evaluate before"),
+    ):
+        recorder.record(model, 0)
     torch.distributed.destroy_process_group()
 
 
