@@ -86,8 +86,8 @@ def missing_words(without: Sequence[str], total: int) -> str:
             "(DeepSpeed keeps gradients to itself)"
         )
     return (
-        f"{some(without)} took no part in the loss and has no gradient; freeze or "
-        "exclude it, or take it as zeros with missing='zeros'"
+        f"{some(without)} took no part in the loss (no gradient); freeze or exclude it, or take "
+        "it as zeros with missing='zeros'"
     )
 
 
