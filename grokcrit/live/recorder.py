@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from grokcrit.base.errors import OptionError, RecorderError
+from grokcrit.base.errors import OptionError, RecorderError, RepeatedError
 from grokcrit.base.options import check_integer
 from grokcrit.base.sample import Sample, size_of_sample
 from grokcrit.live import vectors
@@ -38,9 +38,10 @@ Measure: TypeAlias = Callable[[], Mapping[str, Any]]
 
 watch()  # at import, not later: what a scaler did before its first note is unknown
 
-# The recorder of each run that hangs on an optimizer, by the start of its parts' paths: a cell of
-# a notebook run again makes a new recorder, and must not leave the old one's hook.
-_attached: weakref.WeakKeyDictionary[Any, dict[str, GradientRecorder]] = weakref.WeakKeyDictionary()
+# The open recorder of each run of this process, by the start of its parts' paths. A notebook's cell
+# that is run again, or a training that failed and begins again, makes a new one before the old one
+# is gone: that must not write, later, what the new one has recorded meanwhile.
+_open: weakref.WeakValueDictionary[str, GradientRecorder] = weakref.WeakValueDictionary()
 
 
 class GradientRecorder:
@@ -119,9 +120,12 @@ class GradientRecorder:
         self._options = given = RecorderOptions.of(options)
         self.every = given.every
         self._spacing = Spacing(given.every, given.budget)
+        key = os.path.realpath(Path(folder) / given.recording.prefix)
+        if key in _open:
+            _open[key].close()
         self._rows = Rows(folder, given, {"torch": str(torch.__version__)})
-        self._key = os.path.realpath(Path(folder) / given.recording.prefix)
         self._resumed = self.last_step
+        self._first: int | None = None  # step at which this training begins
         self._sharded: bool | None = None
         self._closed = False
         self._warned: set[str] = set()
@@ -131,6 +135,7 @@ class GradientRecorder:
         self.snapshots, self.skipped = 0, 0
         # A program that forgets to close it keeps its last rows all the same.
         self._finalizer = weakref.finalize(self, self._rows.flush)
+        _open[key] = self
 
     @property
     def last_step(self) -> int | None:
@@ -222,6 +227,7 @@ class GradientRecorder:
             return False
         if self._closed:
             raise RecorderError("the recorder is closed; make a new one, it goes on after the last")
+        self._first = step if self._first is None else self._first
         if not self._all_take(model, step):
             return False
         self._spacing.begin()
@@ -259,6 +265,8 @@ class GradientRecorder:
         if self.due(step):
             return True
         if self._resumed is not None and step <= self._resumed:
+            if self._first:  # it was restarted from a checkpoint
+                return False
             self._warn(
                 "resumed",
                 f"steps up to {self._resumed} of this run are in {self._rows.folder} already "
@@ -380,13 +388,10 @@ class GradientRecorder:
                 stacklevel=3,
             )
             return
-        runs = _attached.setdefault(hooked, {})
-        if runs.get(self._key) is self:
+        if self._hooks and self._optimizer() is hooked:
             return
         if self._hooks:
             raise RecorderError("the recorder is attached to another optimizer; detach it first")
-        if self._key in runs:
-            runs[self._key].detach()
 
         def take(stepping: Any, made: int, closure: bool) -> None:
             if closure:
@@ -400,17 +405,11 @@ class GradientRecorder:
 
         self._hooks = before_each_step(hooked, first_step, take)
         self._optimizer = weakref.ref(hooked)
-        runs[self._key] = self
 
     def detach(self) -> None:
         """Take the hook off the optimizer, if there is one."""
-        if not self._hooks:
-            return
         for hook in self._hooks:
             hook.remove()
-        optimizer = self._optimizer()
-        if optimizer is not None:
-            _attached.get(optimizer, {}).pop(self._key, None)
         self._hooks, self._optimizer = [], None
 
     def flush(self) -> None:
@@ -420,8 +419,17 @@ class GradientRecorder:
     def close(self) -> None:
         """Write what waits, and detach. Closing twice does nothing more."""
         self.detach()
-        self.flush()
+        try:
+            self.flush()
+        except RepeatedError:  # these rows can never be written
+            self._finalizer.detach()
+            self._closed = True
+            raise
         self._closed = True
+
+    def __deepcopy__(self, _: Any) -> GradientRecorder:
+        """Return the recorder itself: a copy of a model that holds it is not another training."""
+        return self
 
     def __enter__(self) -> GradientRecorder:
         return self

@@ -25,10 +25,11 @@ Y = (X.sum(1) > 0).long()
 class Module(pl.LightningModule):
     """A perceptron; ``two``: with an optimizer for each layer, stepped in turn."""
 
-    def __init__(self, dropout: float = 0.0, two: bool = False, fails_at: int | None = None):
+    def __init__(self, dropout: float = 0.0, two=False, fails_at=None, constant=False):
         super().__init__()
         self.first, self.second = nn.Linear(3, 8), nn.Linear(8, 2)
         self.dropout, self.fails_at = nn.Dropout(dropout), fails_at
+        self.constant = constant
         self.automatic_optimization = not two
 
     def forward(self, x):
@@ -39,6 +40,8 @@ class Module(pl.LightningModule):
             raise FloatingPointError("made to fail")
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
+        if self.constant:
+            loss = 3.0 + loss - loss.detach()
         if self.automatic_optimization:
             return loss
         for optimizer in self.optimizers():
@@ -78,7 +81,7 @@ def module(**options) -> Module:
 
 def trainer(
     folder, *, steps=6, callback=True, killed_at=None, resumes=False, own=None, dropout=0.0,
-    two=False, fails_at=None, **options,
+    two=False, fails_at=None, constant=False, others=(), **options,
 ):  # fmt: skip
     """A Trainer, a module, its loader, what watches it, and the checkpoint to resume from."""
     folder, watched = Path(folder), Watched(killed_at)
@@ -89,6 +92,7 @@ def trainer(
     if callback:
         own = {"every": 2, "cascade": {"degree": 4}, **(own or {})}
         callbacks.append(AvalancheCallback(folder / "parts", task="sums", **own))
+    callbacks += others
     made = pl.Trainer(
         accelerator="cpu",
         max_steps=steps,
@@ -100,7 +104,13 @@ def trainer(
     )
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=BATCH)
     latest = folder / "out/step=8.ckpt" if resumes else None
-    return made, module(dropout=dropout, two=two, fails_at=fails_at), loader, watched, latest
+    return (
+        made,
+        module(dropout=dropout, two=two, fails_at=fails_at, constant=constant),
+        loader,
+        watched,
+        latest,
+    )
 
 
 if __name__ == "__main__":

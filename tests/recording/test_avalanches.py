@@ -24,6 +24,7 @@ from grokcrit.cascades.graphs import graph_of  # noqa: E402
 from grokcrit.live import device, vectors  # noqa: E402
 from grokcrit.live.callback import Recording  # noqa: E402
 from grokcrit.live.cascading import Cascades  # noqa: E402
+from grokcrit.live.recorder import _open as open_here  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
 from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
@@ -115,6 +116,7 @@ def test_of_two_folders_the_one_that_is_ahead_waits_for_the_other(tmp_path, monk
         recorder.record(model, step)
         model.zero_grad()
     recorder._finalizer.detach()  # killed: the gradients that wait are lost
+    open_here.clear()
     assert kept(tmp_path / "parts")["epoch"].unique().to_pylist() == [0, 2]
     assert not any((tmp_path / "parts/gradients").iterdir())
     trained(tmp_path / "parts", keep="both")

@@ -1,5 +1,6 @@
 """The folder outlives any death, goes on after it, and refuses what is not its own."""
 
+import copy
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import torch  # noqa: E402
 
 import grokcrit  # noqa: E402
 from grokcrit.base.errors import OptionError, RecorderError, TableError  # noqa: E402
+from grokcrit.live.recorder import _open as open_here  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
 from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
@@ -83,8 +85,7 @@ def test_a_killed_run_leaves_a_readable_table_and_goes_on_to_that_of_an_undistur
     assert steps == list(range(0, 24, 2))
     assert GradientRecorder(tmp_path / "killed", **RUN, every=2).last_step == 22
     # The checkpoint is of step 20: 20 and 22 come again, and are not written twice.
-    with pytest.warns(UserWarning, match="steps up to 22 of this run"):
-        train(tmp_path / "killed", 40, checkpoint=checkpoint)
+    train(tmp_path / "killed", 40, checkpoint=checkpoint)
     train(tmp_path / "whole", 40)
     killed, whole = (Inputs(tmp_path / name, TRAIN).read() for name in ("killed", "whole"))
     assert killed.num_rows == 20
@@ -202,7 +203,9 @@ def test_the_python_shown_in_the_page_runs(tmp_path, monkeypatch):
 
 def test_a_second_recorder_of_the_same_steps_is_refused_before_it_overwrites(tmp_path):
     model = mlp()
-    one, other = (GradientRecorder(tmp_path, **RUN) for _ in range(2))
+    one = GradientRecorder(tmp_path, **RUN)
+    open_here.clear()  # as if the other one were in another process
+    other = GradientRecorder(tmp_path, **RUN)
     for recorder in (one, other):
         loss_of(model, 0).backward()
         recorder.record(model, 0)
@@ -211,6 +214,23 @@ def test_a_second_recorder_of_the_same_steps_is_refused_before_it_overwrites(tmp
         other.close()
     assert len(list(tmp_path.glob("*.parquet"))) == 1
     other._finalizer.detach()
+
+
+def test_a_recorder_that_is_made_again_goes_on_after_the_rows_of_the_old_one(tmp_path):
+    """Would catch an old recorder, of a cell run again, that writes after the new one began."""
+    model = mlp()
+    loss_of(model, 0).backward()
+    old = GradientRecorder(tmp_path, **RUN, keep="avalanches")
+    for step in range(5):
+        old.record(model, step)
+    new = GradientRecorder(tmp_path, **RUN, keep="avalanches")
+    assert new.last_step == 4
+    del old
+    for step in range(5, 8):
+        new.record(model, step)
+    assert copy.deepcopy({"model": model, "recorder": new})["recorder"] is new
+    new.close()
+    assert Inputs(tmp_path, AVALANCHE).read()["epoch"].unique().to_pylist() == list(range(8))
 
 
 def test_a_second_training_in_one_recorder_is_warned_of(tmp_path):

@@ -279,11 +279,12 @@ def test_attaching_is_idempotent_detachable_and_a_new_recorder_replaces_the_old(
         loss_of(model, 0).backward()
         optimizer.step()
 
-    old, new = (GradientRecorder(tmp_path, **RUN) for _ in range(2))
+    old = GradientRecorder(tmp_path, **RUN)
     old.attach(optimizer, model)
     old.attach(optimizer, model)
     step()
     assert old.snapshots == 1
+    new = GradientRecorder(tmp_path, **RUN)
     new.attach(optimizer, model, first_step=1)
     step()
     assert (old.snapshots, new.snapshots) == (1, 1)

@@ -9,6 +9,7 @@ import pytest
 pytestmark = pytest.mark.extra("torch", "huggingface")
 
 import torch  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
 
 import grokcrit  # noqa: E402
 from grokcrit.base.errors import OptionError  # noqa: E402
@@ -116,6 +117,24 @@ def test_a_killed_job_is_readable_and_resumes_without_a_step_lost_or_doubled(tmp
     assert grokcrit.avalanche(tmp_path / "killed/parts").equals(
         grokcrit.avalanche(tmp_path / "whole/parts")
     )
+
+
+def test_a_training_that_fails_and_resumes_in_the_same_process_has_each_step_once(tmp_path):
+    """Would catch the recorder of the first one, which writes once the second one has begun."""
+
+    class Failing(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == 9 and not failed:
+                failed.append(True)
+                raise FloatingPointError
+
+    failed = []
+    made, _ = trainer(tmp_path, max_steps=12, save_strategy="steps", save_steps=4)
+    made.add_callback(Failing())
+    with pytest.raises(FloatingPointError):
+        made.train()
+    made.train(resume_from_checkpoint=True)
+    assert rows(tmp_path)["epoch"].to_pylist() == 2 * list(range(0, 12, 2))
 
 
 def test_a_wrong_option_is_told_before_the_training(tmp_path):

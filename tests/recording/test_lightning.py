@@ -18,6 +18,7 @@ pytestmark = [
 import torch  # noqa: E402
 
 import grokcrit  # noqa: E402
+from grokcrit.live.lightning import AvalancheCallback  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
 from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
 from tests.recording.models import ROOT  # noqa: E402
@@ -119,6 +120,37 @@ def test_of_two_optimizers_the_one_that_is_named_is_recorded(tmp_path):
     found = rows(tmp_path)
     assert found["epoch"].unique().to_pylist() == [0, 2, 4]  # of its five updates
     assert found["n_params"].unique().to_pylist() == [8 * 2 + 2]
+    assert found["loss"].null_count == 0  # one backward serves both
+
+
+def test_the_loss_of_a_group_that_is_cut_short_is_the_mean_over_its_batches(tmp_path):
+    """Would catch a sum over two batches that was divided by three."""
+    fit(
+        tmp_path, accumulate_grad_batches=3, own={"every": 1}, constant=True, max_epochs=2, steps=-1
+    )
+    assert rows(tmp_path)["loss"].unique().to_pylist() == [3.0]
+
+
+def test_a_second_training_with_the_same_callback_starts_anew(tmp_path):
+    """Would catch an accuracy, a loss or a count of the first one."""
+    made, model, loader, watched, _ = trainer(tmp_path, val_check_interval=4, steps=5)
+    callback = made.callbacks[1]
+    made.fit(model, loader, loader)
+    again, model, loader, _, _ = trainer(tmp_path / "again", callback=False, steps=5)
+    callback._folder = tmp_path / "again/parts"
+    again.callbacks.append(callback)
+    again.fit(model, loader)
+    assert rows(tmp_path)["test_accuracy"].drop_null().to_pylist() == [0.25, 0.25]
+    assert rows(tmp_path / "again")["test_accuracy"].null_count == 6
+
+
+def test_a_dev_run_records_nothing_and_a_training_may_have_two_callbacks(tmp_path):
+    fit(tmp_path, fast_dev_run=2)
+    assert not (tmp_path / "parts").exists()
+    other = AvalancheCallback(tmp_path / "other", task="sums", every=3, cascade={"degree": 4})
+    fit(tmp_path, others=[other])
+    assert rows(tmp_path)["epoch"].unique().to_pylist() == [0, 2, 4]
+    assert len(list((tmp_path / "other").iterdir())) == 1
 
 
 def test_a_training_that_fails_keeps_its_rows(tmp_path):

@@ -21,9 +21,12 @@ from tests.recording.models import RUN, by_autograd, loss_of, mlp  # noqa: E402
 REFUSED = "refused"
 
 
+numbers = itertools.count()
+
+
 def new_recorder(folder, **options):
     """A recorder whose rows are read in memory: nothing is written."""
-    made = GradientRecorder(folder, **RUN, **options, part_snapshots=10**6)
+    made = GradientRecorder(folder / str(next(numbers)), **RUN, **options, part_snapshots=10**6)
     made._finalizer.detach()
     return made
 
