@@ -130,7 +130,10 @@ def worker(rank, folder, port):
         pytest.raises(RecorderError, match="evaluate before"),
     ):
         recorder.record(model, 0)
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    # One run in five of this suite torch aborted while it was unloaded, after all this was done.
+    os._exit(0)
 
 
 @pytest.fixture(scope="module")
