@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,8 +62,9 @@ class Sample:
         high = self._drawn(max(first - self.wrapped, 0), last - self.wrapped)
         return np.concatenate([low - self._start, high + self.rotation])
 
+    @functools.lru_cache(maxsize=2**16)  # noqa: B019  equal samples share it: a few numbers each
     def before(self, entry: int) -> int:
-        """Return how many places lie before an entry."""
+        """Return how many places lie before an entry; tensors start at the same ones every time."""
         if entry <= self.rotation:
             return self._before(self._start + entry) + self.wrapped - self.count
         return self.wrapped + self._before(entry - self.rotation)
