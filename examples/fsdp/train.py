@@ -49,7 +49,7 @@ def train(given: argparse.Namespace, rank: int, processes: int) -> None:
         configuration={"lr": 3e-3, "weight_decay": 0.1, "batch": BATCH, "context": CONTEXT},
     ) as recorder:
         for step in range(given.steps + 1):
-            due = recorder.due(step)  # the same in every process, since there is no budget=
+            due = recorder.due(step)  # the same in every process
             if due:  # evaluate first: a forward pass after the backward hides gradients
                 with torch.no_grad():
                     test = sum(loss_and_accuracy(model, *each)[1] for each in tests) / len(tests)

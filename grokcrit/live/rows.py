@@ -93,9 +93,9 @@ class Rows:
         if vector is None:
             avalanches.last_step = step
             return {}
-        n = len(vector)
-        told: dict[str, Any] = {k: value for k, value in measured.items() if value is not None}
+        told: dict[str, Any] = {}
         if self.sinks:
+            told |= {name: value for name, value in measured.items() if value is not None}
             told |= numbers.of_gradient(vector.cpu().numpy())
         found = self._cascaded(self.cascades, step, measured, vector)
         if max(float(each.theta[0]) for each in found) > LARGEST:
@@ -108,7 +108,8 @@ class Rows:
             "overhead": spacing.overhead,
         }
         avalanches.add(step, found, 0)
-        told |= numbers.of_avalanches(found, n) | {"seconds": spacing.so_far()}
+        if self.sinks:
+            told |= numbers.of_avalanches(found, len(vector)) | {"seconds": spacing.so_far()}
         return self._tell(step, told)
 
     def _cascaded(
