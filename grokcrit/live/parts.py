@@ -104,7 +104,7 @@ class Avalanches(Kind):
     def table(self, rows: list[Any], recording: Recording, n: int) -> pa.Table:
         """Return rows of the avalanche table, sorted by its key."""
         joint = table_of([counted for step in rows for counted in step])
-        return joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
+        return AVALANCHE.ordered(joint)
 
     def record(self, recording: Recording, widths: dict[str, Any]) -> provenance.Record:
         """Make the record of an avalanche table."""

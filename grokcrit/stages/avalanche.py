@@ -157,8 +157,7 @@ def avalanche(
         record[degenerate.KEY] = odd
     check_unique(joint, AVALANCHE, "train")
     check_runs(joint, AVALANCHE, "train")
-    ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
-    return ordered.replace_schema_metadata(provenance.encode(record))
+    return AVALANCHE.ordered(joint).replace_schema_metadata(provenance.encode(record))
 
 
 def resolved(chosen: AvalancheOptions, cases: dict[str, Any]) -> dict[str, Any]:
@@ -196,8 +195,7 @@ def completed(tables: list[TableLike], chosen: AvalancheOptions) -> pa.Table:
         joint = with_epochs(joint, "memorise_epoch", memorised)
     made = {"grok_accuracy": chosen.grok_accuracy}
     record = provenance.record(AVALANCHE.name, made, root_seed=chosen.seed, inputs=inputs.records)
-    ordered = joint.sort_by([(name, "ascending") for name in AVALANCHE.key])
-    return ordered.replace_schema_metadata(provenance.encode(record))
+    return AVALANCHE.ordered(joint).replace_schema_metadata(provenance.encode(record))
 
 
 def columns_of(blocks: Sequence[Block], accuracy: str) -> Iterator[pa.Table]:

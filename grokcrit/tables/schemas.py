@@ -73,6 +73,10 @@ class Schema:
         ]
         return pa.schema(fields, provenance.encode(made))
 
+    def ordered(self, table: pa.Table) -> pa.Table:
+        """Return a table sorted by its key."""
+        return table.sort_by([(name, "ascending") for name in self.key])
+
     def only(self, names: Sequence[str]) -> Schema:
         """Return the schema with those columns alone, so that the others are never read."""
         return dataclasses.replace(self, columns=tuple(c for c in self.columns if c.name in names))

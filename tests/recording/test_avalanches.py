@@ -53,8 +53,7 @@ def trained(folder, steps=21, first=0, width=5, every=2, **options):
 
 
 def kept(folder):
-    ordered = [(name, "ascending") for name in AVALANCHE.key]
-    return Inputs(folder, AVALANCHE).read().sort_by(ordered)
+    return AVALANCHE.ordered(Inputs(folder, AVALANCHE).read())
 
 
 @pytest.mark.parametrize("sample", [None, 20])

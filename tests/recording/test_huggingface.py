@@ -37,11 +37,7 @@ def by_autograd(weights, step, accumulation, clip, bf16):
 
 
 def rows(folder):
-    return (
-        Inputs(folder / "parts", AVALANCHE)
-        .read()
-        .sort_by([(name, "ascending") for name in AVALANCHE.key])
-    )
+    return AVALANCHE.ordered(Inputs(folder / "parts", AVALANCHE).read())
 
 
 @pytest.mark.parametrize("bf16", [False, True])

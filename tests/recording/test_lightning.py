@@ -40,11 +40,7 @@ def fit(folder, **options):
 
 
 def rows(folder):
-    return (
-        Inputs(folder / "parts", AVALANCHE)
-        .read()
-        .sort_by([(name, "ascending") for name in AVALANCHE.key])
-    )
+    return AVALANCHE.ordered(Inputs(folder / "parts", AVALANCHE).read())
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -147,8 +147,7 @@ def two(tmp_path_factory):
 
 
 def tables(folder):
-    ordered = [(name, "ascending") for name in AVALANCHE.key]
-    avalanches = Inputs(folder, AVALANCHE).read().sort_by(ordered)
+    avalanches = AVALANCHE.ordered(Inputs(folder, AVALANCHE).read())
     return avalanches, Inputs(folder / "gradients", TRAIN).read()
 
 
