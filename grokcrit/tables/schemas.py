@@ -58,7 +58,8 @@ class Schema:
     @property
     def command(self) -> str:
         """The command that makes such a table."""
-        return "diagnose" if self.stage == "diagnostics" else self.stage
+        named = {"diagnostics": "diagnose", "signals": "train --signals all"}
+        return named.get(self.stage, self.stage)
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -445,8 +446,39 @@ DIAGNOSTICS = Schema(
         "method",
     ),
 )
+SIGNALS = Schema(
+    "signals",
+    1,
+    "One row per run, epoch and signal. Besides signals the table holds what `warn` needs: "
+    "`train_accuracy` and `test_accuracy` at every epoch, and `size`, the avalanche size, of which "
+    "a family of widths makes D. docs/early-warning.md defines every signal.",
+    (
+        *CASE,
+        *RUN,
+        Column("signal", pa.string(), "name of the signal"),
+        Column("value", pa.float64(), "its value; null: undefined at this epoch", True),
+        Column(
+            "seconds",
+            pa.float64(),
+            "time the signal took at this epoch, with all that it needs; null: not timed",
+            True,
+            0,
+        ),
+        Column(
+            "training_seconds",
+            pa.float64(),
+            "time of the updates of an epoch of this run, without signals: the mean over the run",
+            True,
+            0,
+        ),
+    ),
+    ("case", "field", "width", "seed", "epoch", "signal"),
+    ("n_params", "training_seconds"),
+)
 # Here and, from where the options of a training are known, the sweep's: grokcrit.tasks.swept.
-TABLES = {schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS)}
+TABLES = {
+    schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS, SIGNALS)
+}
 
 
 def markdown() -> str:
