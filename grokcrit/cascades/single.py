@@ -147,6 +147,12 @@ def cascade(
     )
 
 
+def of_one(options: CascadeOptions) -> dict[str, Any]:
+    """Return the options that :func:`cascade` takes, by name."""
+    names = ("alpha", "quantile", "rule", "max_steps", "threshold_of")
+    return {name: getattr(options, name) for name in names}
+
+
 @functools.lru_cache(maxsize=64, typed=True)
 def _options(
     alpha: float, quantile: float, rule: str, max_steps: int, threshold_of: str

@@ -154,9 +154,10 @@ def completion(choices: Sequence[str]) -> Callable[[str], list[str]]:
     return complete
 
 
-def output(help: str) -> Any:
-    """Return the option of an output."""
-    return typer.Option("-o", "--out", readable=False, callback=named, help=help)
+def output(help: str, *names: str) -> Any:
+    """Return the option of an output, by default ``-o``."""
+    flags = names or ("-o", "--out")
+    return typer.Option(*flags, readable=False, callback=named, help=help)
 
 
 def inputs(metavar: str, help: str) -> Any:

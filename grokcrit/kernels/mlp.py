@@ -219,6 +219,14 @@ def watched(weights: Array, gradient: Array, gini_of: int) -> Array:
     return gradient[:]
 
 
+@jit
+def mean_gradient(gradient: Array, weights: Array, training: Training) -> float:
+    """Fill ``gradient`` with that of the mean loss of the four patterns; return the loss."""
+    patterns = len(training.targets)
+    hidden, delta = np.empty((patterns, len(weights) // 4)), np.empty(patterns)
+    return forward_backward(weights, training, hidden, delta, gradient)[0]
+
+
 @inner
 def finite(values: Array) -> bool:
     """Return whether every value is finite; without branches, so that it runs on vectors."""

@@ -214,7 +214,7 @@ class Work:
         slim: list[pa.Table] = []
 
         def tapped() -> Iterator[pa.Table]:
-            for run in training.runs(settled, **self.means):
+            for run in training.tables(settled, **self.means):
                 if remember:
                     slim.append(run.drop_columns(["gradient"]))
                 yield run
@@ -334,7 +334,7 @@ class Work:
         path.parent.mkdir(exist_ok=True)
         record = training.record(options) | {"scale": self.name, "code": provenance.code_version()}
         if not holds(path, record):
-            runs = training.runs(options, **self.means)
+            runs = training.tables(options, **self.means)
             writing.write(path, runs, TRAIN.recorded(record, single=options.single))
 
     def compare(self, task: str) -> None:

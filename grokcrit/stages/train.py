@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,15 +12,16 @@ import pyarrow.compute as pc
 
 from grokcrit.base.degenerate import zero_threshold
 from grokcrit.base.errors import OptionError
-from grokcrit.base.options import INT32_MAX, CascadeOptions
+from grokcrit.base.options import INT32_MAX, CascadeOptions, listed
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Row, Summary
 from grokcrit.cascades.graphs import check_graph
 from grokcrit.questions.notices import warn
+from grokcrit.signals.registry import chosen
 from grokcrit.tables import provenance
-from grokcrit.tables.schemas import TRAIN
+from grokcrit.tables.schemas import SIGNALS, TRAIN
 from grokcrit.tasks import run_options
-from grokcrit.tasks.options import RunOptions
+from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import tensors_of
 
 
@@ -61,13 +62,39 @@ def train(
         A run diverged.
     """
     settled = run_options(**options)
-    return pa.concat_tables(runs(settled, threads=threads, progress=progress, cache=cache))
+    return pa.concat_tables(tables(settled, threads=threads, progress=progress, cache=cache))
 
 
-def record(options: RunOptions) -> provenance.Record:
+def measured(
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    cache: bool = True,
+    signals: str | Sequence[str] = "all",
+    **options: Any,
+) -> tuple[pa.Table, pa.Table]:
+    """Train every run and measure signals; return the train table and the signals table.
+
+    Takes the parameters of :func:`train`; schemas ``train/1`` and ``signals/1``. The column
+    ``seconds`` of signals is measured time, and differs from one call to the next.
+    """
+    settled = run_options(signals=listed(signals), **options)
+    found = list(runs(settled, threads=threads, progress=progress, cache=cache))
+    return pa.concat_tables(each.rows for each in found), signals_of(
+        settled, [each.signals for each in found if each.signals is not None]
+    )
+
+
+def signals_of(options: RunOptions, tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the signals of some runs as one table with its record."""
+    schema = SIGNALS.recorded(record(options, SIGNALS.name))
+    return pa.concat_tables(tables).replace_schema_metadata(schema.metadata)
+
+
+def record(options: RunOptions, schema: str = TRAIN.name) -> provenance.Record:
     """Make the record of a training."""
     return provenance.record(
-        TRAIN.name,
+        schema,
         asdict(options),
         root_seed=options.seed,
         cases={each.case: each.case_options for each in options.cells()},
@@ -86,13 +113,20 @@ def runs(
     threads: int | None = None,
     progress: Progress | None = None,
     cache: bool = True,
-) -> Iterator[pa.Table]:
-    """Train every run; yield one table each, by cell, width and seed."""
+) -> Iterator[Trained]:
+    """Train every run; yield the tables of each, by cell, width and seed."""
     check_sizes(options)
+    chosen(options.signals)
     schema = schema_of(options)
     cells = options.cells()
-    trained: Iterator[pa.Table] = options.trainer().runs(cells, schema, threads, progress, cache)
+    trained: Iterator[Trained] = options.trainer().runs(cells, schema, threads, progress, cache)
     return trained
+
+
+def tables(options: RunOptions, **means: Any) -> Iterator[pa.Table]:
+    """Train every run; yield its rows of the train table."""
+    for each in runs(options, **means):
+        yield each.rows
 
 
 def check_sizes(options: RunOptions) -> None:
@@ -111,10 +145,15 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
         check_graph(cascade.topology, options.n_params(width), cascade.degree)
 
 
-def noted(blocks: Iterable[pa.Table], log: list[Row]) -> Iterator[pa.Table]:
-    """Pass run tables on, appending what matters of each to a log."""
+def noted(
+    trained: Iterable[Trained], log: list[Row], signals: list[pa.Table]
+) -> Iterator[pa.Table]:
+    """Pass run tables on; append what matters of each to a log, and signals to a list."""
     names = ("case", "width", "n_params", "seed", "grok_epoch_first", "grok_epoch")
-    for block in blocks:
+    for each in trained:
+        if each.signals is not None:
+            signals.append(each.signals)
+        block = each.rows
         note = {name: block[name][0].as_py() for name in names}
         note |= {name: block[name][-1].as_py() for name in ("train_accuracy", "test_accuracy")}
         note["rows"] = block.num_rows

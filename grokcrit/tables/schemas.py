@@ -467,13 +467,13 @@ SIGNALS = Schema(
         Column(
             "training_seconds",
             pa.float64(),
-            "time of the updates of an epoch of this run, without signals: the mean over the run",
+            "time of the updates of an epoch of this run, without signals: the median",
             True,
             0,
         ),
     ),
     ("case", "field", "width", "seed", "epoch", "signal"),
-    ("n_params", "training_seconds"),
+    ("n_params",),
 )
 # Here and, from where the options of a training are known, the sweep's: grokcrit.tasks.swept.
 TABLES = {

@@ -7,22 +7,29 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar
 
 from grokcrit.base.errors import OptionError
 from grokcrit.base.options import (
     CascadeOptions,
+    check_choice,
     option,
     options_of,
     recorded,
     root_seed,
     settle,
 )
+from grokcrit.tasks import draws
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Run = TypeVar("Run", bound="RunOptions")
 Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
+# Options that change no number of a run, only what is measured of it, and how long.
+NO_PART = ("signals", "signal_every", "after_grok")
 
 
 def labels_of_either() -> Any:
@@ -87,6 +94,13 @@ class RunOptions(CascadeOptions):
     )
     seeds: int = option(6, "Runs of each width", least=1)
     epochs: int = option(500, "Epochs of each run", unset=RECIPE)
+    after_grok: int | None = option(
+        None,
+        "Epochs that a run goes on after it has grokked, not for xor",
+        unset="all",
+        swept=False,
+        added=True,
+    )
     snapshot_every: int = option(10, "Epochs between gradients kept", least=1)
     lr: float = option(0.5, "Learning rate", above=0, unset=RECIPE)
     probe: str = option(
@@ -97,8 +111,36 @@ class RunOptions(CascadeOptions):
     controls: bool = option(
         False, "Train the matched controls as well, in one table", swept=False, added=True
     )
+    control: str | None = option(
+        None,
+        "Name of the case whose control this is, for diagnose and warn",
+        metavar="<case>",
+        swept=False,
+        added=True,
+    )
+    draw: tuple[str, ...] = option(
+        (),
+        "Option that each seed draws at random from a range: lr=0.001..0.01, "
+        "weight-decay=0.3..1.5:log (repeatable)",
+        parse=draws.written,
+        raw=True,
+        metavar="<option=low..high>",
+        swept=False,
+        added=True,
+    )
     gradients: bool = option(
         True, "Save gradients (needed by avalanche)", group="output", swept=False
+    )
+    signals: tuple[str, ...] = option(
+        (),
+        "Signals to measure besides, for warn: all, or names (docs/early-warning.md)",
+        group="output",
+        metavar="<name>",
+        swept=False,
+        added=True,
+    )
+    signal_every: int = option(
+        1, "Epochs between signals", least=1, group="output", swept=False, added=True
     )
     seed: int = root_seed()
     label: str | None = option(
@@ -112,6 +154,10 @@ class RunOptions(CascadeOptions):
         """Check every option; put the widths in order."""
         super().__post_init__()
         settle(self, hidden=tuple(sorted(self.hidden)))
+        for each in map(draws.read, self.draw):
+            check_choice("draw", each.name, self.drawable())
+            for end in (each.low, each.high):  # its own check knows the option's range
+                self._with(each.name, end)
 
     def shapes(self, width: int) -> Shapes:
         """Name and shape of each tensor of a network, in the order of the flat gradient."""
@@ -125,6 +171,26 @@ class RunOptions(CascadeOptions):
         """Name the cells of ``controls``, the first what generalises, and what they change."""
         raise NotImplementedError
 
+    @classmethod
+    def drawable(cls) -> tuple[str, ...]:
+        """Name the options that a seed can draw: numbers that change no shape and no length."""
+        numbers = {k: each for k, each in options_of(cls).items() if each.kind in (int, float)}
+        always = ("lr", "weight_decay", "batch")
+        return tuple(k for k, each in numbers.items() if k in always or each.decides)
+
+    def _with(self, name: str, value: float, **changed: Any) -> Self:
+        """Return the options with a drawn number in place of its draw."""
+        drawn: Any = round(value) if options_of(type(self))[name].kind is int else value
+        others = tuple(text for text in self.draw if draws.read(text).name != name)
+        return replace(self, draw=others, **{name: drawn}, **changed)
+
+    def of_seed(self, seed: int) -> Self:
+        """Return the options of one seed, with what it draws; the case keeps its name."""
+        found, case = self, self.case
+        for each in map(draws.read, self.draw):
+            found = found._with(each.name, each.of(self.seed, seed), label=case)
+        return found
+
     def cells(self) -> tuple[Self, ...]:
         """Return the options of each case that is trained; with ``controls`` there are several.
 
@@ -133,10 +199,12 @@ class RunOptions(CascadeOptions):
         if not self.controls:
             return (self,)
         prefix = "" if self.label is None else f"{self.label}-"
-        return tuple(
-            replace(self, controls=False, label=prefix + name, **changed)
-            for name, changed in self.controlled().items()
-        )
+        cells = []
+        for name, changed in self.controlled().items():
+            drawn = tuple(text for text in self.draw if draws.read(text).name not in changed)
+            label: Any = {"label": prefix + name, "controls": False, "draw": drawn}
+            cells.append(replace(self, **label, **changed))
+        return tuple(cells)
 
     def n_params(self, width: int) -> int:
         """Return N of a width."""
@@ -155,7 +223,7 @@ class RunOptions(CascadeOptions):
     @property
     def case_options(self) -> dict[str, Any]:
         """Everything a run depends on except width, seed, and which gradients are kept."""
-        apart = ("hidden", "seeds", "label", "gradients", "controls")
+        apart = ("hidden", "seeds", "label", "gradients", "controls", *NO_PART)
         return {k: v for k, v in recorded(self).items() if k not in apart}
 
     @property
@@ -169,6 +237,15 @@ class RunOptions(CascadeOptions):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+class Trained(NamedTuple):
+    """The rows of one run."""
+
+    rows: pa.Table  # schema train/1
+    signals: pa.Table | None = None  # schema signals/1, where they are measured
+
+
 def every_run(cells: Sequence[Run]) -> list[tuple[Run, int, int]]:
     """List the runs of some cells, in the order of the table: options, width, seed."""
-    return [(each, h, s) for each in cells for h in each.hidden for s in range(each.seeds)]
+    return [
+        (each.of_seed(s), h, s) for each in cells for h in each.hidden for s in range(each.seeds)
+    ]

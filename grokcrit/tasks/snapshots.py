@@ -11,8 +11,11 @@ import pyarrow as pa
 
 from grokcrit.base.errors import RunError
 from grokcrit.cascades.graphs import Graph
-from grokcrit.cascades.single import CascadeResult, cascade
-from grokcrit.tasks.options import RunOptions
+from grokcrit.cascades.single import CascadeResult, cascade, of_one
+from grokcrit.signals.collector import Collector
+from grokcrit.signals.registry import chosen
+from grokcrit.signals.state import Source
+from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import RunName, rows_of
 
 # Test accuracy above which a run has grokked (2604.16431).
@@ -22,7 +25,7 @@ Gradient = npt.NDArray[np.floating]
 Measured = list[dict[str, Any]]
 
 
-class Run(Protocol):
+class Run(Source, Protocol):
     """A run in training: its options, its name, and what can be done with its state."""
 
     width: int
@@ -45,9 +48,7 @@ class Run(Protocol):
 
 def probed(options: RunOptions, graph: Graph, gradient: Gradient) -> CascadeResult:
     """Cascade a gradient with the options of a run."""
-    names = ("alpha", "quantile", "rule", "max_steps", "threshold_of")
-    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
-    return cascade(gradient, graph, **chosen)
+    return cascade(gradient, graph, **of_one(options))
 
 
 def avalanche_of(run: Run, gradient: Gradient) -> dict[str, Any]:
@@ -61,19 +62,24 @@ def avalanche_of(run: Run, gradient: Gradient) -> dict[str, Any]:
 
 
 def trained(
-    run: Run, check: Callable[[], None] = lambda: None
+    run: Run,
+    check: Callable[[], None] = lambda: None,
+    collector: Collector | None = None,
 ) -> tuple[Measured, dict[int, Gradient]]:
     """Train a run; return what was measured at each epoch, and the gradients of the snapshots.
 
-    ``check`` is called before every epoch, and raises to end the training. Raise RunError where a
-    loss or a gradient is not finite.
+    ``check`` is called before every epoch, and raises to end the training; ``collector`` measures
+    signals. Raise RunError where a loss or a gradient is not finite.
     """
     rows: Measured = []
     gradients: dict[int, Gradient] = {}
+    after, ends = run.options.after_grok, run.options.epochs
     for t in range(run.options.epochs + 1):
+        if t > ends:
+            break
         check()
         if t > 0:
-            run.epoch()
+            run.epoch() if collector is None else collector.timed(run.epoch)
         row: dict[str, Any] = run.measured()
         snapshot = t % run.options.snapshot_every == 0
         gradient = run.gradient() if snapshot else None
@@ -87,13 +93,29 @@ def trained(
             row |= avalanche_of(run, gradient)
             if run.options.gradients:
                 gradients[t] = gradient
+        if collector is not None:
+            collector.take(t, row)
         rows.append(row)
+        if after is not None and grokked(row):
+            ends = min(ends, t + after)
     return rows, gradients
+
+
+def grokked(row: dict[str, Any]) -> bool:
+    """Return whether a run has grokked at the epoch of a row."""
+    return bool(row["test_accuracy"] > GROKKED)
 
 
 def grok_epoch(rows: Measured) -> int | None:
     """Return the first epoch of a test accuracy above GROKKED; None for never."""
-    return next((t for t, row in enumerate(rows) if row["test_accuracy"] > GROKKED), None)
+    return next((t for t, row in enumerate(rows) if grokked(row)), None)
+
+
+def name_of(run: Run) -> RunName:
+    """Return the name of a run."""
+    options = run.options
+    n = options.n_params(run.width)
+    return RunName(options.task, options.case, "gradient", run.width, n, run.seed)
 
 
 def table_of(run: Run, rows: Measured, gradients: dict[int, Gradient]) -> pa.Table:
@@ -105,7 +127,21 @@ def table_of(run: Run, rows: Measured, gradients: dict[int, Gradient]) -> pa.Tab
     measured: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
     precision = np.float32 if options.single else np.float64
     whole = np.concatenate([np.empty(0, precision), *gradients.values()])
-    n = options.n_params(run.width)
-    name = RunName(options.task, options.case, "gradient", run.width, n, run.seed)
     grokking = {"grok_epoch": grok, "grok_epoch_first": grok}
-    return rows_of(name, np.arange(len(rows)), whole, snapshot, measured | grokking)
+    return rows_of(name_of(run), np.arange(len(rows)), whole, snapshot, measured | grokking)
+
+
+def collector_of(run: Run) -> Collector | None:
+    """Return what measures the signals that a run's options name; None for no signals."""
+    options = run.options
+    if not options.signals:
+        return None
+    return Collector(run, chosen(options.signals), options.signal_every)
+
+
+def both(
+    run: Run, rows: Measured, gradients: dict[int, Gradient], collector: Collector | None
+) -> Trained:
+    """Return the tables of a run: its rows, and its signals where they were measured."""
+    signals = None if collector is None else collector.table(name_of(run))
+    return Trained(table_of(run, rows, gradients), signals)

@@ -397,7 +397,7 @@ def test_a_long_run_is_read_a_few_snapshots_at_a_time(tmp_path, monkeypatch):
     whole = grokcrit.train(hidden=(60,), seeds=2, epochs=40, snapshot_every=2)
     own, other = tmp_path / "own.parquet", tmp_path / "other.parquet"
     schema = TRAIN.recorded(training.record(chosen))
-    writing.write(own, training.runs(chosen), schema)
+    writing.write(own, training.tables(chosen), schema)
     parquet.write_table(whole, other, row_group_size=10**6)
     assert parquet.ParquetFile(own).num_row_groups > 4
     assert parquet.ParquetFile(other).num_row_groups == 1

@@ -15,11 +15,12 @@ from grokcrit.base.parallel import Progress
 from grokcrit.base.processes import in_processes
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
+from grokcrit.signals.state import HALF
 from grokcrit.tasks import snapshots
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.modadd.models import Model, initial_parameters
 from grokcrit.tasks.modadd.pairs import Pairs, labels_of, pairs_of
-from grokcrit.tasks.options import every_run
+from grokcrit.tasks.options import Shapes, Trained, every_run
 
 # Updates over which the learning rate rises from 0 (2604.16431).
 WARM_UP = 10
@@ -31,7 +32,7 @@ def runs(
     workers: int | None,
     progress: Progress | None,
     cache: bool,
-) -> Iterator[pa.Table]:
+) -> Iterator[Trained]:
     """Train every run of every cell, each in a process with one thread of torch."""
     options = cells[0]
     sizes = {h: options.n_params(h) for h in options.hidden}
@@ -43,8 +44,8 @@ def runs(
         workers=workers,
         progress=progress,
     )
-    for rows in found:
-        yield rows.replace_schema_metadata(schema.metadata)
+    for each in found:
+        yield each._replace(rows=each.rows.replace_schema_metadata(schema.metadata))
 
 
 class Run:
@@ -64,11 +65,14 @@ class Run:
             [self.flat], lr=options.lr, betas=(0.9, 0.98), weight_decay=options.weight_decay
         )
         self.updates = 0
+        shuffled = stream("signals-halves", options.seed, width, seed).permutation(len(self.train))
+        self.halves = self.train[torch.from_numpy(shuffled)].chunk(2)
         self.order = stream("modadd-batches", options.seed, width, seed)
 
-    def loss(self, chosen: Tensor) -> Tensor:
-        """Mean cross-entropy of some pairs."""
-        logits = self.model.logits(self.flat, self.a[chosen], self.b[chosen])
+    def loss(self, chosen: Tensor, flat: Tensor | None = None) -> Tensor:
+        """Mean cross-entropy of some pairs, of the weights as they are or of others."""
+        weights = self.flat if flat is None else flat
+        logits = self.model.logits(weights, self.a[chosen], self.b[chosen])
         return functional.cross_entropy(logits, self.labels[chosen])
 
     def gradient(self) -> npt.NDArray[np.float32]:
@@ -76,6 +80,54 @@ class Run:
         (found,) = torch.autograd.grad(self.loss(self.train), self.flat)
         values: npt.NDArray[np.float32] = found.numpy()
         return values
+
+    # As signals need a run (grokcrit.signals.state.Source).
+
+    @property
+    def name(self) -> tuple[int | str, ...]:
+        """What tells this run from others."""
+        return self.options.seed, self.width, self.seed
+
+    @property
+    def tensors(self) -> Shapes:
+        """Name and shape of each tensor."""
+        return self.model.shapes
+
+    def weights(self) -> npt.NDArray[np.float32]:
+        """Return the weights."""
+        values: npt.NDArray[np.float32] = self.flat.detach().numpy()
+        return values
+
+    def half_gradient(
+        self, half: int, weights: npt.NDArray[np.floating] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the gradient of the loss of up to HALF pairs of a half of the training pairs."""
+        flat = self.flat
+        if weights is not None:
+            flat = torch.from_numpy(weights.astype(np.float32)).requires_grad_()
+        (found,) = torch.autograd.grad(self.loss(self.halves[half][:HALF], flat), flat)
+        values: npt.NDArray[np.float32] = found.numpy()
+        return values
+
+    def hessian_product(self, vector: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Return the Hessian of the loss on the first half, times a vector."""
+        loss = self.loss(self.halves[0][:HALF])
+        (gradient,) = torch.autograd.grad(loss, self.flat, create_graph=True)
+        along = torch.from_numpy(vector.astype(np.float32))
+        (found,) = torch.autograd.grad(gradient @ along, self.flat)
+        values: npt.NDArray[np.float32] = found.numpy()
+        return values
+
+    def structure(self) -> float:
+        """Return the Gini coefficient of the power of the embedding's Fourier modes.
+
+        The embedding is that of the Transformer's tokens, or A of the MLP; the power of a frequency
+        is summed over its columns, the constant left out.
+        """
+        p, tensor = self.options.prime, self.flat.detach()[: self.model.sizes[0]]
+        embedding = tensor.numpy().reshape(-1, self.width)[:p].astype(np.float64)
+        power = (np.abs(np.fft.rfft(embedding, axis=0)[1:]) ** 2).sum(1)
+        return gini(power)
 
     def epoch(self) -> None:
         """Update once a minibatch; ``inline`` redistributes each gradient before AdamW sees it."""
@@ -114,7 +166,7 @@ def share(right: npt.NDArray[np.bool_]) -> float:
     return float(right.mean()) if len(right) else np.nan
 
 
-def gini(values: npt.NDArray[np.float32]) -> float:
+def gini(values: npt.NDArray[np.floating]) -> float:
     """Gini coefficient of the magnitudes, 0 for equal ones; NaN where all are 0."""
     ordered = np.sort(np.abs(values.astype(np.float64)))
     n, total = len(ordered), ordered.sum()
@@ -123,12 +175,14 @@ def gini(values: npt.NDArray[np.float32]) -> float:
     return float(2 * (np.arange(1, n + 1) @ ordered) / (n * total) - (n + 1) / n)
 
 
-def train_run(task: tuple[ModaddOptions, int, int, bool]) -> pa.Table:
+def train_run(task: tuple[ModaddOptions, int, int, bool]) -> Trained:
     """Train one run, in the process that this is called in: (options, width, seed, cache)."""
     torch.set_num_threads(1)
     run = Run(*task)
-    rows, gradients = snapshots.trained(run)
-    return snapshots.table_of(run, rows, near_grokking(run.options, rows, gradients))
+    collector = snapshots.collector_of(run)
+    rows, gradients = snapshots.trained(run, collector=collector)
+    kept = near_grokking(run.options, rows, gradients)
+    return snapshots.both(run, rows, kept, collector)
 
 
 def near_grokking(

@@ -70,6 +70,12 @@ class TrainOptions(RunOptions):
     )
     gini_of: str = option("output", "Weights of the Gini coefficient", choices=GINI_OF)
 
+    def __post_init__(self) -> None:
+        """Check every option."""
+        super().__post_init__()
+        if self.after_grok is not None:  # a run has grokked when its accuracy stays 1 to the end
+            raise OptionError("after_grok", "is not an option of --task xor")
+
     def shapes(self, width: int) -> Shapes:
         """Weights and biases of the hidden layer and of the output, 4 h + 1 in all."""
         return (("W1", (width, 2)), ("b1", (width,)), ("W2", (1, width)), ("b2", (1,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,10 @@ from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
 from grokcrit.kernels import mlp
 from grokcrit.kernels import types as kt
-from grokcrit.tasks.options import every_run
+from grokcrit.signals.collector import Collector
+from grokcrit.signals.registry import chosen
+from grokcrit.signals.state import UndefinedError, differences
+from grokcrit.tasks.options import Shapes, Trained, every_run
 from grokcrit.tasks.train_rows import RunName, rows_of
 from grokcrit.tasks.xor import ACTIVATIONS, GINI_OF, TARGETS, TrainOptions, init_scale
 
@@ -46,19 +50,69 @@ def runs(
     threads: int | None,
     progress: Progress | None,
     cache: bool,
-) -> Iterator[pa.Table]:
+) -> Iterator[Trained]:
     """Train every run of every cell, each in a thread; cells differ in what is learnt alone."""
     options = cells[0]
     sizes = {h: options.n_params(h) for h in options.hidden}
     graphs = {h: graph_of(options.cascade, n, cache=cache) for h, n in sizes.items()}
     return in_order(
-        lambda run, stop: table(run, train_run(run, graphs[run.width], stop), schema),
+        lambda run, stop: trained(run, graphs[run.width], stop, schema),
         [Run(*run) for run in every_run(cells)],
         cost=lambda run: run.width,
         size=lambda run: 8 * run.n_params * options.snapshots,
         threads=threads,
         progress=progress,
     )
+
+
+def trained(run: Run, graph: Graph, stop: Stop, schema: pa.Schema) -> Trained:
+    """Train one run; return its rows, and its signals where they are asked for."""
+    options = run.options
+    if not options.signals:
+        return Trained(table(run, train_run(run, graph, stop), schema))
+    watched = Watched(run, graph)
+    collector = Collector(watched, chosen(options.signals), options.signal_every)
+    kept = train_run(run, graph, stop, watched, collector)
+    return Trained(table(run, kept, schema), collector.table(name_of(run)))
+
+
+class Watched:
+    """A run at one epoch, as signals need it (grokcrit.signals.state.Source)."""
+
+    def __init__(self, run: Run, graph: Graph) -> None:
+        self.options, self.graph = run.options, graph
+        self.name = (run.options.seed, run.width, run.seed)
+        self.tensors: Shapes = run.options.shapes(run.width)
+        self.training = training_of(run.options)
+        self.flat = np.empty(run.n_params)
+
+    def weights(self) -> npt.NDArray[np.float64]:
+        """Return the weights."""
+        return self.flat
+
+    def gradient(self) -> npt.NDArray[np.float64]:
+        """Return the gradient of the mean loss of the four patterns."""
+        return self.gradient_at(self.flat)
+
+    def gradient_at(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the gradient at some weights."""
+        found = np.empty(len(weights))
+        mlp.mean_gradient(found, weights, self.training)
+        return found
+
+    def half_gradient(
+        self, half: int, weights: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Raise UndefinedError: halves of four patterns are other tasks."""
+        raise UndefinedError
+
+    def hessian_product(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the Hessian of the loss of the four patterns, times a vector."""
+        return differences(self.gradient_at, self.flat, vector)
+
+    def structure(self) -> float:
+        """Raise UndefinedError: nothing is known to look at."""
+        raise UndefinedError
 
 
 def initial_weights(run: Run) -> npt.NDArray[np.float64]:
@@ -97,13 +151,9 @@ def empty_record(epochs: int, snapshots: int, n: int) -> kt.Record:
     return kt.Record(**columns | {"gradients": np.empty((snapshots, n))})
 
 
-def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
-    """Train one run: an entry per epoch, 0 to ``epochs``; raise RunError where it diverges."""
-    options, n = run.options, run.n_params
-    weights = initial_weights(run)
-    epochs = options.epochs + 1
-    kept = empty_record(epochs, options.snapshots, n)
-    training = kt.Training(
+def training_of(options: TrainOptions) -> kt.Training:
+    """Return what the kernel needs to know of a training."""
+    return kt.Training(
         INPUTS,
         np.array(TARGETS[options.target]),
         ACTIVATIONS.index(options.activation),
@@ -112,18 +162,47 @@ def train_run(run: Run, graph: Graph, stop: Stop) -> kt.Record:
         GINI_OF.index(options.gini_of),
         options.snapshot_every,
     )
+
+
+def train_run(
+    run: Run,
+    graph: Graph,
+    stop: Stop,
+    watched: Watched | None = None,
+    collector: Collector | None = None,
+) -> kt.Record:
+    """Train one run: an entry per epoch, 0 to ``epochs``; raise RunError where it diverges.
+
+    ``collector`` measures signals of ``watched``, which is told the weights of every epoch.
+    """
+    options, n = run.options, run.n_params
+    weights = initial_weights(run)
+    epochs = options.epochs + 1
+    kept = empty_record(epochs, options.snapshots, n)
+    training = training_of(options)
     rule = kt.rule(n, np.float64, options.cascade)
     work = kt.work(n, np.float64, options.max_steps, graph.network.most)
-    block = max(1, BLOCK // run.width)
-    for first in range(0, epochs, block):
-        stop.check()
-        last = min(first + block, epochs)
+
+    def train(first: int, last: int) -> None:
         broken = mlp.train_block(weights, graph.network, rule, training, kept, work, first, last)
         if broken >= 0:
             raise RunError(
                 f"the run of width {run.width}, seed {run.seed} diverged: loss or gradient is not "
                 f"finite at epoch {broken}; lower --lr or choose another --init"
             )
+
+    block = 1 if collector else max(1, BLOCK // run.width)
+    for first in range(0, epochs, block):
+        stop.check()
+        last = min(first + block, epochs)
+        if watched is None or collector is None:
+            train(first, last)
+            continue
+        watched.flat[:] = weights  # of this epoch: the kernel updates them
+        collector.timed(functools.partial(train, first, last))
+        accuracy = kept.accuracy[first]
+        measured = {"loss": kept.loss[first], "train_accuracy": accuracy, "test_accuracy": accuracy}
+        collector.take(first, measured)
     return kept
 
 
@@ -136,11 +215,16 @@ def grok_epochs(accuracy: npt.NDArray[np.float64]) -> tuple[int | None, int | No
     return first, sustained if sustained < len(right) else None
 
 
+def name_of(run: Run) -> RunName:
+    """Return the name of a run."""
+    options = run.options
+    return RunName(options.task, options.case, "gradient", run.width, run.n_params, run.seed)
+
+
 def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
     """Turn the record of a run into rows of the train table."""
     options, epochs = run.options, np.arange(len(kept.loss))
     first, sustained = grok_epochs(kept.accuracy)
-    name = RunName(options.task, options.case, "gradient", run.width, run.n_params, run.seed)
     snapshot = (epochs % options.snapshot_every == 0) & options.gradients
     names = ("threshold", "size", "area", "duration", "peak", "deviation", "truncated")
     measured = {name: getattr(kept, name) for name in names} | {
@@ -151,5 +235,5 @@ def table(run: Run, kept: kt.Record, schema: pa.Schema) -> pa.Table:
         "grok_epoch_first": first,
         "grok_epoch": sustained,
     }
-    rows = rows_of(name, epochs, kept.gradients, snapshot, measured)
+    rows = rows_of(name_of(run), epochs, kept.gradients, snapshot, measured)
     return rows.replace_schema_metadata(schema.metadata)

@@ -1,0 +1,81 @@
+"""Signals of one run, epoch by epoch, and their rows of schema ``signals/1``."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from grokcrit.signals.registry import Signal
+from grokcrit.signals.state import WINDOW, Memory, Source, State
+from grokcrit.tables.schemas import SIGNALS
+
+# What `warn` reads the times of a run from; not signals.
+ACCURACIES = ("train_accuracy", "test_accuracy")
+
+
+class Collector:
+    """Measures the signals of one run."""
+
+    def __init__(self, source: Source, signals: Sequence[Signal], every: int = 1) -> None:
+        """Measure ``signals`` at epochs that are multiples of ``every``."""
+        self.source, self.signals, self.every = source, signals, every
+        self._memory = Memory()
+        self._rows: list[tuple[int, str, float, float | None]] = []
+        self._updates: list[float] = []
+
+    def timed(self, update: Any) -> None:
+        """Call what updates the run for an epoch, and note its time."""
+        begin = time.perf_counter()
+        update()
+        self._updates.append(time.perf_counter() - begin)
+
+    def take(self, epoch: int, measured: Mapping[str, Any]) -> None:
+        """Note loss and accuracies of an epoch; measure the signals if they are due."""
+        loss = measured.get("loss")
+        self._memory.losses = [*self._memory.losses, np.nan if loss is None else loss][-WINDOW:]
+        for name in ACCURACIES:
+            if measured.get(name) is not None:
+                self._rows.append((epoch, name, measured[name], None))
+        if epoch % self.every:
+            return
+        state = State(self.source, epoch, self._memory)
+        for each in self.signals:
+            self._rows.append((epoch, each.name, *state.measure(each.name, each.of)))
+        self._memory.previous = state.gradient.copy()
+
+    def table(self, run: Any, metadata: Mapping[bytes, bytes] | None = None) -> pa.Table:
+        """Return the rows measured so far; ``run`` is the RunName."""
+        rows, self._rows = self._rows, []
+        return rows_of(asdict(run), rows, self.training_seconds, metadata)
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Median time of the updates of an epoch."""
+        return statistics.median(self._updates) if self._updates else None
+
+
+def rows_of(
+    run: Mapping[str, Any],
+    rows: Iterable[tuple[int, str, float, float | None]],
+    training_seconds: float | None,
+    metadata: Mapping[bytes, bytes] | None,
+) -> pa.Table:
+    """Return rows of signals, sorted by epoch and signal: (epoch, signal, value, seconds)."""
+    ordered = sorted(rows, key=lambda row: row[:2])
+    columns = dict(
+        zip(("epoch", "signal", "value", "seconds"), zip(*ordered, strict=True), strict=True)
+    )
+    values: dict[str, Any] = {**run, "training_seconds": training_seconds, **columns}
+    arrays = [
+        pa.array(values[c.name], c.type, from_pandas=True)
+        if c.name in columns
+        else pa.repeat(pa.scalar(values[c.name], c.type), len(ordered))
+        for c in SIGNALS.columns
+    ]
+    return pa.table(arrays, SIGNALS.arrow).replace_schema_metadata(metadata)
