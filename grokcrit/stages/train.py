@@ -116,7 +116,7 @@ def runs(
 ) -> Iterator[Trained]:
     """Train every run; yield the tables of each, by cell, width and seed."""
     check_sizes(options)
-    chosen(options.signals)
+    chosen(options.signals or ())
     schema = schema_of(options)
     cells = options.cells()
     trained: Iterator[Trained] = options.trainer().runs(cells, schema, threads, progress, cache)

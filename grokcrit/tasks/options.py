@@ -131,8 +131,8 @@ class RunOptions(CascadeOptions):
     gradients: bool = option(
         True, "Save gradients (needed by avalanche)", group="output", swept=False
     )
-    signals: tuple[str, ...] = option(
-        (),
+    signals: tuple[str, ...] | None = option(
+        None,
         "Signals to measure besides, for warn: all, or names (docs/early-warning.md)",
         group="output",
         metavar="<name>",
