@@ -6,6 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from grokcrit.base.errors import OptionError
 from grokcrit.base.summary import Row
 from grokcrit.cli.command import Call, command, output
@@ -21,6 +23,14 @@ def train(
     signals_out: Annotated[
         Path | None,
         output("Table of --signals to write.  [default: OUT with .signals]", "--signals-out"),
+    ] = None,
+    watched_as: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="<signals.parquet>",
+            help="End each run when it was trained as long after memorising as its partner there, "
+            "of the same width and seed, took to grok.",
+        ),
     ] = None,
 ) -> None:
     """Train the networks, cascade in line; keep gradients. Makes train.parquet.
@@ -39,6 +49,9 @@ def train(
     from grokcrit.base.parallel import thread_count
     from grokcrit.stages import train as stage
     from grokcrit.tables import files, writing
+
+    if watched_as:
+        options = stage.watched_as(options, watched_as)
 
     log: list[Row] = []
     signals: list[pa.Table] = []

@@ -35,14 +35,14 @@ class Collector:
         update()
         self._updates.append(time.perf_counter() - begin)
 
-    def take(self, epoch: int, measured: Mapping[str, Any]) -> None:
+    def take(self, epoch: int, measured: Mapping[str, Any], signals: bool = True) -> None:
         """Note loss and accuracies of an epoch; measure the signals if they are due."""
         loss = measured.get("loss")
         self._memory.losses = [*self._memory.losses, np.nan if loss is None else loss][-WINDOW:]
         for name in ACCURACIES:
             if measured.get(name) is not None:
                 self._rows.append((epoch, name, measured[name], None))
-        if epoch % self.every:
+        if epoch % self.every or not signals:
             return
         state = State(self.source, epoch, self._memory)
         for each in self.signals:

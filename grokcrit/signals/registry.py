@@ -40,6 +40,8 @@ class Signal:
         ``signal``; ``ceiling``: it knows the task; ``ingredient``: not scored itself.
     needs
         The package that it needs; without it, ``all`` leaves the signal out.
+    costly
+        Whether it takes longer than some epochs of training: ``all`` leaves it out.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Signal:
     source: str = ""
     kind: str = "signal"
     needs: str = ""
+    costly: bool = False
 
     @property
     def installed(self) -> bool:
@@ -59,7 +62,13 @@ _known: dict[str, Signal] = {}
 
 
 def signal(
-    name: str, *, about: str, source: str = "", kind: str = "signal", needs: str = ""
+    name: str,
+    *,
+    about: str,
+    source: str = "",
+    kind: str = "signal",
+    needs: str = "",
+    costly: bool = False,
 ) -> Callable[[Callable[[State], float]], Callable[[State], float]]:
     """Return a decorator that registers a function of the state as a signal.
 
@@ -68,7 +77,7 @@ def signal(
     check_choice("kind", kind, KINDS)
 
     def register(of: Callable[[State], float]) -> Callable[[State], float]:
-        _known[name] = Signal(name, of, about, source, kind, needs)
+        _known[name] = Signal(name, of, about, source, kind, needs, costly)
         return of
 
     return register
@@ -91,7 +100,7 @@ def every() -> dict[str, Signal]:
 
 
 def chosen(names: Sequence[str]) -> list[Signal]:
-    """Return signals by name; ``all`` names every one whose package is installed.
+    """Return signals by name; ``all`` names those that are scored, installed and not costly.
 
     ``module:function`` names a function of a module that can be imported. Raise OptionError for an
     unknown name, or one whose package is missing.
@@ -99,7 +108,8 @@ def chosen(names: Sequence[str]) -> list[Signal]:
     found: dict[str, Signal] = {}
     for name in names:
         if name == "all":
-            found |= {each.name: each for each in every().values() if each.installed}
+            scored = [each for each in every().values() if each.kind != "ingredient"]
+            found |= {each.name: each for each in scored if each.installed and not each.costly}
             continue
         each = imported(name) if ":" in name else one(name)
         if not each.installed:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from grokcrit.base.degenerate import zero_threshold
-from grokcrit.base.errors import OptionError
+from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import INT32_MAX, CascadeOptions, listed
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Row, Summary
 from grokcrit.cascades.graphs import check_graph
 from grokcrit.questions.notices import warn
+from grokcrit.signals.collector import ACCURACIES
 from grokcrit.signals.registry import chosen
 from grokcrit.tables import provenance
-from grokcrit.tables.schemas import SIGNALS, TRAIN
+from grokcrit.tables.reading import Inputs, TableLike
+from grokcrit.tables.schemas import MEMORISED, SIGNALS, TRAIN
 from grokcrit.tasks import run_options
 from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import tensors_of
+
+# Columns of signals tables that tell when runs memorise and grok.
+TIMES = ("case", "width", "seed", "epoch", "signal", "value")
 
 
 def train(
@@ -95,7 +100,7 @@ def record(options: RunOptions, schema: str = TRAIN.name) -> provenance.Record:
     """Make the record of a training."""
     return provenance.record(
         schema,
-        asdict(options),
+        {name: value for name, value in asdict(options).items() if name != "exposures"},
         root_seed=options.seed,
         cases={each.case: each.case_options for each in options.cells()},
         widths={str(h): tensors_of(options.shapes(h)) for h in options.hidden},
@@ -143,6 +148,28 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
     """Raise OptionError where the sizes of a training cannot have the graph of a cascade."""
     for width in options.hidden:
         check_graph(cascade.topology, options.n_params(width), cascade.degree)
+
+
+def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
+    """Return the options of runs that are watched as long as those of a signals table.
+
+    That is, from memorising on, as long as the run of the same width and seed took from memorising
+    to grokking. Raise TableError where the table is of several cases.
+    """
+    table = Inputs(partners, SIGNALS.only(TIMES)).read()
+    if len(cases := pc.unique(table["case"])) > 1:
+        raise TableError(f"the partners are of {len(cases)} cases; give a table of one")
+    memorised, grokked = (first_above(table, name) for name in ACCURACIES)
+    exposures = {run: max(0, t - memorised[run]) for run, t in grokked.items() if run in memorised}
+    return replace(options, exposures=tuple(sorted(exposures.items())))
+
+
+def first_above(table: pa.Table, accuracy: str) -> dict[tuple[int, int], int]:
+    """Return the first epoch of each (width, seed) at which an accuracy is above MEMORISED."""
+    # That is also the level of grokking.
+    above = pc.and_(pc.equal(table["signal"], accuracy), pc.greater(table["value"], MEMORISED))
+    runs = table.filter(above).group_by(["width", "seed"]).aggregate([("epoch", "min")])
+    return {(run["width"], run["seed"]): run["epoch_min"] for run in runs.to_pylist()}
 
 
 def noted(

@@ -29,7 +29,7 @@ Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
 # Options that change no number of a run, only what is measured of it, and how long.
-NO_PART = ("signals", "signal_every", "after_grok")
+NO_PART = ("signals", "signal_every", "after_grok", "exposures")
 
 
 def labels_of_either() -> Any:
@@ -147,6 +147,10 @@ class RunOptions(CascadeOptions):
         None, "Name of the case", group="output", swept=False, unset="a digest of the options"
     )
 
+    # Epochs from memorising to grokking of the partner of a (width, seed), where runs are watched
+    # as long as those of another table: no option, for it is read from there.
+    exposures: tuple[tuple[tuple[int, int], int], ...] = ()
+
     # Whether gradients are in single precision.
     single: ClassVar[bool] = False
 
@@ -190,6 +194,13 @@ class RunOptions(CascadeOptions):
         for each in map(draws.read, self.draw):
             found = found._with(each.name, each.of(self.seed, seed), label=case)
         return found
+
+    def exposure(self, width: int, seed: int) -> int | None:
+        """Return how long a run is watched after it has memorised; None for as long as it goes.
+
+        A run whose partner never grokked is not watched at all.
+        """
+        return dict(self.exposures).get((width, seed), 0) if self.exposures else None
 
     def cells(self) -> tuple[Self, ...]:
         """Return the options of each case that is trained; with ``controls`` there are several.

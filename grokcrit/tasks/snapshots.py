@@ -15,6 +15,7 @@ from grokcrit.cascades.single import CascadeResult, cascade, of_one
 from grokcrit.signals.collector import Collector
 from grokcrit.signals.registry import chosen
 from grokcrit.signals.state import Source
+from grokcrit.tables.schemas import MEMORISED
 from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import RunName, rows_of
 
@@ -69,11 +70,13 @@ def trained(
     """Train a run; return what was measured at each epoch, and the gradients of the snapshots.
 
     ``check`` is called before every epoch, and raises to end the training; ``collector`` measures
-    signals. Raise RunError where a loss or a gradient is not finite.
+    signals. A run that is watched as long as its partner ends there, unless ``after_grok`` lets it
+    go on, without signals, to see it grok. Raise RunError where a loss or a gradient is not finite.
     """
     rows: Measured = []
     gradients: dict[int, Gradient] = {}
     after, ends = run.options.after_grok, run.options.epochs
+    exposure, watched = run.options.exposure(run.width, run.seed), ends
     for t in range(run.options.epochs + 1):
         if t > ends:
             break
@@ -83,22 +86,31 @@ def trained(
         row: dict[str, Any] = run.measured()
         snapshot = t % run.options.snapshot_every == 0
         gradient = run.gradient() if snapshot else None
-        broken = gradient is not None and not np.isfinite(gradient).all()
-        if broken or not np.isfinite(row["loss"]):
-            raise RunError(
-                f"the run of width {run.width}, seed {run.seed} diverged: loss or gradient is not "
-                f"finite at epoch {t}; lower --lr"
-            )
+        check_finite(run, t, row["loss"], gradient)
         if gradient is not None:
             row |= avalanche_of(run, gradient)
             if run.options.gradients:
                 gradients[t] = gradient
+        if exposure is not None and row["train_accuracy"] > MEMORISED:
+            watched = min(watched, t + exposure)
         if collector is not None:
-            collector.take(t, row)
+            collector.take(t, row, signals=t <= watched)
         rows.append(row)
         if after is not None and grokked(row):
             ends = min(ends, t + after)
+        if after is None and t >= watched:
+            break
     return rows, gradients
+
+
+def check_finite(run: Run, t: int, loss: float, gradient: Gradient | None) -> None:
+    """Raise RunError where the loss or the gradient of an epoch is not finite."""
+    if np.isfinite(loss) and (gradient is None or np.isfinite(gradient).all()):
+        return
+    raise RunError(
+        f"the run of width {run.width}, seed {run.seed} diverged: loss or gradient is not "
+        f"finite at epoch {t}; lower --lr"
+    )
 
 
 def grokked(row: dict[str, Any]) -> bool:
