@@ -282,5 +282,5 @@ def recorded(options: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in dataclasses.asdict(options).items()
-        if not (known[name].added and known[name].default == value)
+        if name in known and not (known[name].added and known[name].default == value)
     }

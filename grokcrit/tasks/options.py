@@ -29,7 +29,7 @@ Shapes: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
 PROBES = ("inline", "shadow")
 RECIPE = "of the recipe"
 # Options that change no number of a run, only what is measured of it, and how long.
-NO_PART = ("signals", "signal_every", "after_grok", "exposures")
+NO_PART = ("signals", "signal_every", "after_grok")
 
 
 def labels_of_either() -> Any:
