@@ -26,12 +26,19 @@ R = TypeVar("R")
 BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def _begin(alive: Connection) -> None:
-    """Leave Ctrl-C to the parent, and end with it: whatever it does, its end of the pipe closes."""
-    # A process a core, so a thread a process: two processes of two threads each took 65 ms for
-    # singular values that one thread finds in 0.8 ms.
+def one_blas_thread() -> None:
+    """Keep numpy's linear algebra to one thread, where numpy is not imported yet.
+
+    For work that runs on every core already. Two processes of two threads each took 65 ms for the
+    singular values of a run's weights, which one thread finds in 0.8 ms.
+    """
     for name in BLAS:
         os.environ.setdefault(name, "1")
+
+
+def _begin(alive: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end with it: whatever it does, its end of the pipe closes."""
+    one_blas_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -47,6 +47,10 @@ def train(
         raise OptionError("signals_out", "is the table of --signals; add --signals all")
 
     from grokcrit.base.parallel import thread_count
+    from grokcrit.base.processes import one_blas_thread
+
+    if options.signals:
+        one_blas_thread()
     from grokcrit.stages import train as stage
     from grokcrit.tables import files, writing
 

@@ -26,9 +26,6 @@ from grokcrit.tasks import run_options
 from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import tensors_of
 
-# Columns of signals tables that tell when runs memorise and grok.
-TIMES = ("case", "width", "seed", "epoch", "signal", "value")
-
 
 def train(
     *,
@@ -156,7 +153,7 @@ def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
     That is, from memorising on, as long as the run of the same width and seed took from memorising
     to grokking. Raise TableError where the table is of several cases.
     """
-    table = Inputs(partners, SIGNALS.only(TIMES)).read()
+    table = Inputs(partners, SIGNALS.without(("seconds", "training_seconds"))).read()
     if len(cases := pc.unique(table["case"])) > 1:
         raise TableError(f"the partners are of {len(cases)} cases; give a table of one")
     memorised, grokked = (first_above(table, name) for name in ACCURACIES)
