@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 # pyarrow imports it, where it is installed, to ask whether an array is one of its: 0.25 s.
 NEVER = ("pandas",)
@@ -34,10 +34,20 @@ def begin_command() -> None:
     sys.meta_path.insert(0, refusal)
 
 
-@contextmanager
-def without(*names: str) -> Iterator[None]:
+def everything() -> AbstractContextManager[None]:
+    """Refuse nothing, while a library is imported that needs what no command uses otherwise."""
+    return refusing()
+
+
+def without(*names: str) -> AbstractContextManager[None]:
     """Refuse more, in a command alone, while something is imported that can do without."""
-    refusal.names = (*NEVER, *names)
+    return refusing(*NEVER, *names)
+
+
+@contextmanager
+def refusing(*names: str) -> Iterator[None]:
+    """Refuse these names alone."""
+    refusal.names = names
     try:
         yield
     finally:

@@ -15,6 +15,8 @@ from grokcrit.signals.registry import Signal
 from grokcrit.signals.state import WINDOW, Memory, Source, State
 from grokcrit.tables.schemas import SIGNALS
 
+# Costly signals are measured once in so many times.
+COSTLY = 10
 # What `warn` reads the times of a run from; not signals.
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
@@ -46,6 +48,8 @@ class Collector:
             return
         state = State(self.source, epoch, self._memory)
         for each in self.signals:
+            if each.costly and epoch % (COSTLY * self.every):
+                continue
             self._rows.append((epoch, each.name, *state.measure(each.name, each.of)))
         self._memory.previous = state.gradient.copy()
 

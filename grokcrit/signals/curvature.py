@@ -38,8 +38,8 @@ def commutator(state: State) -> float:
         raise UndefinedError
     weights, source = state.weights, state.source
     h = 1e-3 * np.linalg.norm(weights) / max(lengths)
-    ab = source.half_gradient(1, weights - h * a) - b
-    ba = source.half_gradient(0, weights - h * b) - a
+    ab = source.on_half(1, weights - h * a)[1] - b
+    ba = source.on_half(0, weights - h * b)[1] - a
     return float(np.linalg.norm(ab - ba) / sum(lengths))
 
 

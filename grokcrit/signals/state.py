@@ -52,10 +52,14 @@ class Source(Protocol):
     def gradient(self) -> Values:
         """Return the gradient of the training loss."""
 
-    def half_gradient(self, half: int, weights: Values | None = None) -> Values:
-        """Return the gradient of the loss on one of two disjoint sets of training data.
+    @property
+    def half_size(self) -> int:
+        """Samples in each of two disjoint sets of training data."""
 
-        At the present weights or at others. Raise UndefinedError where there is none.
+    def on_half(self, half: int, weights: Values | None = None) -> tuple[float, Values]:
+        """Return loss and gradient on one of the two sets, at the present weights or at others.
+
+        Raise UndefinedError where there are no such sets.
         """
 
     def hessian_product(self, vector: Values) -> Values:
@@ -208,7 +212,7 @@ class State:
     @quantity
     def halves(self) -> tuple[Values, Values]:
         """Gradients on two disjoint sets of training data, double precision."""
-        first, second = (self.source.half_gradient(half) for half in (0, 1))
+        first, second = (self.source.on_half(half)[1] for half in (0, 1))
         return first.astype(np.float64), second.astype(np.float64)
 
     @property

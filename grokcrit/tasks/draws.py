@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from grokcrit.base.errors import OptionError
-from grokcrit.base.rng import stream
 
 FORM = re.compile(r"([a-z][a-z_-]*)=([0-9.eE+-]+?)\.\.([0-9.eE+-]+)(:log)?")
 
@@ -28,6 +27,8 @@ class Draw:
 
         Equal ranges give a seed equal values in every case: controls share those of their partner.
         """
+        from grokcrit.base.rng import stream  # numpy: options are read without it
+
         share = stream("draw", root_seed, self.name, seed).random()
         if self.log:
             return math.exp(math.log(self.low) + share * math.log(self.high / self.low))

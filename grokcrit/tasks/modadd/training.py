@@ -66,7 +66,7 @@ class Run:
         )
         self.updates = 0
         shuffled = stream("signals-halves", options.seed, width, seed).permutation(len(self.train))
-        self.halves = self.train[torch.from_numpy(shuffled)].chunk(2)
+        self.halves = [half[:HALF] for half in self.train[torch.from_numpy(shuffled)].chunk(2)]
         self.order = stream("modadd-batches", options.seed, width, seed)
 
     def loss(self, chosen: Tensor, flat: Tensor | None = None) -> Tensor:
@@ -98,20 +98,25 @@ class Run:
         values: npt.NDArray[np.float32] = self.flat.detach().numpy()
         return values
 
-    def half_gradient(
+    @property
+    def half_size(self) -> int:
+        """Pairs of each half of the training pairs that are taken."""
+        return len(self.halves[1])
+
+    def on_half(
         self, half: int, weights: npt.NDArray[np.floating] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Return the gradient of the loss of up to HALF pairs of a half of the training pairs."""
+    ) -> tuple[float, npt.NDArray[np.float32]]:
+        """Return loss and gradient of up to HALF pairs of a half of the training pairs."""
         flat = self.flat
         if weights is not None:
             flat = torch.from_numpy(weights.astype(np.float32)).requires_grad_()
-        (found,) = torch.autograd.grad(self.loss(self.halves[half][:HALF], flat), flat)
-        values: npt.NDArray[np.float32] = found.numpy()
-        return values
+        loss = self.loss(self.halves[half], flat)
+        (found,) = torch.autograd.grad(loss, flat)
+        return float(loss.detach()), found.numpy()
 
     def hessian_product(self, vector: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Return the Hessian of the loss on the first half, times a vector."""
-        loss = self.loss(self.halves[0][:HALF])
+        loss = self.loss(self.halves[0])
         (gradient,) = torch.autograd.grad(loss, self.flat, create_graph=True)
         along = torch.from_numpy(vector.astype(np.float32))
         (found,) = torch.autograd.grad(gradient @ along, self.flat)

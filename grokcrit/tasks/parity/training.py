@@ -83,7 +83,7 @@ class Run:
         self.rows = np.zeros((kernel.TOGETHER, width))
         self.by_size = np.arange(width)
         shuffled = stream("signals-halves", options.seed, width, seed).permutation(options.samples)
-        self.halves = np.array_split(shuffled, 2)
+        self.halves = [half[:HALF] for half in np.array_split(shuffled, 2)]
         self.probed: Samples | None = None
 
     def epoch(self) -> None:
@@ -101,15 +101,15 @@ class Run:
 
     def gradient(self) -> npt.NDArray[np.float64]:
         """Return the gradient of the mean loss of all training samples."""
-        return self.gradient_of(np.arange(self.options.samples), self.flat)
+        return self.gradient_of(np.arange(self.options.samples), self.flat)[1]
 
     def gradient_of(
         self, chosen: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        """Return the gradient of the mean loss of some training samples at some weights."""
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        """Return the mean loss of some training samples at some weights, and its gradient."""
         found = np.empty(len(weights))
-        kernel.mean_gradient(found, weights, self.train, chosen, self.rows)
-        return found
+        loss, _ = kernel.mean_gradient(found, weights, self.train, chosen, self.rows)
+        return loss, found
 
     # As signals need a run (grokcrit.signals.state.Source).
 
@@ -127,15 +127,21 @@ class Run:
         """Return the weights."""
         return self.flat
 
-    def half_gradient(
-        self, half: int, weights: npt.NDArray[np.float64] | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Return the gradient of the loss of up to HALF samples of a half of the training set."""
-        return self.gradient_of(self.halves[half][:HALF], self.flat if weights is None else weights)
+    @property
+    def half_size(self) -> int:
+        """Samples of each half of the training set that are taken."""
+        return len(self.halves[1])
+
+    def on_half(
+        self, half: int, weights: npt.NDArray[np.floating] | None = None
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        """Return loss and gradient of up to HALF samples of a half of the training set."""
+        flat = self.flat if weights is None else weights.astype(np.float64)
+        return self.gradient_of(self.halves[half], flat)
 
     def hessian_product(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the Hessian of the loss on the first half, times a vector."""
-        return differences(lambda w: self.half_gradient(0, w), self.flat, vector)
+        return differences(lambda w: self.on_half(0, w)[1], self.flat, vector)
 
     def structure(self) -> float:
         """Return the coefficient of the parity in the network's output over random inputs.

@@ -100,9 +100,14 @@ class Watched:
         mlp.mean_gradient(found, weights, self.training)
         return found
 
-    def half_gradient(
+    @property
+    def half_size(self) -> int:
+        """Raise UndefinedError: halves of four patterns are other tasks."""
+        raise UndefinedError
+
+    def on_half(
         self, half: int, weights: npt.NDArray[np.float64] | None = None
-    ) -> npt.NDArray[np.float64]:
+    ) -> tuple[float, npt.NDArray[np.float64]]:
         """Raise UndefinedError: halves of four patterns are other tasks."""
         raise UndefinedError
 
