@@ -14,7 +14,7 @@ def size(state: State) -> float:
     return state.avalanche.size
 
 
-@signal("density", about="avalanche size over that of a Gaussian null model", source=SOURCE)
+@signal("density", about="avalanche size over that of a Gaussian null model")
 def density(state: State) -> float:
     """Return s / s_null: the density s / N relative to that of a Gaussian vector."""
     if state.null_size == 0:
@@ -22,7 +22,7 @@ def density(state: State) -> float:
     return state.avalanche.size / state.null_size
 
 
-@signal("branching", about="topplings of step 2 over those of step 1", source=SOURCE)
+@signal("branching", about="topplings of step 2 over those of step 1")
 def branching(state: State) -> float:
     """Return the branching ratio of the first step."""
     activity = state.avalanche.activity

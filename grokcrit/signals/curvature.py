@@ -13,7 +13,7 @@ from grokcrit.signals.state import State, UndefinedError
 @signal(
     "half-cosine",
     about="cosine of the gradients on two disjoint sets of training data",
-    source="arXiv 2003.01054",
+    source="arXiv 2002.10657",
 )
 def half_cosine(state: State) -> float:
     """Return the cosine between the gradients of the two halves."""
@@ -23,7 +23,7 @@ def half_cosine(state: State) -> float:
 @signal(
     "commutator",
     about="change of a step on one set by a step on the other before it, over both steps",
-    source="arXiv 2602.16967",
+    source="arXiv 2602.16746",
 )
 def commutator(state: State) -> float:
     """Return ||[g_b(w - h g_a) - g_b(w)] - [g_a(w - h g_b) - g_a(w)]|| / (||g_a|| + ||g_b||).

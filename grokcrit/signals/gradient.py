@@ -30,13 +30,13 @@ def scaled(state: State) -> Values:
     return values
 
 
-@signal("gradient-norm", about="||g||, the length of the gradient", source="arXiv 2205.10343")
+@signal("gradient-norm", about="||g||, the length of the gradient")
 def gradient_norm(state: State) -> float:
     """Return the Euclidean norm of the gradient."""
     return float(np.linalg.norm(scaled(state)) * state.magnitudes[-1])
 
 
-@signal("gradient-gini", about="Gini coefficient of abs(g)", source="arXiv 2604.04655")
+@signal("gradient-gini", about="Gini coefficient of abs(g)")
 def gradient_gini(state: State) -> float:
     """Return the Gini coefficient of the magnitudes."""
     return gini(scaled(state))

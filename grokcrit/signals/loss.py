@@ -7,7 +7,8 @@ import numpy as np
 from grokcrit.signals.registry import signal
 from grokcrit.signals.state import WINDOW, State, UndefinedError, Values
 
-# Critical slowing down: variance and autocorrelation rise before a transition.
+# Critical slowing down: variance and autocorrelation rise before a transition. No paper found that
+# tests the two on grokking; the nearest, arXiv 2306.13253, uses oscillations of the early loss.
 SLOWING = "Scheffer et al., Nature 461, 53 (2009)"
 
 

@@ -15,7 +15,7 @@ def weight_norm(state: State) -> float:
     return float(np.linalg.norm(state.weights))
 
 
-@signal("weight-gini", about="Gini coefficient of abs(w)", source="arXiv 2301.05217")
+@signal("weight-gini", about="Gini coefficient of abs(w)", source="arXiv 2604.04655")
 def weight_gini(state: State) -> float:
     """Return the Gini coefficient of the magnitudes of the weights."""
     return gini(np.sort(np.abs(state.weights)))
@@ -24,7 +24,7 @@ def weight_gini(state: State) -> float:
 @signal(
     "effective-rank",
     about="exp of the entropy of singular values over the full rank, mean of the matrices",
-    source="arXiv 2310.06110",
+    source="arXiv 2408.11804",
 )
 def effective_rank(state: State) -> float:
     """Return the effective rank (Roy and Vetterli 2007) of the weight matrices as a share."""
