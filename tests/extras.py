@@ -29,6 +29,7 @@ MODULES = {
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",
+    "signals": "weightwatcher",
 }
 OWN = ("extra", "slow", "browser")
 

@@ -33,14 +33,14 @@ def alpha(state: State) -> float:
     """Return the mean over weight matrices of weightwatcher's alpha."""
     import torch
 
-    layers = []
-    for matrix in state.matrices:
-        layer = torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
-        layer.weight.data = torch.from_numpy(matrix.astype(np.float32))
-        layers.append(layer)
     with _alone, quiet(), everything():
         import weightwatcher
 
+        layers = []
+        for matrix in state.matrices:
+            layer = torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
+            layer.weight.data = torch.from_numpy(matrix.astype(np.float32))
+            layers.append(layer)
         found = weightwatcher.WeightWatcher(model=torch.nn.Sequential(*layers)).analyze()
     if "alpha" not in found or found["alpha"].isna().all():
         raise UndefinedError
