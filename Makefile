@@ -86,6 +86,7 @@ test-extras: extras
 examples: extras
 	$(BIN)/python -m pytest -m slow tests/pipeline/test_examples.py \
 	  tests/pipeline/test_nanogpt.py tests/pipeline/test_live_examples.py \
+	  tests/pipeline/test_early_warning.py \
 	  tests/pipeline/test_docs.py tests/cli/test_modadd.py tests/sweeps
 
 test-slow: extras

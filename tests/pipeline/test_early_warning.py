@@ -1,4 +1,4 @@
-"""The early-warning example runs, at smoke size; the signal of one's own that a page shows works."""
+"""The early-warning example runs, at smoke size, and so does a signal of one's own."""
 
 import re
 import shutil
@@ -66,7 +66,7 @@ def test_a_signal_of_ones_own_is_ten_lines(tmp_path):
         r"```python\n(.*?)```", (ROOT / "docs/early-warning.md").read_text(), re.S
     )
     assert shown == (EXAMPLE / "mine.py").read_text()
-    assert len(shown.splitlines()) < 10
+    assert len(shown.splitlines()) <= 10
     shutil.copy(EXAMPLE / "mine.py", tmp_path)
     train = ["train", "--task", "parity", "--hidden", "8", "--seeds", "1", "--epochs", "2"]
     signals = ["--signals", "weight-norm,mine:largest_weight", "--quiet"]
