@@ -28,8 +28,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="<signals.parquet>",
-            help="End each run when it was trained as long after memorising as its partner there, "
-            "of the same width and seed, took to grok.",
+            help="Train each run as long after memorising as its partner there, of the same width "
+            "and seed; see --after-grok.",
         ),
     ] = None,
 ) -> None:

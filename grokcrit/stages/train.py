@@ -150,14 +150,16 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
 def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
     """Return the options of runs that are watched as long as those of a signals table.
 
-    That is, from memorising on, as long as the run of the same width and seed took from memorising
-    to grokking. Raise TableError where the table is of several cases.
+    That is, from memorising on, as long as the run of the same width and seed that grokked there was
+    trained. Raise TableError where the table is of several cases.
     """
     table = Inputs(partners, SIGNALS.without(("seconds", "training_seconds"))).read()
     if len(cases := pc.unique(table["case"])) > 1:
         raise TableError(f"the partners are of {len(cases)} cases; give a table of one")
     memorised, grokked = (first_above(table, name) for name in ACCURACIES)
-    exposures = {run: max(0, t - memorised[run]) for run, t in grokked.items() if run in memorised}
+    ends = table.group_by(["width", "seed"]).aggregate([("epoch", "max")]).to_pylist()
+    last = {(run["width"], run["seed"]): run["epoch_max"] for run in ends}
+    exposures = {run: last[run] - memorised[run] for run in grokked if run in memorised}
     return replace(options, exposures=tuple(sorted(exposures.items())))
 
 

@@ -147,8 +147,8 @@ class RunOptions(CascadeOptions):
         None, "Name of the case", group="output", swept=False, unset="a digest of the options"
     )
 
-    # Epochs from memorising to grokking of the partner of a (width, seed), where runs are watched
-    # as long as those of another table: no option, for it is read from there.
+    # Epochs that the partner of a (width, seed) was trained after it had memorised, where runs are
+    # watched as long as those of another table: no option, for it is read from there.
     exposures: tuple[tuple[tuple[int, int], int], ...] = ()
 
     # Whether gradients are in single precision.
