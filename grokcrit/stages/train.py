@@ -150,8 +150,8 @@ def check_graphs(options: RunOptions, cascade: CascadeOptions) -> None:
 def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
     """Return the options of runs that are watched as long as those of a signals table.
 
-    That is, from memorising on, as long as the run of the same width and seed that grokked there was
-    trained. Raise TableError where the table is of several cases.
+    That is, from memorising on, as long as the run of the same width and seed was trained there, if
+    that one grokked. Raise TableError where the table is of several cases.
     """
     table = Inputs(partners, SIGNALS.without(("seconds", "training_seconds"))).read()
     if len(cases := pc.unique(table["case"])) > 1:
