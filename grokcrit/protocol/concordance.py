@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grokcrit.protocol.courses import HORIZON, Course
-from grokcrit.protocol.designs import BASE, GAP
+from grokcrit.protocol.designs import GAP, Watch
 from grokcrit.scaling.ensembles import Ints, Reals
 
 Mask = npt.NDArray[np.bool_]
@@ -59,33 +59,41 @@ def by_seeds(won: Reals, all: Reals, first: Ints, second: Ints, seeds: int) -> C
     )
 
 
-def auroc(scores: Reals, kind: Ints, wanted: int, seed: Ints, seeds: int) -> Concordance:
+def auroc(scores: Reals, watch: Watch, kind: int, seed: Ints, seeds: int) -> Concordance:
     """Compare the largest statistic of each base run with that of each control of a kind.
 
     Parameters
     ----------
     scores
         (R,), -inf where a run has no statistic.
-    kind, wanted
-        Kind of each run, and that of the controls.
+    watch, kind
+        The runs, and the kind of the controls.
     seed, seeds
         Place of each run's seed among all, and how many there are.
     """
-    base, control = kind == BASE, kind == wanted
+    base, control = sides(watch, kind)
     found = won(scores[base], scores[control])
     return by_seeds(found, np.ones_like(found), seed[base], seed[control], seeds)
 
 
-def tauc(
-    statistic: Reals, course: Course, kind: Ints, wanted: int, seed: Ints, seeds: int
-) -> Concordance:
+def sides(watch: Watch, kind: int) -> tuple[Mask, Mask]:
+    """Return which runs are base runs with a control of a kind, and which are these controls.
+
+    Base runs whose control was left out are, too: the longer a run takes to grok, the longer its
+    control would have had to be trained, and what is watched for longer alarms more.
+    """
+    control = np.equal(watch.kind, kind)
+    return watch.base & np.isin(watch.group, watch.group[control]), control
+
+
+def tauc(statistic: Reals, course: Course, kind: int, seed: Ints, seeds: int) -> Concordance:
     """Compare base runs about to grok with controls of a kind, at equal times since memorising.
 
     At each sample the base runs that are in the last ``HORIZON`` epochs of their watch meet the
     controls whose partner is. A clock is the same for both, and exchanging a run with its control
     changes no time: both give 1/2 by construction.
     """
-    base, control, soon = kind == BASE, kind == wanted, course.soon
+    (base, control), soon = sides(course.watch, kind), course.soon
     one, other = (np.where(soon[each], filled(statistic[each]), np.nan) for each in (base, control))
     return over_times(one, other, seed[base], seed[control], seeds)
 
@@ -101,7 +109,7 @@ def timing(statistic: Reals, course: Course, late: Mask, seed: Ints, seeds: int)
     length = statistic.shape[1]
     measured = np.cumsum(~np.isnan(course.values[:, ::-1]), axis=1)[:, ::-1] > 0
     mine = measured & (np.arange(length) < course.own[:, None])
-    mine &= ((course.watch.kind == BASE) | late)[:, None]
+    mine &= (course.watch.base | late)[:, None]
     soon = mine & (course.epoch > end)
     calendar = np.full((2, len(seed), 2 * length), np.nan)
     at = course.start[:, None] + np.arange(length)

@@ -31,13 +31,11 @@ def of_share(value: float, draws: Reals, pairs: tuple[int, int], confidence: flo
     as many independent comparisons as give the variance of Hanley and McNeil there (R. Newcombe,
     Statistics in Medicine 25, 559, 2006): 4 I J / (I + J + 2).
 
-    Coverage of 95 % intervals in 2,000 samples of normal scores, of I = 24 runs that grok and
-    J = 15, 24, 15 + 15 controls, for AUROC of 0.5, 0.7, 0.85, 0.93, 0.98: 96 96 96 96 98,
-    95 96 95 96 98, 95 95 96 95 98 %; with a correlation of 0.5 within a seed 96 96 95 96 98,
-    96 96 96 95 97, 96 96 95 95 97. Of I = J = 12: 95 96 95 98 98. Plain percentiles cover 94 % at
-    0.5, 89 at 0.93 and 77 to 83 at 0.98, as they collapse at 1. At 0.5 an interval excludes 0.5 in
-    3.6 to 5.2 %. The mean over four kinds of 24 controls is covered in 95 % up to 0.85, and in 91
-    to 94 % above.
+    A 95 % interval holds the true AUROC of normal scores in 93 to 98 % of samples of 24 pairs or
+    15, for one kind of control or the mean over two and an AUROC of 0.5 to 0.98; in 91 to 96 % for
+    the mean over four kinds, lowest at 0.98. Where the AUROC is 0.5 it excludes 0.5 in 3 to 5 %.
+    Plain percentiles hold the true one in 94 % at 0.5 and 71 to 86 % at 0.98, as they collapse at 1
+    (benchmarks/warn_coverage.py).
 
     Parameters
     ----------

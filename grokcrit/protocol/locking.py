@@ -39,8 +39,7 @@ def lock(course: Course) -> Lock | None:
     for detector, sign, statistic in statistics(course):
         scores = score(statistic, course)
         found = [
-            concordance.auroc(scores, watch.kind, kind, places, places.max() + 1).value
-            for kind in kinds
+            concordance.auroc(scores, watch, kind, places, places.max() + 1).value for kind in kinds
         ]
         if found and (best is None or np.mean(found) > best.auroc):
             controls = scores[watch.kind != BASE]

@@ -88,8 +88,8 @@ def scores_of(held: Held) -> list[Row]:
     watch, place, seeds = held.course.watch, held.place, held.seeds
     aurocs, taucs = {}, {}
     for name, kind in held.kinds.items():
-        aurocs[name] = concordance.auroc(held.scores, watch.kind, kind, place, seeds)
-        taucs[name] = concordance.tauc(held.statistic, held.course, watch.kind, kind, place, seeds)
+        aurocs[name] = concordance.auroc(held.scores, watch, kind, place, seeds)
+        taucs[name] = concordance.tauc(held.statistic, held.course, kind, place, seeds)
     n = counted(held.course)
     rows = [held.row("explored", held.lock.auroc, NOWHERE, "on the other half", n, control=ALL)]
     rows += shares(held, "auroc", aurocs) + shares(held, "tauc", taucs)

@@ -14,6 +14,7 @@ from grokcrit.base.errors import FitError
 from grokcrit.base.parallel import Progress, Stop, in_order
 from grokcrit.base.stage_options import WarnOptions
 from grokcrit.base.summary import Notice, Row, Summary
+from grokcrit.protocol.account import cases_in, formats, headline
 from grokcrit.protocol.courses import CLOCK, REGRESSION, course_of
 from grokcrit.protocol.designs import Design, Name, Watch, designs_of, watched
 from grokcrit.protocol.locking import Lock, lock
@@ -30,7 +31,6 @@ from grokcrit.protocol.runs import (
 from grokcrit.protocol.scores import (
     ALL,
     FEWEST,
-    OF_DECIDING,
     TOO_FEW,
     Held,
     alarms,
@@ -39,6 +39,7 @@ from grokcrit.protocol.scores import (
     enough,
     scores_of,
 )
+from grokcrit.questions.notices import record_of
 from grokcrit.questions.notices import warn as notice
 from grokcrit.questions.rows import missing
 from grokcrit.signals.registry import kind_of
@@ -48,8 +49,8 @@ from grokcrit.tables.schemas import CASE, SIGNALS, WARN
 
 PLACEBOS = (WHITE, WALK, EPOCH, CLOCK, REGRESSION)
 LEFT_OUT = "left-out"
-# Rows of the summary, in all.
-SHOWN = 12
+# Rows of the summary, in all and least of a case.
+SHOWN, LEAST_SHOWN = 12, 2
 
 
 def warn(
@@ -132,6 +133,7 @@ class Unit:
 
     design: Design
     signal: str
+    kind: str
     explore: Watch
     held: Watch
     base: Runs  # the base case of the held-out half
@@ -147,7 +149,8 @@ def units_of(
     designs: Sequence[Design], halves: Sequence[Sequence[Runs]], chosen: WarnOptions
 ) -> list[Unit]:
     """List what is scored: each signal of each design, D by families."""
-    units = []
+    units: list[Unit] = []
+    kinds: dict[str, str] = {}
     for family in (None, chosen.family):
         explore, held = (by_name(half, family) for half in halves)
         for design in designs:
@@ -158,10 +161,11 @@ def units_of(
             names = sorted({*explore[design.base].signals, *base.signals} - {*INGREDIENTS})
             if not family and names:
                 names += [CLOCK, REGRESSION]
+            kinds |= {name: kind(name) for name in names if name not in kinds}
             units += [
-                Unit(design, name, watches[0], watches[1], base)
+                Unit(design, name, kinds[name], watches[0], watches[1], base)
                 for name in names
-                if kind_of(name) != "ingredient"
+                if kinds[name] != "ingredient"
             ]
     return units
 
@@ -177,7 +181,8 @@ def rows_of(unit: Unit, locks: Mapping[Name, Lock], chosen: WarnOptions) -> list
             rows += scores_of(Held(course, each, chosen, enough(explored)))
         elif base[1] != unit.design.base[1]:
             rows += alarms(Held(course, each, chosen, True), source=base[1])
-    return [row | named(unit.design) | {"signal": unit.signal} | kind(unit.signal) for row in rows]
+    labels = {"signal": unit.signal, "kind": unit.kind}
+    return [row | named(unit.design) | labels for row in rows]
 
 
 def named(design: Design) -> Row:
@@ -185,11 +190,11 @@ def named(design: Design) -> Row:
     return dict(zip((c.name for c in CASE), design.base, strict=True))
 
 
-def kind(signal: str) -> Row:
-    """Return the column that says what kind of signal one is."""
+def kind(signal: str) -> str:
+    """Return the kind of a signal; one that is unknown costs a look at all entry points."""
     if signal in PLACEBOS:
-        return {"kind": "placebo"}
-    return {"kind": "family" if signal == DIMENSION else kind_of(signal)}
+        return "placebo"
+    return "family" if signal == DIMENSION else kind_of(signal)
 
 
 def left_out_of(
@@ -206,7 +211,7 @@ def left_out_of(
                 reasons += watched(design, half)[1]
                 for name, of_kind in ((design.base, None), *design.controls.items()):
                     totals[of_kind] += len(half[name].seed) if name in half else 0
-            signal = {"signal": DIMENSION} | kind(DIMENSION) if family else {}
+            signal = {"signal": DIMENSION, "kind": kind(DIMENSION)} if family else {}
             rows += [
                 {
                     **named(design),
@@ -226,96 +231,14 @@ def left_out_of(
 def warn_summary(table: pa.Table) -> Summary:
     """Sum up a warn table: the best signals of each case beside D, a placebo and the ceiling."""
     found = table.to_pylist()
-    cases = list(dict.fromkeys(row["case"] for row in found if row["score"] == "auroc"))
-    shown: list[Row] = []
-    sentences = []
-    made = provenance.decode(table.schema.metadata, "the table")
-    level = provenance.confidence(made) if made else None
-    for case in cases:
-        mine = Scores([row for row in found if row["case"] == case and row["source"] is None])
-        names = mine.shown(max(2, SHOWN // len(cases)))
-        shown += [({"case": case} if len(cases) > 1 else {}) | mine.row(n, level) for n in names]
-        sentences.append(mine.sentence(case))
-    formats = dict.fromkeys(("AUROC", "tAUC", interval_name(level)), ".2f") | {"lead": ".0f"}
-    return Summary(
-        " ".join(sentences) or "No case has a control: nothing is scored.",
-        shown[:SHOWN],
-        cautions(found),
-        formats,
-        details=found,
-    )
-
-
-def interval_name(level: float | None) -> str:
-    """Return the heading of intervals."""
-    return f"{100 * level:g} % CI" if level else "CI"
-
-
-class Scores:
-    """The rows of one case, found by signal and score."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        """Index the rows; the AUROC is that against the controls that decide, where they are."""
-        self.kinds = {row["signal"]: row["kind"] for row in rows}
-        self.at = {(r["signal"], r["score"], r["control"], r["rate"]): r for r in rows}
-        kinds = {row["control"] for row in rows if row["score"] == "auroc"}
-        self.control = OF_DECIDING if OF_DECIDING in kinds else ALL
-        scored = [n for n in self.kinds if (n, "auroc", self.control, None) in self.at]
-        # Ranked by the seeds that explored: the largest of thirty held-out scores is too large.
-        self.ranked = sorted(scored, key=lambda n: (-self.at[n, "explored", ALL, None]["value"], n))
-
-    def value(self, signal: str, score: str, control: str | None, rate: float | None) -> Any:
-        """Return a number; None where there is none."""
-        row = self.at.get((signal, score, control, rate))
-        return row and row["value"]
-
-    def of_kind(self, *kinds: str) -> list[str]:
-        """Return the signals of some kinds, the best first."""
-        return [name for name in self.ranked if self.kinds[name] in kinds]
-
-    def shown(self, count: int) -> list[str]:
-        """Return the signals to show: the best, D, one placebo and, where there is room, more."""
-        first = [
-            name for name in (*self.of_kind("signal")[:1], DIMENSION, WHITE) if name in self.ranked
-        ]
-        more = [*self.of_kind("ceiling")[:1], *self.of_kind("signal")[1:]]
-        chosen = (first + more)[:count]
-        return sorted(chosen, key=lambda n: -self.at[n, "auroc", self.control, None]["value"])
-
-    def row(self, signal: str, level: float | None) -> Row:
-        """Return the row of a signal in the summary."""
-        auroc = self.at[signal, "auroc", self.control, None]
-        cost = self.value(signal, "cost", None, None)
-        ends = None if auroc["ci_low"] is None else (auroc["ci_low"], auroc["ci_high"])
-        return {
-            "signal": signal,
-            "AUROC": auroc["value"],
-            interval_name(level): ends,
-            "tAUC": self.value(signal, "tauc", self.control, None),
-            "lead": self.value(signal, "lead-g", None, 0.05),
-            "cost": None if cost is None else f"{cost:.1%}".replace("%", " %"),
-        }
-
-    def sentence(self, case: str) -> str:
-        """Say which signal is best, and what D and white noise score."""
-        best = self.of_kind("signal")
-        against = sorted(
-            {c for _, s, c, _ in self.at if s == "auroc" and c not in (ALL, OF_DECIDING)}
-            & ({"shuffled", "few"} if self.control == OF_DECIDING else {c for *_, c, _ in self.at})
-        )
-        words = {"shuffled": "shuffled labels", "few": "too little data", "no-decay": "no decay"}
-        told = [
-            f"{name} {self.written(name)}" for name in (DIMENSION, WHITE) if name in self.ranked
-        ]
-        first = f"the best signal is {best[0]}: AUROC {self.written(best[0])}" if best else "AUROC"
-        against_words = " and ".join(words.get(each, each) for each in against)
-        return f"On {case} {'; '.join([f'{first} against {against_words}', *told])}."
-
-    def written(self, signal: str) -> str:
-        """Write the AUROC of a signal with its interval."""
-        row = self.at[signal, "auroc", self.control, None]
-        ends = "" if row["ci_low"] is None else f" ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
-        return f"{row['value']:.2f}{ends}"
+    record = record_of(table)
+    scored = cases_in(found, provenance.confidence(record) if record else None)
+    each = max(LEAST_SHOWN, SHOWN // max(len(scored), 1))
+    several = len(scored) > 1
+    rows = [
+        ({"case": case.name} if several else {}) | row for case in scored for row in case.rows(each)
+    ]
+    return Summary(headline(scored), rows[:SHOWN], cautions(found), formats(scored), details=found)
 
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
