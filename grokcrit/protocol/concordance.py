@@ -77,13 +77,15 @@ def auroc(scores: Reals, watch: Watch, kind: int, seed: Ints, seeds: int) -> Con
 
 
 def sides(watch: Watch, kind: int) -> tuple[Mask, Mask]:
-    """Return which runs are base runs with a control of a kind, and which are these controls.
+    """Return which runs are base runs to compare with controls of a kind, and which are these.
 
-    Base runs whose control was left out are, too: the longer a run takes to grok, the longer its
-    control would have had to be trained, and what is watched for longer alarms more.
+    A base run is left out if its control was: the longer a run takes to grok, the longer its
+    control had to be trained, and what is watched for longer has the larger maximum. A seed for
+    which no control was trained is like any other.
     """
     control = np.equal(watch.kind, kind)
-    return watch.base & np.isin(watch.group, watch.group[control]), control
+    paired = np.isin(watch.group, watch.group[control])
+    return watch.base & (paired | ~watch.lost[:, kind]), control
 
 
 def tauc(statistic: Reals, course: Course, kind: int, seed: Ints, seeds: int) -> Concordance:

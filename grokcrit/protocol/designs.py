@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from grokcrit.protocol.runs import Runs, Signal
+from grokcrit.protocol.runs import TIMES, Runs, Signal
 from grokcrit.scaling.ensembles import Ints, Reals
 from grokcrit.tasks.controls import CONTROL, WEIGHT_DECAY, decay, deciding, hardness, key_of, levels
+from grokcrit.tasks.draws import drawn
 
 # Task, case and field of a case.
 Name: TypeAlias = tuple[str, str, str]
@@ -38,6 +39,7 @@ class Watch:
     group: Ints  # (R,): index of the base run with whose exposure a run is watched
     kind: Ints  # (R,): index among ``kinds``; BASE for runs that grok
     kinds: tuple[str, ...]
+    lost: npt.NDArray[np.bool_]  # (R, kinds): whether a control of its group was left out
     memorised: Reals  # (R,)
     left: Reals  # (R,)
     grokked: Reals  # (R,): of controls NaN, or after their watch
@@ -48,7 +50,7 @@ class Watch:
         """Return some of the runs; a control without its base run goes, too."""
         chosen = chosen & chosen[self.group]
         renamed = np.cumsum(chosen) - 1
-        found = {name: getattr(self, name)[chosen] for name in ("seed", "kind", *TIMES)}
+        found = {name: getattr(self, name)[chosen] for name in ("seed", "kind", "lost", *TIMES)}
         place = tuple(self.place[k] for k in np.flatnonzero(chosen))
         return replace(self, **found, group=renamed[self.group[chosen]], place=place)
 
@@ -62,9 +64,6 @@ class Watch:
     def base(self) -> npt.NDArray[np.bool_]:
         """Which runs are base runs."""
         return np.equal(self.kind, BASE)
-
-
-TIMES = ("memorised", "left", "grokked")
 
 
 def designs_of(cases: Sequence[Runs]) -> list[Design]:
@@ -118,20 +117,27 @@ def rank(runs: Runs) -> tuple[tuple[float, ...], float]:
 
 
 def kind_of(base: Runs, control: Runs) -> str:
-    """Return in what a control differs: its labels, no decay, grokking later, or less data.
+    """Return the kind of a control: in what it differs from its base, or else its name.
 
-    A case that the record says nothing of is a kind of its own.
+    The values of deciding options with names, as ``shuffled`` labels; ``no-decay``; ``late``, with
+    less weight decay or if most of its runs grok; ``few`` data. Less data with shuffled labels is
+    no second difference: of many, they are not memorised.
     """
-    options = deciding(base.task, base.options)
-    own, other = levels(base.task, base.options), levels(control.task, control.options)
-    apart = {name: other[name] for name in options if name in other and other[name] != own[name]}
+    known = deciding(base.task, base.options)
+    # What is drawn compares as one seed draws it.
+    own, other = (drawn(each.options, 0) for each in (base, control))
+    values = [levels(base.task, each) for each in (own, other)]
+    apart = {k: v for k, v in values[1].items() if k in known and v != values[0][k]}
     parts = [value for value in apart.values() if isinstance(value, str)]
-    if WEIGHT_DECAY in control.options and decay(control.options) == 0 < decay(base.options):
-        parts.append(NO_DECAY)
-    few = any(not isinstance(v, str) and v < own[name] for name, v in apart.items())
-    if not parts and 2 * np.count_nonzero(~np.isnan(control.grokked)) > len(control.grokked):
+    less = WEIGHT_DECAY in other and decay(other) < decay(own)
+    grok = 2 * np.count_nonzero(~np.isnan(control.grokked)) > len(control.grokked)
+    if not parts and ((less and decay(other) > 0) or (grok and not less)):
         return LATE
-    return "-".join([*parts, *[FEW] * few]) or control.case
+    if not parts and any(not isinstance(v, str) and v < values[0][k] for k, v in apart.items()):
+        parts.append(FEW)
+    if less and decay(other) == 0:
+        parts.append(NO_DECAY)
+    return "-".join(parts) or control.case
 
 
 def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, Counter[Any]]:
@@ -156,13 +162,8 @@ def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, C
     partner: dict[tuple[int, int], int] = {}
     place: list[tuple[int, int]] = []
     for row in range(len(base.seed)):
-        m, g = base.memorised[row], base.grokked[row]
-        if np.isnan(m):
-            left_out[None, "never memorises"] += 1
-        elif np.isnan(g):
-            left_out[None, "never groks"] += 1
-        elif g - GAP < m:
-            left_out[None, f"groks within {GAP} epochs of memorising"] += 1
+        if why := reason_of_base(base, row):
+            left_out[None, why] += 1
         else:
             partner[int(base.width[row]), int(base.seed[row])] = len(place)
             place.append((0, row))
@@ -171,13 +172,16 @@ def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, C
     group, kind = list(range(len(place))), [BASE] * len(place)
     kinds = tuple(dict.fromkeys(k for n, k in design.controls.items() if n in cases))
     runs = [base, *(cases[name] for name in design.controls if name in cases)]
+    lost = np.zeros((len(place), len(kinds)), bool)
     for case, other in enumerate(runs[1:], 1):
         name = design.controls[other.name]
         for row, key in enumerate(zip(other.width.tolist(), other.seed.tolist(), strict=True)):
             first = partner.get(key)
-            why = reason(base, -1 if first is None else place[first][1], other, row)
+            why = reason_of_control(base, -1 if first is None else place[first][1], other, row)
             if why:
                 left_out[name, why] += 1
+                if first is not None:
+                    lost[first, kinds.index(name)] = True
                 continue
             assert first is not None
             place.append((case, row))
@@ -190,6 +194,7 @@ def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, C
             group=np.array(group),
             kind=np.array(kind),
             kinds=kinds,
+            lost=lost[group],
             runs=tuple(runs),
             place=tuple(place),
             **times,
@@ -198,7 +203,17 @@ def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, C
     )
 
 
-def reason(base: Runs, partner: int, control: Runs, row: int) -> str:
+def reason_of_base(base: Runs, row: int) -> str:
+    """Return why a base run does not count; nothing if it does."""
+    m, g = base.memorised[row], base.grokked[row]
+    if np.isnan(m):
+        return "never memorises"
+    if np.isnan(g):
+        return "never groks"
+    return f"groks within {GAP} epochs of memorising" if g - GAP < m else ""
+
+
+def reason_of_control(base: Runs, partner: int, control: Runs, row: int) -> str:
     """Return why a control does not count, given the row of its partner, -1 if none counts."""
     if partner < 0:
         return "no base run of its width and seed counts"

@@ -25,6 +25,7 @@ GROKKED = 0.99
 LEFT = 0.1
 # The signal of a family of widths, and the least sizes that a slope is fitted to.
 DIMENSION, LEAST_SIZES = "D", 3
+TIMES = ("memorised", "left", "grokked")
 WHITE, WALK, EPOCH = "white-noise", "random-walk", "epoch"
 
 
@@ -55,6 +56,23 @@ class Runs:
     last: Reals  # (R,): last epoch
     signals: Mapping[str, Signal]
     training_seconds: Reals  # of an epoch of each run
+
+    @property
+    def measured(self) -> Runs | None:
+        """The runs that have signals of their own, not only what D is made of; None without."""
+        scored = [each.there for name, each in self.signals.items() if name not in INGREDIENTS]
+        chosen = np.any([np.zeros(len(self.seed), bool), *scored], axis=0)
+        if not chosen.any():
+            return None
+        arrays = {
+            name: getattr(self, name)[chosen]
+            for name in ("width", "n_params", "seed", *TIMES, "last", "training_seconds")
+        }
+        signals = {
+            name: Signal(s.epochs, s.values[chosen], s.there[chosen], s.seconds[chosen])
+            for name, s in self.signals.items()
+        }
+        return replace(self, **arrays, signals=signals)
 
     @property
     def name(self) -> tuple[str, str, str]:

@@ -140,8 +140,8 @@ class Unit:
 
 
 def by_name(cases: Sequence[Runs], family: int | None) -> dict[Name, Runs]:
-    """Return cases by name; with ``family``, the least widths of one, their families."""
-    found = ((each.name, families_of(each, family) if family else each) for each in cases)
+    """Return the runs of each case; with ``family``, the least widths of one, its families."""
+    found = ((each.name, families_of(each, family) if family else each.measured) for each in cases)
     return {name: each for name, each in found if each is not None}
 
 
