@@ -21,6 +21,7 @@ Name: TypeAlias = tuple[str, str, str]
 GAP = 10
 LATE, FEW, NO_DECAY = "late", "few", "no-decay"
 BASE = -1
+SHORT = "trained too short"
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def watched(design: Design, cases: Mapping[Name, Runs]) -> tuple[Watch | None, C
 
     A base run counts if it memorises and groks ``GAP`` epochs later or more; it is watched from
     memorising to ``GAP`` before grokking. A control counts if its partner, the base run of its
-    width and seed, does, if it memorises, is trained as long after that as the partner is until it
-    groks, and has not grokked by then. It is watched as many epochs as its partner.
+    width and seed, does, if it memorises, is trained as long after that as the partner is watched,
+    and does not grok ``GAP`` epochs after that or sooner. It is watched as long as its partner.
 
     Returns
     -------
@@ -210,7 +211,10 @@ def reason_of_base(base: Runs, row: int) -> str:
         return "never memorises"
     if np.isnan(g):
         return "never groks"
-    return f"groks within {GAP} epochs of memorising" if g - GAP < m else ""
+    if g - GAP < m:
+        return f"groks within {GAP} epochs of memorising"
+    # A family whose fastest member ended before the others grokked.
+    return SHORT if base.last[row] < g - GAP else ""
 
 
 def reason_of_control(base: Runs, partner: int, control: Runs, row: int) -> str:
@@ -223,6 +227,4 @@ def reason_of_control(base: Runs, partner: int, control: Runs, row: int) -> str:
         return "never memorises"
     if g <= end:
         return "groks within the watch"
-    if control.last[row] < end:
-        return "trained too short"
-    return ""
+    return SHORT if control.last[row] < end - GAP else ""

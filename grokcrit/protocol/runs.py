@@ -224,9 +224,10 @@ def families_of(runs: Runs, least: int) -> Runs | None:
     """Return the families of a case: its runs of one seed at several widths, with their D.
 
     D of an epoch is the least-squares slope of ln(size) on ln(N) over the widths with a size above
-    0, which must be more than half of the family, and three at least: over fewer the slope is that
-    of other widths than at the epochs before. Times are the medians of the members that have them,
-    if more than half do.
+    0, which must be more than half of the family, and three at least. It is undefined where a
+    member is not measured, as after its end: a slope over other widths is another quantity, and
+    members of a control need not end in the order of those that grok. Times are the medians of the
+    members that have them, if more than half do.
 
     Parameters
     ----------
@@ -248,6 +249,7 @@ def families_of(runs: Runs, least: int) -> Runs | None:
         ordered = mine[np.argsort(runs.n_params[mine])]
         sizes = size.values[ordered].T
         enough = (sizes > 0).sum(axis=1) >= max(LEAST_SIZES, len(mine) // 2 + 1)
+        enough &= ~np.isnan(sizes).any(axis=1)
         slopes = exponents(runs.n_params[ordered], sizes)
         values.append(np.where(enough, slopes, np.nan))
         seconds.append(size.seconds[mine].sum(axis=0))

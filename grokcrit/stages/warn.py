@@ -243,12 +243,13 @@ def warn_summary(table: pa.Table) -> Summary:
 
 def cautions(rows: Sequence[Row]) -> list[Notice]:
     """Warn of runs left out, of too few runs, and of cases without controls."""
-    left = [
-        f"{row['value']:.0f} of {row['n_runs'] or row['n_controls']} "
-        f"{row['control'] or 'base'} runs of {row['case']}: {row['method']}"
-        for row in rows
-        if row["score"] == LEFT_OUT and row["signal"] is None
-    ]
+    left: Counter[tuple[str, str, str]] = Counter()
+    for row in rows:
+        if row["score"] == LEFT_OUT:
+            what = "families" if row["signal"] else "runs"
+            who = f"controls ({what})" if row["control"] else f"{what} that should grok"
+            left[row["case"], who, row["method"]] += round(row["value"])
+    listed = [f"{case}: {count} {who}, {why}" for (case, who, why), count in left.items()]
     few = [
         f"{row['case']}: {row['n_runs']} and {row['n_controls']} held out"
         for row in rows
@@ -257,7 +258,7 @@ def cautions(rows: Sequence[Row]) -> list[Notice]:
     scored = {row["case"] for row in rows if row["score"] == "auroc"}
     lone = sorted({row["case"] for row in rows} - scored)
     return (
-        notice("left-out", left)
+        notice("left-out", "; ".join(listed))
         + (notice("few-runs", FEWEST, few) if few else [])
         + notice("no-controls", lone)
     )

@@ -370,7 +370,7 @@ def test_every_run_that_does_not_count_is_counted_with_its_reason():
         parts += run("base", seed, flat, m=times[0], g=times[1])
         parts += run("k", seed, flat, g=None)
     for seed, more in enumerate(
-        [{"m": None, "g": None}, {"g": G}, {"g": None, "m": 90}, {"g": None, "end": G - 1}], 23
+        [{"m": None, "g": None}, {"g": G}, {"g": None, "m": 95}, {"g": None, "end": G - 11}], 23
     ):
         parts += run("base", seed, flat)
         parts += run("k", seed, flat, **more)
@@ -492,6 +492,23 @@ def test_a_family_has_the_exponent_of_its_sizes_and_alarms_as_one():
     assert d.values[0][[0, -1]] == pytest.approx([1.0, 1.2], abs=1e-6)
     assert np.isnan(d.values[:, 3:5]).all()  # four of eight widths are not more than half
     assert families_of(base, 9) is None
+
+
+def test_a_family_has_no_exponent_once_a_member_has_ended():
+    """Fault: D of a control changes because its wide members end first."""
+    made = families()
+    wide = pc.and_(pc.equal(made["case"], "k"), pc.equal(made["width"], 8))
+    made = made.filter(pc.invert(pc.and_(wide, pc.greater(made["epoch"], 60))))
+    control = {each.case: each for each in case_runs(made)}["k"]
+    d = families_of(control, 8).signals["D"].values
+    assert (~np.isnan(d)).sum(axis=1).tolist() == [61] * 14
+    left = one(grokcrit.warn(families(), **QUICK), signal="D", score="auroc", control="all")
+    assert left["n_runs"] == 7
+    scored = grokcrit.warn(made, **QUICK)
+    assert not rows(scored, signal="D", score="auroc")
+    (short,) = rows(scored, signal="D", score="left-out")
+    assert (short["control"], short["method"], short["value"]) == ("k", "trained too short", 14)
+    assert "no-controls" in {each.id for each in warn_summary(scored).warnings}
 
 
 def test_a_family_of_which_half_groks_does_not_count():
