@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from grokcrit.stages.robustness import robustness as robustness
     from grokcrit.stages.simulate import simulate as simulate
     from grokcrit.stages.train import train as train
+    from grokcrit.stages.warn import warn as warn
     from grokcrit.sweeps.sweep import sweep as sweep
 
 _HOME = {
@@ -40,6 +41,7 @@ _HOME = {
     "robustness": "grokcrit.stages.robustness",
     "simulate": "grokcrit.stages.simulate",
     "sweep": "grokcrit.sweeps.sweep",
+    "warn": "grokcrit.stages.warn",
 }
 # A module, loaded as `grokcrit.report` is first named: its function has its own name.
 _MODULES = ("report",)

@@ -146,6 +146,16 @@ class DiagnoseOptions(FssOptions):
 
 
 @dataclass(frozen=True)
+class WarnOptions(Options):
+    """Options of ``warn``."""
+
+    family: int = option(8, "Least number of widths of a seed that make a family, for D", least=3)
+    resamples: int = option(2000, "Bootstrap resamples of the seeds", least=2)
+    confidence: float = option_of(EstimateOptions, "confidence", 0.95)
+    seed: int = root_seed()
+
+
+@dataclass(frozen=True)
 class RobustnessOptions(FitOptions):
     """The grid of ``robustness``: one axis is varied at a time, all else is as in training."""
 

@@ -40,6 +40,7 @@ COMMANDS = (
     "bootstrap",
     "diagnose",
     "robustness",
+    "warn",
     "sweep",
     "plot",
     "report",

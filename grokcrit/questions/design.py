@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from grokcrit.base.options import ADDED, Option, options_of
 from grokcrit.questions import judge
 from grokcrit.questions.family import Family
 from grokcrit.scaling.ensembles import Ensemble
-from grokcrit.tasks import TASKS
+from grokcrit.tasks.controls import CONTROL, decay, deciding, hardness, key_of, levels
 
 GENERALISING, DECAY, INTERACTION = "generalising", "decay", "interaction"
 # Cells that can both generalise, as xor and xnor, should not differ.
 EQUIVALENT = "equivalent"
-# Option in which cells differ that differ in weight decay.
-WEIGHT_DECAY = "weight_decay"
-# Option of a recorded run: the case whose control it is.
-CONTROL = "control"
 
 
 @dataclass(frozen=True)
@@ -87,21 +81,21 @@ def designs(found: Sequence[Family]) -> list[Design]:
 def unpaired(found: Sequence[Family], made: Sequence[Design]) -> list[Family]:
     """Return the cases that should be cells of a design but have other runs, or name no case."""
     inside = {id(family) for design in made for family in design.cells.values()}
-    keys = {key_of(family.data) for design in made for family in design.cells.values()}
+    keys = {key_of(*recorded(family.data)) for design in made for family in design.cells.values()}
     return [
         each
         for each in found
         if id(each) not in inside
-        and (CONTROL in each.data.trained or (deciding(each.data) and key_of(each.data) in keys))
+        and (
+            CONTROL in each.data.trained
+            or (deciding(*recorded(each.data)) and key_of(*recorded(each.data)) in keys)
+        )
     ]
 
 
-def key_of(data: Ensemble) -> str:
-    """Return the options that cells of one design share, as text."""
-    apart = deciding(data)
-    options = {k: v for k, v in (ADDED | data.trained).items() if k not in apart}
-    options.pop(WEIGHT_DECAY, None)
-    return json.dumps(options, sort_keys=True)
+def recorded(data: Ensemble) -> tuple[str, dict[str, Any]]:
+    """Return the task of a case and the options of its training, by which controls are found."""
+    return str(data.case["task"]), data.trained
 
 
 def runs_of(data: Ensemble) -> tuple[Any, ...]:
@@ -110,29 +104,19 @@ def runs_of(data: Ensemble) -> tuple[Any, ...]:
     return *shared, *(getattr(data, name).tobytes() for name in ("sizes", "size_of", "seed"))
 
 
-def deciding(data: Ensemble) -> dict[str, Option]:
-    """Return the options of the case's task that decide whether a run can generalise."""
-    task = TASKS.get(str(data.case["task"]))
-    known = options_of(task) if task and data.trained else {}
-    return {name: each for name, each in known.items() if each.decides}
-
-
-def levels(data: Ensemble) -> dict[str, Any]:
-    """Return the values of the deciding options of a case."""
-    return {name: data.trained.get(name, each.default) for name, each in deciding(data).items()}
-
-
 def by_options(group: Sequence[Family]) -> list[Design]:
     """Find designs by the options of the trainings."""
     alike: dict[str, list[Family]] = {}
     for each in group:
-        if deciding(each.data):
-            alike.setdefault(key_of(each.data), []).append(each)
+        if deciding(*recorded(each.data)):
+            alike.setdefault(key_of(*recorded(each.data)), []).append(each)
     made = []
     for members in alike.values():
-        base = min(members, key=lambda each: (hardness(each.data), -decay(each.data)))
+        base = min(
+            members, key=lambda each: (hardness(*recorded(each.data)), -decay(each.data.trained))
+        )
         others = [each for each in members if each is not base]
-        others.sort(key=lambda each: (-decay(each.data), hardness(each.data)))
+        others.sort(key=lambda each: (-decay(each.data.trained), hardness(*recorded(each.data))))
         cells = {each.data.case["case"]: each for each in (base, *others)}
         contrasts = contrasts_of([each.data for each in cells.values()])
         if contrasts:
@@ -140,28 +124,14 @@ def by_options(group: Sequence[Family]) -> list[Design]:
     return made
 
 
-def hardness(data: Ensemble) -> tuple[float, ...]:
-    """Return a sort key from the deciding options; what can be learnt comes first.
-
-    That is the first choice of an option with named choices, the largest value of a number.
-    """
-    options = deciding(data)
-    return tuple(
-        -value if isinstance(value, int | float) else options[name].choices.index(value)
-        for name, value in levels(data).items()
-    )
-
-
-def decay(data: Ensemble) -> float:
-    """Return the weight decay of a case, 0 where its task has none."""
-    return float(data.trained.get(WEIGHT_DECAY, 0.0))
-
-
 def contrasts_of(cells: Sequence[Ensemble]) -> list[Contrast]:
     """Return the contrasts of the cells of one design; the first cell can generalise."""
-    at = {(decay(each), tuple(levels(each).items())): each.case["case"] for each in cells}
-    decays = sorted({decay(each) for each in cells}, reverse=True)
-    answers = list(dict.fromkeys(tuple(levels(each).items()) for each in cells))
+    at = {
+        (decay(each.trained), tuple(levels(*recorded(each)).items())): each.case["case"]
+        for each in cells
+    }
+    decays = sorted({decay(each.trained) for each in cells}, reverse=True)
+    answers = list(dict.fromkeys(tuple(levels(*recorded(each)).items()) for each in cells))
     first, others = answers[0], answers[1:]
     made = []
     for d in decays:
@@ -170,7 +140,7 @@ def contrasts_of(cells: Sequence[Ensemble]) -> list[Contrast]:
             if len(apart) == 1 and {(d, first), (d, other)} <= set(at):
                 how = "{}: {} against {}".format(*apart[0]) + (f", decay {d:g}" if d else "")
                 option, _, level = apart[0]
-                same = level in deciding(cells[0])[option].learnable
+                same = level in deciding(*recorded(cells[0]))[option].learnable
                 kind = EQUIVALENT if same else GENERALISING
                 made.append(Contrast(kind, (at[d, first], at[d, other]), how))
     for low in decays[1:]:
@@ -207,7 +177,9 @@ def by_name(group: Sequence[Family]) -> list[Design]:
 
 def by_outcome(group: Sequence[Family]) -> list[Design]:
     """Pair each case that groks with every one that never does, where no record tells of them."""
-    unknown = [f for f in group if not deciding(f.data) and CONTROL not in f.data.trained]
+    unknown = [
+        f for f in group if not deciding(*recorded(f.data)) and CONTROL not in f.data.trained
+    ]
     named = {each.data.trained.get(CONTROL) for each in group}
     never = {f.data.case["case"]: f for f in unknown if np.isnan(f.data.grok).all()}
     made = []

@@ -102,6 +102,12 @@ TEXTS = {
     "max_steps, at most {:.0%}: their sizes are too small there, and D cannot be trusted",
     "crossing-without-grokking": "D(t) crosses the Gaussian null at {} of {} points where no run "
     "groks: a crossing need not have to do with grokking",
+    "left-out": "some runs do not count, and scores are of the others ({}): train longer, and give "
+    "controls the widths and seeds of their base",
+    "few-runs": "there are fewer than {} runs that grok or controls in a half of the seeds ({}): "
+    "scores without an interval are only indications; train more seeds",
+    "no-controls": "nothing is scored on {}: no case is its control, or no run of one counts; "
+    "train controls with the same widths and seeds, and name the base with --control",
     "smoke": "smoke scale: tiny sizes, few runs; the numbers mean nothing",
 }
 

@@ -8,6 +8,7 @@ from grokcrit.tables.schemas import (
     SIGNALS,
     TABLES,
     TRAIN,
+    WARN,
     Column,
     Schema,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "SWEEP",
     "TABLES",
     "TRAIN",
+    "WARN",
     "Column",
     "Schema",
 ]

@@ -29,7 +29,10 @@ FORM = {
 DEEPEST = 100
 LIBRARIES = ("numpy", "numba", "llvmlite", "scipy", "igraph", "pyarrow")
 # Folders whose code decides the numbers of a table.
-COMPUTING = ("base", "cascades", "kernels", "questions", "scaling", "stages", "systems", "tasks")
+COMPUTING = (
+    *("base", "cascades", "kernels", "protocol", "questions"),
+    *("scaling", "signals", "stages", "systems", "tasks"),
+)
 
 # The command line of this process, where it is a command; None in a Python program.
 command_line: str | None = None

@@ -475,9 +475,57 @@ SIGNALS = Schema(
     ("case", "field", "width", "seed", "epoch", "signal"),
     ("n_params",),
 )
+WARN = Schema(
+    "warn",
+    1,
+    "One row per number of the early-warning protocol: every score of every signal of a case that "
+    "can grok, on the seeds that are held out (docs/early-warning.md).",
+    (
+        *CASE,
+        Column("signal", pa.string(), "name of the signal; null: of the runs themselves", True),
+        Column(
+            "kind",
+            pa.string(),
+            "`signal`; `placebo`: knows nothing; `ceiling`: knows the task; `family`: of a family "
+            "of widths",
+            True,
+        ),
+        Column(
+            "score",
+            pa.string(),
+            "`auroc`, `tauc`, `timing`, `coverage`, `coverage-c`, `false-alarms`, `lead-g`, "
+            "`lead-c`, `gain`, `cost`; `explored`: AUROC of the seeds that explore; `left-out`: "
+            "runs that do not count",
+        ),
+        Column(
+            "control",
+            pa.string(),
+            "kind of control; `all`: mean over kinds, of false alarms over controls; `deciding`: "
+            "mean over `shuffled` and `few`; null: none",
+            True,
+        ),
+        Column("rate", pa.float64(), "share of exploring controls that may alarm", True, 0),
+        Column("source", pa.string(), "case whose locked threshold is used; null: this one", True),
+        Column("value", pa.float64(), "the number: a share, leads in epochs, a count of runs"),
+        *INTERVAL,
+        Column("n_runs", pa.int32(), "runs that grok in it, or families", minimum=0),
+        Column("n_controls", pa.int32(), "controls in it, of `timing` later runs", minimum=0),
+        Column("detector", pa.string(), "`level`, `change`, `z`, `cusum`, as locked", True),
+        Column("sign", pa.int32(), "1: a rise alarms; -1: a fall does", True, -1),
+        Column(
+            "threshold",
+            pa.float64(),
+            "locked: a larger statistic alarms; null: none is needed, or anything alarms",
+            True,
+        ),
+        Column("method", pa.string(), "how the interval was made; `left-out`: why"),
+    ),
+    ("case", "field", "signal", "score", "control", "rate", "source", "method"),
+)
 # Here and, from where the options of a training are known, the sweep's: grokcrit.tasks.swept.
 TABLES = {
-    schema.stage: schema for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS, SIGNALS)
+    schema.stage: schema
+    for schema in (TRAIN, AVALANCHE, FSS, BOOTSTRAP, DIAGNOSTICS, SIGNALS, WARN)
 }
 
 

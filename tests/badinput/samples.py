@@ -13,6 +13,7 @@ import grokcrit
 from grokcrit.tables import reading, writing
 from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
+from tests.unit.signals import small
 
 FEW = {"resamples": 20}
 SWEEP = """
@@ -46,6 +47,8 @@ MAKERS: dict[str, Callable[[dict[str, pa.Table]], pa.Table]] = {
         threads=1,
         **FEW,
     ),
+    "signals": lambda _: small(),
+    "warn": lambda made: grokcrit.warn(made["signals"], threads=1, **FEW),
     "sweep": lambda _: swept(SWEEP),
 }
 

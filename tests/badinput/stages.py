@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "avalanche",
         "diagnose {avalanche} --resamples 20 --permutations 5 --gof 1 --observable size",
     ),
+    "warn": ("signals", "warn {signals} --resamples 20"),
     "learning": ("train", "diagnose {avalanche} {train} --only gini --resamples 20"),
 }
 

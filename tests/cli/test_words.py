@@ -59,6 +59,7 @@ COMMANDS = {
     "bootstrap": ["x.parquet"],
     "diagnose": ["x.parquet"],
     "robustness": ["x.parquet"],
+    "warn": ["x.parquet"],
     "sweep": ["x.toml"],
     "plot": ["fig1", "x.parquet"],
     "report": ["."],

@@ -25,6 +25,7 @@ from grokcrit.tables.schemas import AVALANCHE, BOOTSTRAP, FSS, TRAIN
 from grokcrit.tables.writing import check_output, write
 from grokcrit.tasks.swept import TABLES
 from tests.sweeps.made import swept
+from tests.unit import signals
 
 
 def blocks_of(table):
@@ -78,6 +79,8 @@ def every_table(trained, avalanches):
         "diagnostics": grokcrit.diagnose(
             [avalanches, trained], resamples=20, permutations=5, gof=1, observable="size"
         ),
+        "signals": signals.small(),
+        "warn": grokcrit.warn(signals.small(), resamples=20),
     }
 
 

@@ -1,0 +1,1 @@
+"""The early-warning protocol: runs, controls, detectors, scores (docs/early-warning.md)."""

@@ -1,0 +1,120 @@
+"""The account of a warn table: which signal is best on each case, beside D and white noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from grokcrit.base.summary import Row, cell
+from grokcrit.protocol.designs import FEW, NO_DECAY
+from grokcrit.protocol.locking import RATES
+from grokcrit.protocol.runs import DIMENSION, WHITE
+from grokcrit.protocol.scores import ALL, DECIDING, OF_DECIDING
+
+# Kinds of control in words.
+WORDS = {"shuffled": "shuffled labels", FEW: "too little data", NO_DECAY: "no weight decay"}
+# Cases of which each has a sentence of its own.
+FEW_CASES = 2
+
+
+class Scored:
+    """The rows of one case, found by signal and score."""
+
+    def __init__(self, name: str, rows: Sequence[Row], level: float | None) -> None:
+        """Index the rows; the AUROC is that against the controls that decide, where they are."""
+        self.name = name
+        self.interval = f"{100 * level:g} % CI" if level else "CI"
+        self.kind = {row["signal"]: row["kind"] for row in rows}
+        self.at = {(r["signal"], r["score"], r["control"], r["rate"]): r for r in rows}
+        kinds = {row["control"]: None for row in rows if row["score"] == "auroc"}
+        self.control = OF_DECIDING if OF_DECIDING in kinds else ALL
+        decide = DECIDING if OF_DECIDING in kinds else tuple(kinds)
+        self.against = [each for each in kinds if each in decide and each != ALL]
+        scored = [n for n in self.kind if (n, "auroc", self.control, None) in self.at]
+        # By the seeds that explored: the largest of thirty held-out scores is too large.
+        self.ranked = sorted(scored, key=lambda n: (-self.at[n, "explored", ALL, None]["value"], n))
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the signals of a kind, the best first."""
+        return [name for name in self.ranked if self.kind[name] == kind]
+
+    def value(self, signal: str, score: str, control: str | None, rate: float | None) -> Any:
+        """Return a number; None where there is none."""
+        return self.at.get((signal, score, control, rate), {}).get("value")
+
+    def auroc(self, signal: str) -> Row:
+        """Return the row of the AUROC of a signal."""
+        return self.at[signal, "auroc", self.control, None]
+
+    def rows(self, count: int) -> list[Row]:
+        """Return rows to show: the best signal, D, white noise, the ceiling, more signals."""
+        best, ceiling = self.of_kind("signal"), self.of_kind("ceiling")
+        first = [name for name in (*best[:1], DIMENSION, WHITE) if name in self.ranked]
+        chosen = [*first, *ceiling[:1], *best[1:]][:count]
+        return [self.row(n) for n in sorted(chosen, key=lambda n: -self.auroc(n)["value"])]
+
+    def row(self, signal: str) -> Row:
+        """Return the row of a signal."""
+        auroc, cost = self.auroc(signal), self.value(signal, "cost", None, None)
+        return {
+            "signal": signal,
+            "AUROC": auroc["value"],
+            self.interval: None if auroc["ci_low"] is None else (auroc["ci_low"], auroc["ci_high"]),
+            "tAUC": self.value(signal, "tauc", self.control, None),
+            "lead": self.value(signal, "lead-g", None, RATES[0]),
+            "cost": None if cost is None else f"{100 * cost:.3g} %",
+        }
+
+    def written(self, signal: str) -> str:
+        """Write a signal and its AUROC with its interval."""
+        row = self.auroc(signal)
+        ends = "" if row["ci_low"] is None else f" ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+        return f"{row['value']:.2f}{ends}"
+
+    def sentence(self) -> str:
+        """Say which signal is best, and what D and white noise score."""
+        against = " and ".join(WORDS.get(each, each) for each in self.against)
+        best = self.of_kind("signal")[:1]
+        said = [f"the best signal is {n}: AUROC {self.written(n)} against {against}" for n in best]
+        said = said or [f"AUROC against {against}"]
+        said += [
+            f"{name.replace('-', ' ')} {self.written(name)}"
+            for name in (DIMENSION, WHITE)
+            if name in self.ranked
+        ]
+        return f"On {self.name} {'; '.join(said)}."
+
+
+def cases_in(rows: Sequence[Row], level: float | None) -> list[Scored]:
+    """Return the cases of a warn table that have scores; ``level`` is that of the intervals."""
+    names = dict.fromkeys(row["case"] for row in rows if row["score"] == "auroc")
+    return [
+        Scored(name, [r for r in rows if r["case"] == name and r["source"] is None], level)
+        for name in names
+    ]
+
+
+def headline(cases: Sequence[Scored]) -> str:
+    """Say what is best, in a sentence per case, or one for all where they are many."""
+    if not cases:
+        return "No case has a control: nothing is scored."
+    if len(cases) <= FEW_CASES:
+        return " ".join(each.sentence() for each in cases)
+    best = [
+        f"{case.name} {name} {case.written(name)}"
+        for case in cases
+        for name in case.of_kind("signal")[:1]
+    ]
+    ranges = []
+    for name in (DIMENSION, WHITE):
+        found = [case.auroc(name)["value"] for case in cases if name in case.ranked]
+        if found:
+            ends = cell((min(found), max(found)), ".2f")
+            ranges.append(f"{name.replace('-', ' ')} {ends}")
+    return f"Best signals, AUROC against controls: {'; '.join(best + ranges)}."
+
+
+def formats(cases: Sequence[Scored]) -> dict[str, str]:
+    """Return how the columns of the rows are shown."""
+    intervals = {each.interval: ".2f" for each in cases}
+    return {"AUROC": ".2f", "tAUC": ".2f", "lead": ".0f"} | intervals
