@@ -17,6 +17,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sizes": ("ccdf", "collapse", "scaling"),
     "resampling": ("bootstrap", "leave-one-out"),
     "grid": ("robustness",),
+    "warning": ("warn",),
 }
 # Every figure and panel that `grokcrit plot` draws.
 NAMES = (
