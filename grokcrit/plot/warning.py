@@ -14,9 +14,10 @@ from grokcrit.plot.sources import EmptyPanelError, Request, Sources
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# From top to bottom; what they share is said at the left of their rows.
-GROUPS = {"ceiling": "knows the task", "family": "eight widths", "signal": "", "placebo": "placebo"}
+# Kinds of signal, from top to bottom.
+GROUPS = ("ceiling", "family", "signal", "placebo")
 DECIDING, ALL = "deciding", "all"
+LEADS = {"lead-g": "lead to g", "lead-c": "lead to c"}
 # Controls by kind: how each is drawn, and its name.
 KINDS = {
     "shuffled": ("v", "shuffled labels"),
@@ -55,12 +56,17 @@ class Scores:
         return [row["value"] for row in found if row is not None]
 
     def ordered(self) -> list[str]:
-        """Return the signals by group, in each the best on average first."""
+        """Return the signals by group, in each the best on average first, of equals the cheapest.
 
-        def key(signal: str) -> tuple[int, float]:
+        Equal is what is equal to two digits.
+        """
+
+        def key(signal: str) -> tuple[int, float, float]:
             found = [self.auroc(case, signal) for case in self.cases]
-            values = [row["value"] for row in found if row is not None]
-            return list(GROUPS).index(self.kinds[signal]), -float(np.mean(values))
+            mean = float(np.mean([row["value"] for row in found if row is not None]))
+            costs = self.numbers(signal, "cost", None)
+            group = GROUPS.index(self.kinds[signal])
+            return group, -round(mean, 2), float(np.mean(costs)) if costs else 0.0
 
         return sorted(self.kinds, key=key)
 
@@ -73,24 +79,24 @@ def warn(ax: Axes, sources: Sources, _: Request) -> Axes:
     names = scores.ordered()
     if not names:
         raise EmptyPanelError("the table scores no signal: no case has a control")
-    figure, place = ax.figure, ax.get_subplotspec()
+    figure, place = ax.get_figure(root=True), ax.get_subplotspec()
+    assert figure is not None
     assert place is not None
     figure.set_size_inches(PAGE, LINE * len(names) + AROUND)
     ax.remove()
     cases = scores.cases
-    grid = place.subgridspec(1, len(cases) + 2, width_ratios=[1.0] * len(cases) + [0.8, 0.8])
+    widths = [1.0] * len(cases) + [0.9] * 3
+    grid = place.subgridspec(1, len(widths), width_ratios=widths)
     columns: list[Axes] = []
-    for k in range(len(cases) + 2):
+    for k in range(len(widths)):
         columns.append(figure.add_subplot(grid[k], sharey=columns[0] if columns else None))
     for case, column in zip(cases, columns, strict=False):
         draw_aurocs(column, scores, names, case)
-    draw_leads(columns[-2], scores, names)
+    for column, (score, title) in zip(columns[-3:-1], LEADS.items(), strict=True):
+        draw_leads(column, scores, names, score, title)
     draw_costs(columns[-1], scores, names)
-    lines = [
-        k - 0.5
-        for k in range(1, len(names))
-        if kind(scores, names, k) != kind(scores, names, k - 1)
-    ]
+    kinds = [scores.kinds[name] for name in names]
+    lines = [k - 0.5 for k in range(1, len(kinds)) if kinds[k] != kinds[k - 1]]
     for column in columns:
         for line in lines:
             column.axhline(line, color=style.INK, linewidth=0.4)
@@ -101,14 +107,9 @@ def warn(ax: Axes, sources: Sources, _: Request) -> Axes:
     columns[0].tick_params(axis="y", labelleft=True)
     for label, name in zip(columns[0].get_yticklabels(), names, strict=True):
         if scores.kinds[name] != "signal":
-            label.set_style("italic")
-    legend(columns[0], sources.confidence("warn"))
+            label.set_fontstyle("italic")
+    legend(columns[0], cases, sources.confidence("warn"))
     return columns[0]
-
-
-def kind(scores: Scores, names: Sequence[str], place: int) -> str:
-    """Return the kind of the signal in a row of the figure."""
-    return scores.kinds[names[place]]
 
 
 def draw_aurocs(ax: Axes, scores: Scores, names: Sequence[str], case: str) -> None:
@@ -142,31 +143,24 @@ def draw_aurocs(ax: Axes, scores: Scores, names: Sequence[str], case: str) -> No
     ax.set_title(case, fontsize=8)
 
 
-def draw_leads(ax: Axes, scores: Scores, names: Sequence[str]) -> None:
-    """Draw the median lead of alarms, a mark per case; faint where most runs get no alarm."""
+def draw_leads(ax: Axes, scores: Scores, names: Sequence[str], score: str, title: str) -> None:
+    """Draw the median lead of alarms, a mark per case; open where most runs get no alarm."""
     from grokcrit.plot import style
 
     for c, case in enumerate(scores.cases):
         for k, name in enumerate(names):
-            lead = scores.get(case, name, "lead-g", None, RATE)
+            lead = scores.get(case, name, score, None, RATE)
             share = scores.get(case, name, "coverage", None, RATE)
             if lead is None or share is None:
                 continue
-            ax.plot(
-                lead["value"],
-                k,
-                style.MARKERS[c],
-                color=style.BLUE,
-                markersize=2.6,
-                alpha=1 if share["value"] >= 0.5 else 0.25,
-                markeredgewidth=0.5,
-            )
-    for c, case in enumerate(scores.cases):
-        ax.plot([], [], style.MARKERS[c], color=style.BLUE, markersize=2.6, label=case)
-    ax.set_xlim(left=0)
+            full = "full" if share["value"] >= 0.5 else "none"
+            looks: dict[str, Any] = {"markersize": 2.8, "markeredgewidth": 0.5, "fillstyle": full}
+            ax.plot(lead["value"], k, style.MARKERS[c], color=style.BLUE, **looks)
+    if score == "lead-c":  # an alarm after that is none
+        ax.axvspan(ax.get_xlim()[0], 0, color=style.NULL, **style.BAND)
+    ax.axvline(0, **style.UNITY)
     ax.set_xlabel("epochs")
-    ax.set_title("lead", fontsize=8)
-    ax.legend(fontsize=5, loc="lower right", handletextpad=0.2, borderaxespad=0.2)
+    ax.set_title(title, fontsize=8)
 
 
 def draw_costs(ax: Axes, scores: Scores, names: Sequence[str]) -> None:
@@ -184,7 +178,7 @@ def draw_costs(ax: Axes, scores: Scores, names: Sequence[str]) -> None:
     ax.set_title("cost", fontsize=8)
 
 
-def legend(ax: Axes, bars: str) -> None:
+def legend(ax: Axes, cases: Sequence[str], bars: str) -> None:
     """Explain the marks above the figure."""
     from grokcrit.plot import style
 
@@ -202,6 +196,10 @@ def legend(ax: Axes, bars: str) -> None:
             linestyle="none",
         )
         labels.append(name)
+    for c, case in enumerate(cases):
+        looks: dict[str, Any] = {"markersize": 2.8, "markeredgewidth": 0.5, "linestyle": "none"}
+        handles += ax.plot([], [], style.MARKERS[c], color=style.BLUE, **looks)
+        labels.append(f"lead on {case}; open: under half of the runs alarm" if c == 0 else case)
     ax.figure.legend(
         handles,
         labels,

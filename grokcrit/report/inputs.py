@@ -27,6 +27,10 @@ from grokcrit.tables.schemas import TABLES
 # Names that `reproduce` and the commands give to what a report shows. A folder may hold further
 # tables of the same stage, of other experiments: those are only named.
 MAIN = (*TABLES, "robustness", "gini-diagnostics")
+# Tables that are about several cases, and say nothing of D in one of them.
+OF_CASES = ("sweep", "warn")
+# Tables that no report shows: `warn` sums them up.
+UNSHOWN = ("signals",)
 CLAIMS = "claims.json"
 OF_CLAIM = ("claim", "source", "ours", "interval", "null", "agrees", "basis", "words")
 
@@ -79,8 +83,8 @@ class Material:
 
     @property
     def experiment(self) -> bool:
-        """Return whether there is more than a sweep."""
-        return bool(self.stages - {"sweep"} or self.claims)
+        """Return whether there is more than tables about several cases."""
+        return bool(self.stages - {*OF_CASES} or self.claims)
 
     @property
     def of_training(self) -> bool:
@@ -110,6 +114,9 @@ def gather(
     for each in several:
         folder = None if isinstance(each, pa.Table) or not Path(each).is_dir() else Path(each)
         for stage, parts in by_stage(each, size_column).items():
+            if stage in UNSHOWN:
+                made.others += [Path(str(part)).name for part in parts if folder]
+                continue
             if folder is None:
                 take(made, stage, parts[0], size_column)
                 continue
@@ -133,9 +140,10 @@ def base_of(made: Material) -> str | None:
     cells = of(made.rows, "grokked")
     known = {
         name
-        for parts in made.tables.values()
+        for stage, parts in made.tables.items()
         for p in parts
         for name in p["case"].unique().to_pylist()
+        if stage != "warn"
     }
     bases = {row["case"] for row in cells}
     inside = known <= {row["part"] for row in cells}
@@ -172,7 +180,7 @@ def take(made: Material, stage: str, given: TableLike, size_column: str | None =
     inputs = Inputs(given, TABLES[stage].without(HEAVY), size_column)
     record = inputs.records[0] if inputs.records else None
     table = inputs.read().replace_schema_metadata(provenance.encode(record) if record else None)
-    for name, value in made.where.items():
+    for name, value in made.where.items() if stage != "warn" else ():
         if name in table.column_names:
             column = table[name]
             table = table.filter(pc.or_kleene(equal_to(column, value), pc.is_null(column)))

@@ -20,12 +20,14 @@ from grokcrit.report.figures import Drawn, draw, drawings, tell_runs, wanted
 from grokcrit.report.inputs import Material, gather
 from grokcrit.report.origin import origin
 from grokcrit.report.verdict import of_case
+from grokcrit.report.warning import warnings_of
 from grokcrit.scaling.lines import ALPHA
 from grokcrit.stages.avalanche import avalanche_summary
 from grokcrit.stages.bootstrap import bootstrap_summary
 from grokcrit.stages.diagnose import diagnose_summary
 from grokcrit.stages.fss import fss_summary
 from grokcrit.stages.robustness import robustness_summary
+from grokcrit.stages.warn import warn_summary
 from grokcrit.tables import files, provenance
 from grokcrit.tables.reading import TableLike
 
@@ -63,6 +65,7 @@ ACCOUNTS: Mapping[str, Callable[[pa.Table], Summary]] = {
     "fss": fss_summary,
     "bootstrap": bootstrap_summary,
     "avalanche": avalanche_summary,
+    "warn": warn_summary,
 }
 
 
@@ -209,10 +212,10 @@ def summarise(made: Material) -> dict[str, Summary]:
 
 
 def judge(made: Material) -> list[Answer]:
-    """Answer what the numbers answer, of one experiment and of a sweep."""
+    """Answer what the numbers answer, of one experiment, of a sweep and of signals."""
     sweep = made.whole("sweep")
     of_sweep = choices.answers(sweep) if sweep else []
-    return [*(of_case(made) if made.experiment else []), *of_sweep]
+    return [*(of_case(made) if made.experiment else []), *of_sweep, *warnings_of(made)]
 
 
 def missing(made: Material) -> list[str]:
