@@ -31,8 +31,15 @@ class Scored:
         decide = DECIDING if OF_DECIDING in kinds else tuple(kinds)
         self.against = [each for each in kinds if each in decide and each != ALL]
         scored = [n for n in self.kind if (n, "auroc", self.control, None) in self.at]
-        # By the seeds that explored: the largest of thirty held-out scores is too large.
-        self.ranked = sorted(scored, key=lambda n: (-self.at[n, "explored", ALL, None]["value"], n))
+        self.ranked = sorted(scored, key=self.rank)
+
+    def rank(self, signal: str) -> tuple[float, float, str]:
+        """Return the key by which signals are ranked: AUROC to two digits, then cost.
+
+        By the seeds that explored: the largest of thirty held-out scores is too large.
+        """
+        cost = self.value(signal, "cost", None, None) or 0.0
+        return -round(self.at[signal, "explored", ALL, None]["value"], 2), cost, signal
 
     def of_kind(self, kind: str) -> list[str]:
         """Return the signals of a kind, the best first."""
@@ -61,9 +68,24 @@ class Scored:
             "AUROC": auroc["value"],
             self.interval: None if auroc["ci_low"] is None else (auroc["ci_low"], auroc["ci_high"]),
             "tAUC": self.value(signal, "tauc", self.control, None),
-            "lead": self.value(signal, "lead-g", None, RATES[0]),
-            "cost": None if cost is None else f"{100 * cost:.3g} %",
+            "lead g, c": self.leads(signal),
+            "cost %": None if cost is None else f"{100 * cost:.2g}",
         }
+
+    def leads(self, signal: str) -> str | None:
+        """Write the median epochs from an alarm to grokking, and to leaving chance."""
+        found = [self.value(signal, score, None, RATES[0]) for score in ("lead-g", "lead-c")]
+        return None if None in found else ", ".join(f"{each:.0f}" for each in found)
+
+    def separating(self) -> list[str]:
+        """Return the signals that separate runs that grok from controls clearly."""
+        signals = self.of_kind("signal") + self.of_kind("family")
+        return [name for name in signals if (self.auroc(name)["ci_low"] or 0) > 0.5]
+
+    def in_time(self) -> list[str]:
+        """Return those that alarm in most runs before test accuracy leaves chance."""
+        share = {n: self.value(n, "coverage-c", None, RATES[1]) for n in self.separating()}
+        return [name for name, value in share.items() if value is not None and value >= 0.5]
 
     def written(self, signal: str) -> str:
         """Write a signal and its AUROC with its interval."""
@@ -85,6 +107,14 @@ class Scored:
         return f"On {self.name} {'; '.join(said)}."
 
 
+def timely(cases: Sequence[Scored]) -> str:
+    """Say which signals alarm before test accuracy leaves chance."""
+    found = [f"{case.name}: {', '.join(names)}" for case in cases if (names := case.in_time())]
+    if found:
+        return f"In most runs, alarms before test accuracy leaves chance: {'; '.join(found)}."
+    return "No signal alarms in most runs before test accuracy leaves chance."
+
+
 def cases_in(rows: Sequence[Row], level: float | None) -> list[Scored]:
     """Return the cases of a warn table that have scores; ``level`` is that of the intervals."""
     names = dict.fromkeys(row["case"] for row in rows if row["score"] == "auroc")
@@ -99,7 +129,7 @@ def headline(cases: Sequence[Scored]) -> str:
     if not cases:
         return "No case has a control: nothing is scored."
     if len(cases) <= FEW_CASES:
-        return " ".join(each.sentence() for each in cases)
+        return " ".join([*(each.sentence() for each in cases), timely(cases)])
     best = [
         f"{case.name} {name} {case.written(name)}"
         for case in cases
@@ -111,10 +141,10 @@ def headline(cases: Sequence[Scored]) -> str:
         if found:
             ends = cell((min(found), max(found)), ".2f")
             ranges.append(f"{name.replace('-', ' ')} {ends}")
-    return f"Best signals, AUROC against controls: {'; '.join(best + ranges)}."
+    return f"Best signals, AUROC against controls: {'; '.join(best + ranges)}. {timely(cases)}"
 
 
 def formats(cases: Sequence[Scored]) -> dict[str, str]:
     """Return how the columns of the rows are shown."""
     intervals = {each.interval: ".2f" for each in cases}
-    return {"AUROC": ".2f", "tAUC": ".2f", "lead": ".0f"} | intervals
+    return {"AUROC": ".2f", "tAUC": ".2f"} | intervals

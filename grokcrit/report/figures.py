@@ -258,9 +258,9 @@ OWN = (
         "Does anything warn before a network generalises?",
         "A row per signal, the best on average first; a column per task. AUROC on held-out seeds: "
         "1 if every run that groks scores higher than every control watched as long, 0.5 for a "
-        "coin. Lead: epochs from the median alarm to grokking, at a false alarm rate of 10 %, and to "
-        "the epoch at which test accuracy leaves chance. Cost: time of one measurement, in epochs of "
-        "training.",
+        "coin. Leads: epochs from the median alarm to g, grokking, and to c, where test accuracy "
+        "leaves chance, at a false alarm rate of 10 %. Cost: time of one measurement, in epochs "
+        "of training.",
         tell_warnings,
         of="warn",
     ),
