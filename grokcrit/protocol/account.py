@@ -69,7 +69,7 @@ class Scored:
             self.interval: None if auroc["ci_low"] is None else (auroc["ci_low"], auroc["ci_high"]),
             "tAUC": self.value(signal, "tauc", self.control, None),
             "lead g, c": self.leads(signal),
-            "cost %": None if cost is None else f"{100 * cost:.2g}",
+            "cost %": None if cost is None else percent(cost),
         }
 
     def leads(self, signal: str) -> str | None:
@@ -105,6 +105,11 @@ class Scored:
             if name in self.ranked
         ]
         return f"On {self.name} {'; '.join(said)}."
+
+
+def percent(share: float) -> str:
+    """Write a share in per cent, to two digits."""
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
 
 
 def timely(cases: Sequence[Scored]) -> str:
