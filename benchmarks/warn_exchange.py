@@ -4,8 +4,8 @@
 
 In each group of a run that groks and its controls the labels are exchanged at random, in the
 exploring and in the held-out half, and every signal is locked and scored again: AUROC and tAUC,
-mean over kinds of control. Of 95 % intervals 5 % should then exclude 0.5. Seeds without a control of
-every kind are left out, so that each group has the same labels to exchange.
+mean over kinds of control. Of 95 % intervals 5 % should then exclude 0.5. Seeds without a control
+of every kind are left out, so that each group has the same labels to exchange.
 """
 
 from __future__ import annotations
