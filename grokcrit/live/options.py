@@ -120,13 +120,17 @@ class RecorderOptions:
         """The options of the cascade that signals are measured of: the first of several."""
         return self.avalanche.cascades(recorded(CascadeOptions()))[0]
 
+    @property
+    def signal_names(self) -> list[str]:
+        """Names of signals as they were given."""
+        return list(listed_values(self.signals or ()))
+
     @functools.cached_property
     def measured(self) -> list[Signal]:
         """The signals to measure; none by default."""
-        names = listed_values(self.signals or ())
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) for name in self.signal_names):
             raise OptionError("signals", f"must be 'all' or names, got {self.signals!r}")
-        return chosen(names)
+        return chosen(self.signal_names)
 
     @property
     def sinks(self) -> list[Sink]:

@@ -38,8 +38,7 @@ class Signals:
         self._name = given.avalanche.seed, given.width, given.seed
         self._gather, self._cascades = given.gather, cascades
         self._setup = Setup(given.cascaded, "none", 0)
-        names = [each.name for each in given.measured]
-        kind = SignalRows(names, given.cascaded, given.avalanche.seed)
+        kind = SignalRows(given.signal_names, given.cascaded, given.avalanche.seed)
         self.parts = Parts(folder / FOLDER, given.recording, kind, *limits)
         self._meter = Meter([self._guarded(each) for each in given.measured], given.every)
         self._warned: dict[str, str] = {}

@@ -187,7 +187,7 @@ class Step:
         modules = list(self.model.modules())
         flags = [module.training for module in modules]
         buffers = [
-            (module, name, buffer, buffer.clone(), buffer._version)
+            (module, name, buffer, buffer.clone())
             for module in modules
             for name, buffer in module._buffers.items()
             if buffer is not None
@@ -197,7 +197,9 @@ class Step:
         finally:
             for module, flag in zip(modules, flags, strict=True):
                 module.training = flag
-            for module, name, buffer, values, version in buffers:
-                if buffer._version != version:
+            for module, name, buffer, values in buffers:
+                # Versions do not tell: batch norm changes its averages behind them. Buffers that
+                # are views of one entry cannot be written, nor are they changed.
+                if not torch.equal(buffer, values):
                     buffer.data.copy_(values)
                 module._buffers[name] = buffer
