@@ -253,7 +253,7 @@ class GradientRecorder:
         told = measure()
         measured, odd = numbers_of(told)
         state = None
-        if parameters is not None:
+        if parameters is not None and self._options.measured:
             sample = self._sample(parameters)
             state = self._rows.state(model, parameters, sample, vector, told)
         taken = vector is not None

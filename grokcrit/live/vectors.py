@@ -104,6 +104,8 @@ def divide(
     vector: torch.Tensor, parameters: Named, divisors: Sequence[float], sample: Sample | None
 ) -> None:
     """Divide the entries of each tensor by its divisor, in place."""
+    if all(divisor == 1 for divisor in divisors):
+        return
     places = vector.split([count for _, count in spans(parameters, sample)])
     for place, divisor in zip(places, divisors, strict=True):
         if divisor != 1:
