@@ -17,10 +17,10 @@ def main() -> None:
     signals = rows.groupby("signal")
     shown = signals["value"].agg(["first", "last"])
     shown["ms"] = 1e3 * signals["seconds"].median()
-    shown["of a step"] = 100 * shown["ms"] / step
-    formats = {"ms": "{:.2f}".format, "of a step": "{:.1f} %".format}
+    shown["share"] = 100 * shown["ms"] / step
+    formats = {"ms": "{:.2f}".format, "share": "{:.1f} %".format}
     print(shown.to_string(float_format="{:.4g}".format, formatters=formats, na_rep=""))
-    print(f"a step of the training takes {step:.1f} ms")
+    print(f"share: of a step of the training, {step:.1f} ms")
 
 
 if __name__ == "__main__":
