@@ -61,7 +61,7 @@ def trained(
 ):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     named = {"task": "sums", "width": 7, "seed": 0, "every": 2, "case": "x", "cascade": CASCADE}
-    taken = []
+    taken, said = [], []
     if callback:
         hooked = Recording(folder, **named, **options)
         hooked.begin(model, 0, "gradient")
@@ -79,10 +79,14 @@ def trained(
             if callback:
                 hooked.take(model, step, loss=0.5)
             elif recorder.due(step) or not asks:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of the step without a gradient
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")  # also of the step without a gradient
                     taken.append(recorder.record(model, step, loss=0.5, halves=halves))
+                said += [str(each.message) for each in warned]
             optimizer.step()
+    # Of halves, once, and by the process that writes.
+    of_halves = [message for message in said if "halves of the data are null" in message]
+    assert len(of_halves) == (halves is not None and rank == 0)
     return taken
 
 
