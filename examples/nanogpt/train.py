@@ -23,6 +23,9 @@ def train(given: argparse.Namespace, seed: int) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
     judged = torch.Generator().manual_seed(0)
     tests = [batches(held_out, judged) for _ in range(4)]
+    # Two batches from disjoint halves of the text, the same at every step.
+    fixed = [batches(half, judged) for half in known.chunk(2)]
+    halves = [lambda batch=batch: loss_and_accuracy(model, *batch)[0] for batch in fixed]
 
     with GradientRecorder(
         given.out,
@@ -31,6 +34,7 @@ def train(given: argparse.Namespace, seed: int) -> None:
         seed=seed,
         every=given.every,
         keep="avalanches",
+        signals="all" if given.signals else None,
         configuration={"lr": 3e-3, "weight_decay": 0.1, "batch": BATCH, "context": CONTEXT},
     ) as recorder:
         for step in range(given.steps + 1):
@@ -46,6 +50,7 @@ def train(given: argparse.Namespace, seed: int) -> None:
                     loss=loss,
                     train_accuracy=accuracy,
                     test_accuracy=torch.stack(test).mean(),
+                    halves=(*halves, BATCH),
                 )
             optimizer.step()
     print(
@@ -61,6 +66,7 @@ def main() -> None:
     for name, value in (("width", 32), ("seeds", 3), ("steps", 300), ("every", 10)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--out", default="build/parts")
+    parser.add_argument("--signals", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)  # widths are spread over the cores, by make -j
     for seed in range(given.seeds):

@@ -29,9 +29,9 @@ class Recording:
     seed
         Which run of that width; None: the trainer's own seed.
     measure
-        Called with the model at steps that are recorded; returns ``loss``, ``train_accuracy`` and
-        ``test_accuracy``, or some of them. They come before those of the trainer. It is called by
-        rank 0 alone, or, of a sharded model, by all processes.
+        Called with the model at steps that are recorded; returns ``loss``, ``train_accuracy``,
+        ``test_accuracy`` and ``halves``, or some of them. They come before those of the trainer. It
+        is called by rank 0 alone, or, of a sharded model, by all processes.
     **options
         Of :class:`grokcrit.torch.GradientRecorder`; ``keep`` is ``avalanches`` by default.
     """

@@ -12,10 +12,12 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from grokcrit.base.errors import OptionError
-from grokcrit.base.options import check_choice, check_integer
+from grokcrit.base.options import CascadeOptions, check_choice, check_integer, recorded
+from grokcrit.base.options import listed as listed_values
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.live.parts import Recording, plain
 from grokcrit.saved.options import sample_of
+from grokcrit.signals.registry import Signal, chosen
 
 FIELDS = ("gradient", "clipped-gradient")
 MISSING = ("refuse", "zeros")
@@ -39,6 +41,7 @@ class RecorderOptions:
     gather: bool = False
     cascade: Mapping[str, Any] | None = None
     sink: Sink | Sequence[Sink] | None = None
+    signals: str | Sequence[str] | None = None
     field: str = "gradient"
     include: Sequence[str] | None = None
     exclude: Sequence[str] = ()
@@ -71,9 +74,7 @@ class RecorderOptions:
         check_integer("seed", self.seed, 0)
         if self.budget is not None and not 0 < number_of("budget", self.budget) < 1:
             raise OptionError("budget", f"must be a share between 0 and 1, got {self.budget!r}")
-        if self.keep == "gradients" and (self.cascade is not None or self.sink is not None):
-            name = "sink" if self.cascade is None else "cascade"
-            raise OptionError(name, "is of avalanches: add keep='avalanches' or 'both'")
+        self._check_avalanches()
         given: dict[str, Any] = {
             "include": None if self.include is None else listed("include", self.include),
             "exclude": listed("exclude", self.exclude),
@@ -82,7 +83,18 @@ class RecorderOptions:
         }
         for name, value in given.items():
             object.__setattr__(self, name, value)
-        self.avalanche  # noqa: B018  checked now, not at the first step
+        self.avalanche, self.measured  # noqa: B018  checked now, not at the first step
+
+    def _check_avalanches(self) -> None:
+        """Raise OptionError where an option is of avalanches and there are none."""
+        if self.keep != "gradients":
+            return
+        if self.sink is not None:
+            raise OptionError("sink", "is of avalanches: add keep='avalanches' or 'both'")
+        if self.cascade is not None and not self.measured:
+            raise OptionError(
+                "cascade", "is of avalanches: add keep='avalanches' or 'both', or signals='all'"
+            )
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> RecorderOptions:
@@ -102,6 +114,23 @@ class RecorderOptions:
         for name in self.cascade or {}:
             check_choice("cascade", name, tuple(sorted(known)))
         return AvalancheOptions(**{"surrogate": ("none", "gaussian"), **(self.cascade or {})})
+
+    @functools.cached_property
+    def cascaded(self) -> CascadeOptions:
+        """The options of the cascade that signals are measured of: the first of several."""
+        return self.avalanche.cascades(recorded(CascadeOptions()))[0]
+
+    @property
+    def signal_names(self) -> list[str]:
+        """Names of signals as they were given."""
+        return list(listed_values(self.signals or ()))
+
+    @functools.cached_property
+    def measured(self) -> list[Signal]:
+        """The signals to measure; none by default."""
+        if not all(isinstance(name, str) for name in self.signal_names):
+            raise OptionError("signals", f"must be 'all' or names, got {self.signals!r}")
+        return chosen(self.signal_names)
 
     @property
     def sinks(self) -> list[Sink]:

@@ -25,9 +25,11 @@ from grokcrit.base.errors import (
 from grokcrit.base.options import INT32_MAX, CascadeOptions, recorded
 from grokcrit.base.stage_options import AvalancheOptions
 from grokcrit.cascades.counting import table_of
+from grokcrit.signals.collector import median
+from grokcrit.signals.collector import rows_of as signal_rows
 from grokcrit.tables import provenance
 from grokcrit.tables.reading import Inputs, open_parquet
-from grokcrit.tables.schemas import AVALANCHE, TRAIN, Schema
+from grokcrit.tables.schemas import AVALANCHE, SIGNALS, TRAIN, Schema
 from grokcrit.tables.writing import write
 from grokcrit.tasks.train_rows import RunName, record_of, rows_of
 
@@ -115,6 +117,29 @@ class Avalanches(Kind):
         )
 
 
+class Signals(Kind):
+    """Rows of signals: those of a step, and the seconds of the training per step before it."""
+
+    schema, grows = SIGNALS, True
+
+    def __init__(self, names: Sequence[str], options: CascadeOptions, seed: int) -> None:
+        self.names, self.options, self.seed = names, options, seed
+
+    def table(self, rows: list[Any], recording: Recording, n: int) -> pa.Table:
+        """Return rows of the signals table; the time per step is the median of the part."""
+        joint = [each for found, _ in rows for each in found]
+        paces = [pace for _, pace in rows if pace is not None]
+        return signal_rows(dataclasses.asdict(recording.run(n)), joint, median(paces), None)
+
+    def record(self, recording: Recording, widths: dict[str, Any]) -> provenance.Record:
+        """Make the record of a signals table."""
+        cases = {recording.case: recording.options | recorded(CascadeOptions())}
+        chosen = {"signals": self.names, "seed": self.seed, **dataclasses.asdict(self.options)}
+        return provenance.record(
+            SIGNALS.name, chosen, root_seed=self.seed, cases=cases, widths=widths
+        )
+
+
 class Parts:
     """The rows of one run: those on the disk, and those that wait for the next part."""
 
@@ -171,7 +196,7 @@ class Parts:
             )
         case = self.recording.case
         made = plain(self.kind.record(self.recording, {}))
-        cascades = made["configuration"] if self.kind.schema is AVALANCHE else {}
+        cascades = {} if self.kind.schema is TRAIN else made["configuration"]
         ours = made["cases"][case] | cascades | {"case": case}
         for name, options in found["cases"].items():
             theirs = {**options, **{k: found["configuration"].get(k) for k in cascades}}

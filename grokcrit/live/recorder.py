@@ -17,7 +17,7 @@ from grokcrit.base.errors import OptionError, RecorderError, RepeatedError
 from grokcrit.base.options import check_integer
 from grokcrit.base.sample import Sample, size_of_sample
 from grokcrit.live import vectors
-from grokcrit.live.measures import numbers_of
+from grokcrit.live.measures import HALVES, numbers_of
 from grokcrit.live.optimizers import before_each_step, owns_some, stepping_optimizer
 from grokcrit.live.options import RecorderOptions
 from grokcrit.live.parameters import (
@@ -77,6 +77,10 @@ class GradientRecorder:
         ``gather``
             Put each tensor of a sharded model together in every process, one at a time. Needed
             where there is no ``sample``.
+        ``signals``
+            ``all``, or names of signals, or ``module:function`` of your own, to measure at every
+            recorded step: schema ``signals/1``, in the folder ``signals`` inside. Those of the
+            cascade take the first of ``cascade``.
         ``sink``
             A function of (step, numbers), or several: see :mod:`grokcrit.live.sinks`.
         ``field``
@@ -174,6 +178,7 @@ class GradientRecorder:
         train_accuracy: Any = None,
         test_accuracy: Any = None,
         scaler: Any = None,
+        halves: Any = None,
     ) -> bool:
         """Take the gradient of a step, if it is due.
 
@@ -191,6 +196,13 @@ class GradientRecorder:
         scaler
             The ``GradScaler`` of the loss, if there is one. Each gradient is divided by its
             scale, unless ``scaler.unscale_`` has done so for the optimizer of that parameter.
+        halves
+            For ``signals``: two functions without arguments that each return the loss (a tensor
+            with its graph, unscaled) of the model as it is on one of two disjoint batches; third,
+            where it is known, the samples in each. Some signals call them at other weights, which
+            are put back, to the bit. ``.grad``, buffers, training flags and the random numbers of
+            torch stay as they are; other generators that the functions use do not. Without halves
+            these signals are null, as of a sharded model.
 
         Returns
         -------
@@ -212,7 +224,8 @@ class GradientRecorder:
         warned of once. Before the first row, tensors that differ from the folder's are an error.
         """
         accuracies = {"train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
-        return self.take(model, step, lambda: {"loss": loss, **accuracies}, scaler)
+        told = {"loss": loss, **accuracies, HALVES: halves}
+        return self.take(model, step, lambda: told, scaler)
 
     def take(
         self, model: torch.nn.Module, step: int, measure: Measure, scaler: Any, stepping: Any = None
@@ -220,6 +233,7 @@ class GradientRecorder:
         """Take the gradient of a step, if it is due, as ``record`` does.
 
         ``measure`` is called if it is: by rank 0 alone, or, of a sharded model, by all processes.
+        It returns the measures that ``record`` takes, or some of them.
         ``stepping`` is the optimizer whose hook this is.
         """
         check_integer("step", step, 0)
@@ -236,13 +250,18 @@ class GradientRecorder:
         if parameters is not None:
             vector, broken = self._vector(parameters, step, scaler, stepping)
             warned |= broken
-        measured, odd = numbers_of(measure())
+        told = measure()
+        measured, odd = numbers_of(told)
+        state = None
+        if parameters is not None and self._options.measured:
+            sample = self._sample(parameters)
+            state = self._rows.state(model, parameters, sample, vector, told)
         taken = vector is not None
         self.snapshots += taken
         self.skipped += not taken
         if is_first_rank():
             measured = measured | {"every": self._spacing.stretched}
-            warned |= odd | self._rows.keep(step, measured, vector, self._spacing)
+            warned |= odd | self._rows.keep(step, measured, vector, self._spacing, state)
             for kind, message in warned.items():
                 self._warn(kind, message)
             self._spacing.end(step)
@@ -370,8 +389,8 @@ class GradientRecorder:
         first_step
             Updates made so far; a restarted training says those of its checkpoint.
         measure
-            Called at steps that are recorded; returns ``loss``, ``train_accuracy`` and
-            ``test_accuracy``, or some of them.
+            Called at steps that are recorded; returns ``loss``, ``train_accuracy``,
+            ``test_accuracy`` and ``halves``, or some of them.
         scaler
             Needed if a ``GradScaler`` scales a model of several optimizers. Attach to the one
             that steps first.

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from grokcrit.base.sample import Sample
 from grokcrit.cascades.counting import Counted, row_of
 from grokcrit.live import device, numbers
 from grokcrit.live.cascading import Cascades
+from grokcrit.live.measures import halves_of
 from grokcrit.live.options import RecorderOptions
+from grokcrit.live.parameters import Named
 from grokcrit.live.parts import Avalanches, Gradients, Parts
+from grokcrit.live.signals import Signals
+from grokcrit.live.source import Step
 from grokcrit.live.spacing import Spacing
 from grokcrit.tables.checking import LARGEST
 
@@ -31,16 +37,22 @@ class Rows:
         self.recording = given.recording
         limits = given.part_bytes, given.part_snapshots, versions
         self.cascades: Cascades | None = None
-        self._parts: list[Parts] = []
+        self._avalanches: Parts | None = None
         self._gradients: Parts | None = None
+        self._signals: Signals | None = None
+        if given.keep != "gradients" or given.measured:
+            self.cascades = Cascades(given.avalanche)
         if given.keep != "gradients":
             kind = Avalanches(given.avalanche)
-            self.cascades = Cascades(given.avalanche)
-            self._parts.append(Parts(self.folder, self.recording, kind, *limits))
+            self._avalanches = Parts(self.folder, self.recording, kind, *limits)
         if given.keep != "avalanches":
             place = self.folder / BOTH if given.keep == "both" else self.folder
             self._gradients = Parts(place, self.recording, Gradients(), *limits)
-            self._parts.append(self._gradients)
+        if given.measured and self.cascades is not None:
+            self._signals = Signals(self.folder, given, self.cascades, *limits)
+        signals = None if self._signals is None else self._signals.parts
+        kept = self._avalanches, self._gradients, signals
+        self._parts = [parts for parts in kept if parts is not None]
 
     @property
     def last_step(self) -> int | None:
@@ -70,26 +82,54 @@ class Rows:
         for parts in self._parts:
             parts.last_step = step
 
+    def state(
+        self,
+        model: torch.nn.Module,
+        parameters: Named,
+        sample: Sample | None,
+        vector: torch.Tensor | None,
+        measured: Mapping[str, Any],
+    ) -> Step | None:
+        """Return what signals are measured of, if they are; all processes of a model call it."""
+        if self._signals is None:
+            return None
+        return self._signals.state(model, parameters, sample, vector, halves_of(measured))
+
     def keep(
         self,
         step: int,
         measured: dict[str, Any],
         vector: torch.Tensor | None,
         spacing: Spacing,
+        state: Step | None = None,
     ) -> dict[str, str]:
         """Write down the row of a step, and tell the sinks; return warnings by kind.
 
-        ``vector`` is None where the step has no gradient; it is overwritten.
+        ``vector`` is None where the step has no gradient; it is overwritten. ``state`` is what
+        signals are measured of.
         """
+        warned = {}
+        if self._signals is not None:  # before the cascades overwrite the vector
+            warned = self._signals.take(step, measured, state, spacing.pace(step))
+        return warned | self._kept(step, measured, vector, spacing)
+
+    def _kept(
+        self,
+        step: int,
+        measured: dict[str, Any],
+        vector: torch.Tensor | None,
+        spacing: Spacing,
+    ) -> dict[str, str]:
+        """Write down the gradient and the avalanches of a step; tell the sinks."""
         if self._gradients is not None:
             gradient = None if vector is None else vector.numpy()
-            if gradient is not None and self.cascades is not None:
+            if gradient is not None and self._avalanches is not None:
                 gradient = gradient.copy()
             held = 0 if gradient is None else gradient.nbytes
             self._gradients.add(step, (step, gradient, measured), held)
-        if self.cascades is None:
+        avalanches = self._avalanches
+        if self.cascades is None or avalanches is None:
             return {}
-        avalanches = self._parts[0]
         if vector is None:
             avalanches.last_step = step
             return {}

@@ -61,18 +61,23 @@ class Spacing:
         """Return the time since a row was begun."""
         return time.perf_counter() - self._started
 
+    def pace(self, step: int) -> float | None:
+        """Return the seconds of the loop per step since the last row; None at the first row."""
+        if self._rows == 0:
+            return None
+        return (self._started - self._ended) / max(step - self._step, 1)
+
     def end(self, step: int) -> None:
         """Note that the row of a step is done, and set when the next one is due."""
         ended = time.perf_counter()
-        cost, loop = ended - self._started, self._started - self._ended
+        cost, loop, pace = ended - self._started, self._started - self._ended, self.pace(step)
         self.seconds += cost
         self._rows += 1
-        if self._rows == 1:
+        if pace is None:
             self.setup_seconds, self._began = cost, ended
         else:
-            steps = max(step - self._step, 1)
             self._cost = mean(self._cost, cost, self._rows == 2)
-            self._pace = mean(self._pace, loop / steps, self._rows == 2)
+            self._pace = mean(self._pace, pace, self._rows == 2)
         if self.budget is not None and self._rows > 1:
             rate = self.budget / (1 - self.budget)
             self._account = min(self._account + rate * loop - cost, SAVED * self._cost)

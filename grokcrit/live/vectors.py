@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from grokcrit.base.errors import RecorderError
 from grokcrit.base.sample import Sample
 from grokcrit.live.parameters import Named, missing_words, whole_words
 from grokcrit.tasks.train_rows import tensors_of
+
+Tensors: TypeAlias = Sequence[torch.Tensor | None]
 
 # Entries that processes add up at once, unless one tensor has more, or that are looked at at once.
 TOGETHER = 2**22
@@ -73,28 +75,63 @@ def flat_gradient(
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Return a copy of all gradients on a device, each over its divisor; None is zeros."""
+    vector = flat([p.grad for _, p in parameters], parameters, sample, device)
+    divide(vector, parameters, divisors, sample)
+    return vector
+
+
+def flat(
+    tensors: Tensors,
+    parameters: Named,
+    sample: Sample | None = None,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Return tensors shaped as the parameters as one vector on a device; None is zeros."""
     takes = list(spans(parameters, sample))
     kind = getattr(torch, np.dtype(precision(parameters)).name)
-    flat = torch.empty(sum(count for _, count in takes), dtype=kind, device=device)
+    vector = torch.empty(sum(count for _, count in takes), dtype=kind, device=device)
     # Tensor by tensor: a joint vector on the device could be one too many there.
-    filled = 0
-    for (_, parameter), divisor, (low, count) in zip(parameters, divisors, takes, strict=True):
-        place = flat[filled : filled + count]
-        filled += count
-        gradient: Any = parameter.grad
-        if gradient is None:
+    places = vector.split([count for _, count in takes])
+    for tensor, place, (low, _) in zip(tensors, places, takes, strict=True):
+        if tensor is None:
             place.zero_()
         else:
-            fill(place, gradient, low, sample)
-            if divisor != 1:
-                place.mul_(1 / divisor)
-    return flat
+            fill(place, tensor, low, sample)
+    return vector
 
 
-def fill(place: torch.Tensor, gradient: torch.Tensor, low: int, sample: Sample | None) -> None:
-    """Write the entries of one gradient that are taken; ``low`` is its start in the vector."""
-    strided = gradient.layout == torch.strided
-    dense = (gradient if strided else gradient.to_dense()).detach()
+def divide(
+    vector: torch.Tensor, parameters: Named, divisors: Sequence[float], sample: Sample | None
+) -> None:
+    """Divide the entries of each tensor by its divisor, in place."""
+    if all(divisor == 1 for divisor in divisors):
+        return
+    places = vector.split([count for _, count in spans(parameters, sample)])
+    for place, divisor in zip(places, divisors, strict=True):
+        if divisor != 1:
+            place.mul_(1 / divisor)
+
+
+def spread(vector: torch.Tensor, tensors: Sequence[torch.Tensor], sample: Sample | None) -> None:
+    """Write the entries of a vector into contiguous tensors: the inverse of ``flat``."""
+    low = filled = 0
+    for tensor in tensors:
+        high = low + tensor.numel()
+        entries_of = tensor.view(-1)
+        if sample is None:
+            entries_of.copy_(vector[low:high])
+        else:
+            for places in sample.within(low, high):
+                part = vector[filled : filled + len(places)]
+                entries_of[torch.from_numpy(places - low).to(tensor.device)] = part.to(entries_of)
+                filled += len(places)
+        low = high
+
+
+def fill(place: torch.Tensor, tensor: torch.Tensor, low: int, sample: Sample | None) -> None:
+    """Write the entries of one tensor that are taken; ``low`` is its start in the vector."""
+    strided = tensor.layout == torch.strided
+    dense = (tensor if strided else tensor.to_dense()).detach()
     if sample is None:
         place.copy_(dense.reshape(-1))
         return
@@ -120,6 +157,16 @@ def entries(tensor: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def sharded_gradient(
     parameters: Named, divisors: Sequence[float], sample: Sample | None, gather: bool
 ) -> torch.Tensor | None:
+    """Return all gradients as ``sharded`` does, each over its divisor; None is zeros."""
+    vector = sharded([p.grad for _, p in parameters], parameters, sample, gather)
+    if vector is not None:
+        divide(vector, parameters, divisors, sample)
+    return vector
+
+
+def sharded(
+    tensors: Tensors, parameters: Named, sample: Sample | None, gather: bool
+) -> torch.Tensor | None:
     """Return the vector in the process of rank 0, None in the others; every process must call it.
 
     Each process fills in the entries that it holds, and all are added up in rank 0: an entry is
@@ -129,7 +176,7 @@ def sharded_gradient(
     first = torch.distributed.get_rank() == 0
     takes = list(spans(parameters, sample))
     kind = getattr(torch, np.dtype(precision(parameters)).name)
-    device = next(local_of(p.grad).device for _, p in parameters if p.grad is not None)
+    device = next(local_of(tensor).device for tensor in tensors if tensor is not None)
     found = torch.empty(sum(count for _, count in takes) if first else 0, dtype=kind)
     filled = 0
     for group in grouped([count for _, count in takes]):
@@ -137,21 +184,19 @@ def sharded_gradient(
         # One group is in the memory of the device at a time.
         part = torch.zeros(sum(counts), dtype=kind, device=device)
         for k, place in zip(group, part.split(counts), strict=True):
-            (name, parameter), divisor, low = parameters[k], divisors[k], takes[k][0]
-            gradient: Any = parameter.grad
-            if gradient is None:
+            tensor: Any = tensors[k]
+            low = takes[k][0]
+            if tensor is None:
                 continue
-            if not hasattr(gradient, "placements"):
+            if not hasattr(tensor, "placements"):
                 if first:
-                    fill(place, gradient, low, sample)
+                    fill(place, tensor, low, sample)
             elif gather:
-                whole = gradient.full_tensor()
+                whole = tensor.full_tensor()
                 if first:
                     fill(place, whole, low, sample)
             else:
-                fill_shard(place, gradient, low, sample, name)
-            if divisor != 1:
-                place.mul_(1 / divisor)
+                fill_shard(place, tensor, low, sample, parameters[k][0])
         torch.distributed.reduce(part, dst=0)
         if first:
             found[filled : filled + len(part)] = part
@@ -159,9 +204,9 @@ def sharded_gradient(
     return found if first else None
 
 
-def local_of(gradient: Any) -> torch.Tensor:
-    """Return what this process holds of a gradient."""
-    local: torch.Tensor = gradient.to_local() if hasattr(gradient, "placements") else gradient
+def local_of(tensor: Any) -> torch.Tensor:
+    """Return what this process holds of a tensor."""
+    local: torch.Tensor = tensor.to_local() if hasattr(tensor, "placements") else tensor
     return local
 
 
@@ -178,33 +223,33 @@ def grouped(counts: Sequence[int]) -> Iterator[list[int]]:
 
 
 def fill_shard(
-    place: torch.Tensor, gradient: Any, low: int, sample: Sample | None, name: str
+    place: torch.Tensor, tensor: Any, low: int, sample: Sample | None, name: str
 ) -> None:
-    """Write the entries of a gradient that this process holds, and is the first to hold."""
+    """Write the entries of a tensor that this process holds, and is the first to hold."""
     from torch.distributed.tensor import Replicate, Shard
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-    mesh, placements = gradient.device_mesh, gradient.placements
+    mesh, placements = tensor.device_mesh, tensor.placements
     for placement in placements:
         if type(placement) not in (Replicate, Shard):
             raise RecorderError(
-                f"the gradient of {name} is spread over processes as {placement}, of which no "
-                "process can tell its entries; record it with gather=True"
+                f"{name} is spread over processes as {placement}, of which no process can tell its "
+                "entries; record it with gather=True"
             )
     where = mesh.get_coordinate()
     if where is None or any(
         k for k, placement in zip(where, placements, strict=True) if placement.is_replicate()
     ):
         return
-    local = gradient.to_local().detach()
-    shape, offset = compute_local_shape_and_global_offset(gradient.shape, mesh, placements)
+    local = tensor.to_local().detach()
+    shape, offset = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
     if not local.numel():
         return
     if sample is None:
         box = tuple(slice(a, a + length) for a, length in zip(offset, shape, strict=True))
-        place.view(gradient.shape)[box] = local
+        place.view(tensor.shape)[box] = local
         return
-    everything, shape, offset = tuple(gradient.shape) or (1,), shape or (1,), offset or (0,)
+    everything, shape, offset = tuple(tensor.shape) or (1,), shape or (1,), offset or (0,)
     # All that this process holds lies between its first and its last entry.
     ends = [[*offset], [a + length - 1 for a, length in zip(offset, shape, strict=True)]]
     begin, end = (int(np.ravel_multi_index(tuple(each), everything)) for each in ends)

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,20 +15,51 @@ from grokcrit.signals.registry import Signal
 from grokcrit.signals.state import WINDOW, Memory, Source, State
 from grokcrit.tables.schemas import SIGNALS
 
+# Epoch, signal, value, seconds.
+Row: TypeAlias = tuple[int, str, float, float | None]
+
 # Costly signals are measured once in so many times.
 COSTLY = 10
 # What `warn` reads the times of a run from; not signals.
 ACCURACIES = ("train_accuracy", "test_accuracy")
 
 
-class Collector:
-    """Measures the signals of one run."""
+class Meter:
+    """Measures the signals of one run, and remembers what they need of earlier epochs."""
+
+    def __init__(self, signals: Sequence[Signal], every: int = 1) -> None:
+        """Measure ``signals`` at epochs that are multiples of ``every``."""
+        self.signals, self.every = signals, every
+        self._memory = Memory()
+
+    def rows(self, source: Source | None, epoch: int, measured: Mapping[str, Any]) -> list[Row]:
+        """Note loss and accuracies of an epoch; measure the signals of a source if they are due."""
+        loss = measured.get("loss")
+        self._memory.losses = [*self._memory.losses, np.nan if loss is None else loss][-WINDOW:]
+        found: list[Row] = [
+            (epoch, name, measured[name], None)
+            for name in ACCURACIES
+            if measured.get(name) is not None
+        ]
+        if source is None or epoch % self.every:
+            return found
+        state = State(source, epoch, self._memory)
+        for each in self.signals:
+            if each.costly and epoch % (COSTLY * self.every):
+                continue
+            found.append((epoch, each.name, *state.measure(each.name, each.of)))
+        self._memory.previous = state.gradient.copy()
+        return found
+
+
+class Collector(Meter):
+    """Measures the signals of one run, and keeps them and the time of its updates."""
 
     def __init__(self, source: Source, signals: Sequence[Signal], every: int = 1) -> None:
-        """Measure ``signals`` at epochs that are multiples of ``every``."""
-        self.source, self.signals, self.every = source, signals, every
-        self._memory = Memory()
-        self._rows: list[tuple[int, str, float, float | None]] = []
+        """Measure ``signals`` of a source at epochs that are multiples of ``every``."""
+        super().__init__(signals, every)
+        self.source = source
+        self._rows: list[Row] = []
         self._updates: list[float] = []
 
     def timed(self, update: Any) -> None:
@@ -38,20 +69,8 @@ class Collector:
         self._updates.append(time.perf_counter() - begin)
 
     def take(self, epoch: int, measured: Mapping[str, Any], signals: bool = True) -> None:
-        """Note loss and accuracies of an epoch; measure the signals if they are due."""
-        loss = measured.get("loss")
-        self._memory.losses = [*self._memory.losses, np.nan if loss is None else loss][-WINDOW:]
-        for name in ACCURACIES:
-            if measured.get(name) is not None:
-                self._rows.append((epoch, name, measured[name], None))
-        if epoch % self.every or not signals:
-            return
-        state = State(self.source, epoch, self._memory)
-        for each in self.signals:
-            if each.costly and epoch % (COSTLY * self.every):
-                continue
-            self._rows.append((epoch, each.name, *state.measure(each.name, each.of)))
-        self._memory.previous = state.gradient.copy()
+        """Keep loss and accuracies of an epoch; measure the signals if they are due."""
+        self._rows += self.rows(self.source if signals else None, epoch, measured)
 
     def table(self, run: Any, metadata: Mapping[bytes, bytes] | None = None) -> pa.Table:
         """Return the rows measured so far; ``run`` is the RunName."""
@@ -61,16 +80,21 @@ class Collector:
     @property
     def training_seconds(self) -> float | None:
         """Median time of the updates of an epoch."""
-        return statistics.median(self._updates) if self._updates else None
+        return median(self._updates)
+
+
+def median(times: Sequence[float]) -> float | None:
+    """Return the median of some times; None where there are none."""
+    return statistics.median(times) if times else None
 
 
 def rows_of(
     run: Mapping[str, Any],
-    rows: Iterable[tuple[int, str, float, float | None]],
+    rows: Iterable[Row],
     training_seconds: float | None,
     metadata: Mapping[bytes, bytes] | None,
 ) -> pa.Table:
-    """Return rows of signals, sorted by epoch and signal: (epoch, signal, value, seconds)."""
+    """Return rows of signals as a table, sorted by epoch and signal."""
     ordered = sorted(rows, key=lambda row: row[:2])
     columns = dict(
         zip(("epoch", "signal", "value", "seconds"), zip(*ordered, strict=True), strict=True)

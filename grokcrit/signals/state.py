@@ -14,6 +14,7 @@ from grokcrit.base.options import CascadeOptions
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph
 from grokcrit.cascades.single import CascadeResult, cascade, of_one
+from grokcrit.tables.checking import LARGEST
 
 Values: TypeAlias = npt.NDArray[Any]
 T = TypeVar("T")
@@ -144,14 +145,14 @@ class State:
         return value, frame.used | {name: wall - frame.inner}
 
     def measure(self, name: str, of: Callable[[State], float]) -> tuple[float, float]:
-        """Return the value of a signal, NaN where undefined, and its seconds."""
+        """Return the value of a signal, NaN where undefined or too large, and its seconds."""
 
         def value() -> float:
             try:
                 found = float(of(self))
             except UndefinedError:
                 return np.nan
-            return found if np.isfinite(found) else np.nan
+            return found if abs(found) <= LARGEST else np.nan
 
         with np.errstate(all="ignore"):
             found, cost = self.timed(f"signal {name}", value)

@@ -467,7 +467,8 @@ SIGNALS = Schema(
         Column(
             "training_seconds",
             pa.float64(),
-            "time of the updates of an epoch of this run, without signals: the median",
+            "time of the updates of an epoch of this run, or of a step of a recorder's loop, "
+            "without signals: the median",
             True,
             0,
         ),

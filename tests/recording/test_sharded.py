@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 from grokcrit.base.errors import RecorderError  # noqa: E402
 from grokcrit.live.callback import Recording  # noqa: E402
 from grokcrit.tables.reading import Inputs  # noqa: E402
-from grokcrit.tables.schemas import AVALANCHE, TRAIN  # noqa: E402
+from grokcrit.tables.schemas import AVALANCHE, SIGNALS, TRAIN  # noqa: E402
 from grokcrit.torch import GradientRecorder  # noqa: E402
 
 WAYS = {
@@ -26,6 +26,8 @@ WAYS = {
     "asked": {"sample": 40, "keep": "both", "budget": 0.2, "asks": True},
     "callback": {"sample": 40, "keep": "both", "budget": 0.2, "callback": True},
     "skipping": {"sample": 40, "keep": "both", "skips": 4},
+    "signals": {"sample": 40, "keep": "both", "signals": "all", "halves": (int, int)},
+    "signals-gathered": {"gather": True, "keep": "both", "signals": "all", "halves": (int, int)},
 }
 CASCADE = {"surrogate": ("none", "gaussian", "permute"), "topology": "affine", "degree": 4}
 
@@ -54,10 +56,12 @@ class Skipping(nn.Sequential):
         return x.sum(1, keepdim=True)
 
 
-def trained(folder, model, rank, processes, asks=False, callback=False, skips=None, **options):
+def trained(
+    folder, model, rank, processes, asks=False, callback=False, skips=None, halves=None, **options
+):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     named = {"task": "sums", "width": 7, "seed": 0, "every": 2, "case": "x", "cascade": CASCADE}
-    taken = []
+    taken, said = [], []
     if callback:
         hooked = Recording(folder, **named, **options)
         hooked.begin(model, 0, "gradient")
@@ -75,10 +79,14 @@ def trained(folder, model, rank, processes, asks=False, callback=False, skips=No
             if callback:
                 hooked.take(model, step, loss=0.5)
             elif recorder.due(step) or not asks:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of the step without a gradient
-                    taken.append(recorder.record(model, step, loss=0.5))
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")  # also of the step without a gradient
+                    taken.append(recorder.record(model, step, loss=0.5, halves=halves))
+                said += [str(each.message) for each in warned]
             optimizer.step()
+    # Of halves, once, and by the process that writes.
+    of_halves = [message for message in said if "halves of the data are null" in message]
+    assert len(of_halves) == (halves is not None and rank == 0)
     return taken
 
 
@@ -166,6 +174,26 @@ def test_two_processes_record_the_rows_of_one(two, tmp_path, way):
             assert np.allclose(rows[name], wanted[name], rtol=1e-9)
         else:
             assert rows[name].equals(wanted[name]), name
+
+
+@pytest.mark.parametrize("way", ["signals", "signals-gathered"])
+def test_signals_of_two_processes_are_those_of_one(two, tmp_path, way):
+    """Would catch weights of which a process's share is missing; of halves there are none."""
+    options = {**WAYS[way], "gather": False, "halves": None}
+    trained(tmp_path, model_of(), 0, 1, **options)
+    found, wanted = (
+        Inputs(folder / "signals", SIGNALS).read().to_pylist() for folder in (two / way, tmp_path)
+    )
+    assert len(found) == len(wanted)
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert (mine["epoch"], mine["signal"]) == (theirs["epoch"], theirs["signal"])
+        if mine["value"] is None:
+            assert theirs["value"] is None
+        else:
+            assert mine["value"] == pytest.approx(theirs["value"], rel=1e-9, abs=1e-12), mine
+    nulls = {row["signal"] for row in found if row["epoch"] == 8 and row["value"] is None}
+    assert {"half-cosine", "commutator", "hessian-top", "hessian-trace"} <= nulls
+    assert not {"weight-norm", "step-cosine", "density"} & nulls
 
 
 @pytest.mark.parametrize("way", ["budget", "asked", "callback"])
