@@ -54,7 +54,7 @@ $(VENV)/installed-torch: $(VENV)/installed
 
 $(VENV)/installed-extras: $(VENV)/installed-torch
 	$(BIN)/python -m pip install --quiet --editable \
-	  ".[dask,hub,huggingface,lightning,tensorboard,wandb,mlflow]"
+	  ".[dask,hub,huggingface,lightning,tensorboard,wandb,mlflow,signals]"
 	@touch $@
 
 reproduce: install
