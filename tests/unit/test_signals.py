@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -431,3 +432,9 @@ def test_tables_of_signals_are_read_as_any_other(trained):
     inputs = Inputs(table, SIGNALS)
     assert inputs.read().num_rows == table.num_rows
     assert SIGNALS.ordered(table).equals(table)
+
+
+def test_every_signal_has_a_paragraph_in_the_documentation():
+    page = (Path(__file__).resolve().parents[2] / "docs/early-warning.md").read_text()
+    told = page.partition("## The signals")[2]
+    assert [name for name in registry.own() if f"**{name}**" not in told and name != "size"] == []
