@@ -99,11 +99,16 @@ class Shell:
                 raise UnwritableError(
                     f"cannot write to standard output: {error.strerror}"
                 ) from None
-        if out and not (self.quiet or self.as_json):
-            aside(f"wrote {out}")
+        if out:
+            self.wrote(out)
         if not self.quiet:
             for warning in warnings:
                 aside(f"warning [{warning.id}]: {warning.text}")
+
+    def wrote(self, out: str | Path) -> None:
+        """Say that a file was written."""
+        if not (self.quiet or self.as_json):
+            aside(f"wrote {out}")
 
     def heard(self, warnings: Sequence[Notice]) -> list[Notice]:
         """Return the warnings that were not silenced."""

@@ -22,7 +22,7 @@ def train(
     call: Call,
     signals_out: Annotated[
         Path | None,
-        output("Table of --signals to write.  [default: OUT with .signals]", "--signals-out"),
+        output("Table of --signals to write.  [default: --out with .signals]", "--signals-out"),
     ] = None,
     watched_as: Annotated[
         Path | None,
@@ -45,6 +45,8 @@ def train(
     beside = signals_out or call.out.with_suffix(".signals" + call.out.suffix)
     if signals_out and not options.signals:
         raise OptionError("signals_out", "is the table of --signals; add --signals all")
+    if beside.resolve() == call.out.resolve():
+        raise OptionError("signals_out", f"must be another file than --out, got {beside}")
 
     from grokcrit.base.parallel import thread_count
     from grokcrit.base.processes import one_blas_thread
@@ -62,7 +64,6 @@ def train(
     means = call.means | {"threads": thread_count(call.means["threads"])}
     with contextlib.ExitStack() as stack:
         if options.signals:
-            writing.check_output(beside, [call.out])
             # Opened first: a folder that cannot be written is known before the work is done.
             file = stack.enter_context(files.replacing(beside))
         progress = stack.enter_context(call.shell.progress("training", "runs"))
@@ -71,4 +72,6 @@ def train(
         if options.signals:
             table = stage.signals_of(options, signals)
             writing.fill(file, [table], table.schema)
+    if options.signals:
+        call.shell.wrote(beside)
     call.shell.show(stage.train_summary(log), call.out)
