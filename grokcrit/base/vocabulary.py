@@ -41,7 +41,8 @@ MINIMUM_SIZES = 3
 # The `field` of avalanches that are of no vector. There is no training behind them, so there are no
 # phases, no grokking and no null models; `epoch` is the number of an avalanche within its run.
 NO_TRAINING = "avalanche"
-# Modules of questions/ that show sweeps, and what they draw.
+# Modules of protocol/ that show warnings, of questions/ that show sweeps, and what they draw.
+OF_SIGNALS = {"panel": ("warn",)}
 OF_SWEEPS = {"choices": ("sweep", "effects", "variance", "crossings")}
 # What `diagnose` answers, in the order of their rows, each with the panels that it draws.
 QUESTIONS: dict[str, tuple[str, ...]] = {

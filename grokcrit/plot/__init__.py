@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from grokcrit.base.vocabulary import OF_SWEEPS, QUESTIONS
+from grokcrit.base.vocabulary import OF_SIGNALS, OF_SWEEPS, QUESTIONS
 
 # The figures of the source, composed in stages/plot.py.
 SOURCE: tuple[str, ...] = ("fig1", "fig2", "fig3")
@@ -17,14 +17,13 @@ MODULES: dict[str, tuple[str, ...]] = {
     "sizes": ("ccdf", "collapse", "scaling"),
     "resampling": ("bootstrap", "leave-one-out"),
     "grid": ("robustness",),
-    "warning": ("warn",),
 }
 # Every figure and panel that `grokcrit plot` draws.
 NAMES = (
     *SOURCE,
     *(
         name
-        for group in (MODULES, OF_SWEEPS, QUESTIONS)
+        for group in (MODULES, OF_SIGNALS, OF_SWEEPS, QUESTIONS)
         for drawn in group.values()
         for name in drawn
     ),

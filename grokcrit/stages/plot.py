@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from grokcrit.base.errors import OptionError, TableError
 from grokcrit.base.options import check_choice
-from grokcrit.base.vocabulary import FORMER, OF_SWEEPS, QUESTIONS
+from grokcrit.base.vocabulary import FORMER, OF_SIGNALS, OF_SWEEPS, QUESTIONS
 from grokcrit.plot import MODULES, NAMES
 from grokcrit.plot.panel import Layout, Panel
 from grokcrit.plot.sources import EmptyPanelError, Request, Sources
@@ -119,7 +119,7 @@ def home(name: str) -> tuple[Mapping[str, Panel], Mapping[str, Layout]]:
     for question, drawn in QUESTIONS.items():
         if name in drawn:
             return (found := load(question)).panels, found.figures
-    groups = (("plot", MODULES), ("questions", OF_SWEEPS))
+    groups = (("plot", MODULES), ("questions", OF_SWEEPS), ("protocol", OF_SIGNALS))
     (place,) = (
         f"grokcrit.{package}.{module}"
         for package, group in groups
