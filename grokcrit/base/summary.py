@@ -40,7 +40,7 @@ class Summary:
         """Name of each column and whether it holds numbers."""
         return [
             (name, any(isinstance(row[name], int | float | tuple) for row in self.rows))
-            for name in self.rows[0]
+            for name in (self.rows[0] if self.rows else ())
         ]
 
     def as_dict(self, out: str | None, warnings: Sequence[Notice]) -> Row:

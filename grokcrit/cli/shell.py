@@ -119,6 +119,9 @@ class Shell:
         from rich.console import Console
         from rich.table import Table
 
+        if not summary.rows:
+            print(summary.title)
+            return
         seen = on_terminal(sys.stdout)
         console = Console(
             file=sys.stdout,

@@ -57,6 +57,8 @@ def train(
     from grokcrit.tables import files, writing
 
     if watched_as:
+        for written in (beside, call.out):
+            writing.check_output(written, [watched_as])
         options = stage.watched_as(options, watched_as)
 
     log: list[Row] = []

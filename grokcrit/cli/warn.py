@@ -23,8 +23,8 @@ def warn(
 
     \b
     Example:
-      grokcrit train --task modadd --controls --seeds 48 --signals all
-      grokcrit warn signals.parquet
+      grokcrit train --task parity --controls --hidden 64 --seeds 24 --signals all
+      grokcrit warn train.signals.parquet
     """
     from grokcrit.stages.warn import warn as stage
     from grokcrit.stages.warn import warn_summary

@@ -8,7 +8,7 @@ from typing import Any
 from grokcrit.base.summary import Row, cell
 from grokcrit.protocol.designs import FEW, NO_DECAY
 from grokcrit.protocol.locking import RATES
-from grokcrit.protocol.runs import DIMENSION, WHITE
+from grokcrit.protocol.runs import DIMENSION
 from grokcrit.protocol.scores import ALL, DECIDING, OF_DECIDING
 
 # Kinds of control in words.
@@ -39,11 +39,20 @@ class Scored:
         By the seeds that explored: the largest of thirty held-out scores is too large.
         """
         cost = self.value(signal, "cost", None, None) or 0.0
-        return -round(self.at[signal, "explored", ALL, None]["value"], 2), cost, signal
+        return -round(self.explored(signal), 2), cost, signal
+
+    def explored(self, signal: str) -> float:
+        """Return the AUROC of a signal on the seeds that explored, mean over kinds of control."""
+        return float(self.at[signal, "explored", ALL, None]["value"])
 
     def of_kind(self, kind: str) -> list[str]:
         """Return the signals of a kind, the best first."""
         return [name for name in self.ranked if self.kind[name] == kind]
+
+    def placebo(self) -> list[str]:
+        """Return the placebo that scores highest, held-out seeds included: signals must beat it."""
+        found = self.of_kind("placebo")
+        return sorted(found, key=lambda name: -self.auroc(name)["value"])[:1]
 
     def value(self, signal: str, score: str, control: str | None, rate: float | None) -> Any:
         """Return a number; None where there is none."""
@@ -56,7 +65,7 @@ class Scored:
     def rows(self, count: int) -> list[Row]:
         """Return rows to show: the best signal, D, white noise, the ceiling, more signals."""
         best, ceiling = self.of_kind("signal"), self.of_kind("ceiling")
-        first = [name for name in (*best[:1], DIMENSION, WHITE) if name in self.ranked]
+        first = [*best[:1], *self.of_kind("family"), *self.placebo()]
         chosen = [*first, *ceiling[:1], *best[1:]][:count]
         return [self.row(n) for n in sorted(chosen, key=lambda n: -self.auroc(n)["value"])]
 
@@ -74,13 +83,22 @@ class Scored:
 
     def leads(self, signal: str) -> str | None:
         """Write the median epochs from an alarm to grokking, and to leaving chance."""
-        found = [self.value(signal, score, None, RATES[0]) for score in ("lead-g", "lead-c")]
+        found = [self.value(signal, score, None, RATES[1]) for score in ("lead-g", "lead-c")]
         return None if None in found else ", ".join(f"{each:.0f}" for each in found)
 
     def separating(self) -> list[str]:
-        """Return the signals that separate runs that grok from controls clearly."""
-        signals = self.of_kind("signal") + self.of_kind("family")
-        return [name for name in signals if (self.auroc(name)["ci_low"] or 0) > 0.5]
+        """Return the signals that separate runs that grok from every kind of control that decides.
+
+        The interval of each AUROC lies above 0.5: a mean may be above it with one kind reversed.
+        """
+        return [
+            name
+            for name in self.of_kind("signal") + self.of_kind("family")
+            if all(
+                (self.at.get((name, "auroc", kind, None), {}).get("ci_low") or 0) > 0.5
+                for kind in self.against
+            )
+        ]
 
     def in_time(self) -> list[str]:
         """Return those that alarm in most runs before test accuracy leaves chance."""
@@ -99,11 +117,8 @@ class Scored:
         best = self.of_kind("signal")[:1]
         said = [f"the best signal is {n}: AUROC {self.written(n)} against {against}" for n in best]
         said = said or [f"AUROC against {against}"]
-        said += [
-            f"{name.replace('-', ' ')} {self.written(name)}"
-            for name in (DIMENSION, WHITE)
-            if name in self.ranked
-        ]
+        said += [f"{name} {self.written(name)}" for name in self.of_kind("family")]
+        said += [f"the best placebo, {name}, {self.written(name)}" for name in self.placebo()]
         return f"On {self.name} {'; '.join(said)}."
 
 
@@ -141,11 +156,13 @@ def headline(cases: Sequence[Scored]) -> str:
         for name in case.of_kind("signal")[:1]
     ]
     ranges = []
-    for name in (DIMENSION, WHITE):
-        found = [case.auroc(name)["value"] for case in cases if name in case.ranked]
+    for what, names in (
+        (DIMENSION, [case.of_kind("family") for case in cases]),
+        ("the best placebo", [case.placebo() for case in cases]),
+    ):
+        found = [c.auroc(n)["value"] for c, some in zip(cases, names, strict=True) for n in some]
         if found:
-            ends = cell((min(found), max(found)), ".2f")
-            ranges.append(f"{name.replace('-', ' ')} {ends}")
+            ranges.append(f"{what} {cell((min(found), max(found)), '.2f')}")
     return f"Best signals, AUROC against controls: {'; '.join(best + ranges)}. {timely(cases)}"
 
 

@@ -12,6 +12,8 @@ from grokcrit.protocol.regression import features_of, predicted
 from grokcrit.protocol.runs import EPOCH
 from grokcrit.scaling.ensembles import Ints, Reals
 
+# Epochs that no training lasts.
+NEVER = 1e12
 # Epochs before the end of a watch in which a run "groks soon".
 HORIZON = 40
 # Placebos that are made of the watch, not of single runs.
@@ -83,4 +85,6 @@ def course_of_regression(clock: Course | None) -> Course | None:
     with np.errstate(over="ignore"):
         grokking = np.exp(predicted(features, clock.watch))
     left = grokking[:, None] - clock.epoch
-    return replace(clock, values=np.where(np.isfinite(left), -left, np.nan))
+    # Without decay a control is beyond the regression, and not expected to grok in any time.
+    expected = np.where(np.isfinite(left), -left, -NEVER)
+    return replace(clock, values=np.where(np.isnan(clock.values), np.nan, expected))

@@ -10,6 +10,9 @@ import scipy
 from grokcrit.base.rng import stream
 from grokcrit.scaling.ensembles import Ints, Reals
 
+# Comparisons against the rest, of those that count as independent, below which a concordance is as
+# good as 0 or 1: the standard error of so few says nothing.
+ALMOST_NONE = 0.25
 Ends: TypeAlias = tuple[float, float]
 NOWHERE: Ends = (np.nan, np.nan)
 
@@ -27,9 +30,9 @@ def of_share(value: float, draws: Reals, pairs: tuple[int, int], confidence: flo
     """Return the interval of a concordance: symmetric about its logit.
 
     Its half-width is a normal quantile times the standard error of the resamples, corrected for the
-    number of seeds. A concordance of 0 or 1, whose resamples do not vary, has Wilson's interval for
-    as many independent comparisons as give the variance of Hanley and McNeil there (R. Newcombe,
-    Statistics in Medicine 25, 559, 2006): 4 I J / (I + J + 2).
+    number of seeds. A concordance of almost 0 or 1, whose resamples hardly vary, has Wilson's
+    interval for as many independent comparisons as give the variance of Hanley and McNeil there
+    (R. Newcombe, Statistics in Medicine 25, 559, 2006): 4 I J / (I + J + 2).
 
     A 95 % interval holds the true AUROC of normal scores in 93 to 98 % of samples of 24 pairs or
     15, for one kind of control or the mean over two and an AUROC of 0.5 to 0.98; in 91 to 96 % for
@@ -46,8 +49,9 @@ def of_share(value: float, draws: Reals, pairs: tuple[int, int], confidence: flo
     """
     z = float(scipy.special.ndtri(0.5 + confidence / 2))
     known = draws[~np.isnan(draws)]
-    if not 0 < value < 1:
-        return wilson(value, 4 * pairs[0] * pairs[1] / (sum(pairs) + 2), z)
+    independent = 4 * pairs[0] * pairs[1] / (sum(pairs) + 2)
+    if min(value, 1 - value) * independent < ALMOST_NONE:
+        return wilson(value, independent, z)
     seeds = max(pairs)
     spread = known.std() * np.sqrt(seeds / (seeds - 1))
     logit, half = scipy.special.logit(value), z * spread / (value * (1 - value))

@@ -13,8 +13,11 @@ from grokcrit.protocol.designs import BASE
 from grokcrit.protocol.detectors import score, statistics
 from grokcrit.scaling.ensembles import Reals
 
-# Shares of controls that may alarm.
+# Shares of the controls of each kind that may alarm.
 RATES = (0.05, 0.1)
+# A detector is for a signal that gives it a statistic in this share of the runs of each kind: where
+# it has none in most controls, as a window that begins late, it would tell kinds by their length.
+DEFINED = 0.9
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,27 @@ class Lock:
 def lock(course: Course) -> Lock | None:
     """Return the detector and sign with the largest mean AUROC over kinds, and its thresholds.
 
-    The first of :func:`statistics` where several have it. None where no control explores.
+    The first of :func:`statistics` where several have it. None where no control explores, or no
+    detector has a statistic in ``DEFINED`` of the runs of each kind. A threshold is the lowest that
+    at most its rate of the controls of any kind exceeds.
     """
     watch = course.watch
     kinds = np.unique(watch.kind[watch.kind != BASE])
     places = np.unique(watch.seed, return_inverse=True)[1]
     best: Lock | None = None
     for detector, sign, statistic in statistics(course):
+        defined: concordance.Mask = (course.inside & ~np.isnan(statistic)).any(axis=1)
+        if min(defined[watch.kind == kind].mean() for kind in (BASE, *kinds)) < DEFINED:
+            continue
         scores = score(statistic, course)
         found = [
             concordance.auroc(scores, watch, kind, places, places.max() + 1).value for kind in kinds
         ]
         if found and (best is None or np.mean(found) > best.auroc):
-            controls = scores[watch.kind != BASE]
-            thresholds = {rate: threshold(controls, rate) for rate in RATES}
+            thresholds = {
+                rate: max(threshold(scores[watch.kind == kind], rate) for kind in kinds)
+                for rate in RATES
+            }
             best = Lock(detector, sign, thresholds, float(np.mean(found)))
     return best
 

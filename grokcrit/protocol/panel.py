@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,12 @@ LINE, AROUND = 0.155, 1.15
 def ordered(cases: Sequence[Scored]) -> dict[str, str]:
     """Return the kind of each signal, by group, in each the best on average first.
 
-    Of equals, that is to two digits, the cheapest first.
+    By the seeds that explored; of equals, that is to two digits, the cheapest first.
     """
     kinds = {name: case.kind[name] for case in cases for name in case.ranked}
 
     def key(signal: str) -> tuple[int, float, float]:
-        mean = np.mean([case.auroc(signal)["value"] for case in cases if signal in case.ranked])
+        mean = np.mean([case.explored(signal) for case in cases if signal in case.ranked])
         costs = numbers(cases, signal, "cost")
         group = GROUPS.index(kinds[signal])
         return group, -round(float(mean), 2), float(np.mean(costs)) if costs else 0.0
@@ -103,7 +104,7 @@ def draw_aurocs(ax: Axes, case: Scored, kinds: Mapping[str, str]) -> None:
     ax.axvline(0.5, **style.MARK)
     for k, (name, kind) in enumerate(kinds.items()):
         if name not in case.ranked:
-            ax.text(0.02, k, "not measured", fontsize=5, color=style.NULL, va="center")
+            ax.text(0.02, k, "none", fontsize=5, color=style.NULL, va="center")
             continue
         for control, (marker, _) in CONTROLS.items():
             value = case.value(name, "auroc", control, None)
@@ -119,13 +120,14 @@ def draw_aurocs(ax: Axes, case: Scored, kinds: Mapping[str, str]) -> None:
 
 
 def draw_leads(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str], score: str) -> None:
-    """Draw the median lead of alarms, a mark per case; open where most runs get no alarm."""
+    """Draw the median lead of alarms of signals that separate; open where most runs get none."""
     from grokcrit.plot import style
 
     for c, case in enumerate(cases):
+        told = [*case.separating(), *case.of_kind("ceiling")]
         for k, name in enumerate(kinds):
             lead = case.value(name, score, None, RATES[1])
-            if lead is not None:
+            if lead is not None and name in told:
                 most = case.value(name, "coverage", None, RATES[1]) >= 0.5
                 looks: dict[str, Any] = {
                     "color": style.BLUE,
@@ -133,10 +135,12 @@ def draw_leads(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str], scor
                     "markeredgewidth": 0.5,
                 }
                 ax.plot(lead, k, style.MARKERS[c], fillstyle="full" if most else "none", **looks)
-    if score == "lead-c":  # an alarm after that is none
-        ax.axvspan(ax.get_xlim()[0], 0, color=style.NULL, **style.BAND)
     ax.axvline(0, **style.UNITY)
-    ax.set_xlabel("epochs")
+    ax.margins(x=0.08)
+    low, high = ax.get_xlim()
+    if score == "lead-c":  # an alarm after that is none
+        ax.axvspan(low, 0, color=style.NULL, **style.BAND)
+    ax.set(xlim=(low, high), xlabel="epochs")
 
 
 def draw_costs(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str]) -> None:
@@ -161,14 +165,25 @@ def legend(ax: Axes, cases: Sequence[Scored], bars: str) -> None:
     decide = " and ".join(CONTROLS[each][1] for each in cases[0].against if each in CONTROLS)
     handles = [ax.plot([], [], "o-", color=style.BLUE, markersize=3.2, linewidth=1.0)[0]]
     labels = [f"{decide}, {bars}"]
+    handles += ax.plot([], [], "o-", color=style.PURPLE, markersize=3.2, linewidth=1.0)
+    labels.append("knows the task, or nothing")
     for marker, name in CONTROLS.values():
         handles += ax.plot([], [], marker, color=style.NULL, markersize=2.8, **OPEN)
         labels.append(name)
     for c, case in enumerate(cases):
         handles += ax.plot([], [], style.MARKERS[c], color=style.BLUE, markersize=2.8)
-        labels.append(f"lead on {case.name}; open: most runs no alarm" if c == 0 else case.name)
+        labels.append(f"lead on {case.name}" if c == 0 else case.name)
+    rate = f"{100 * RATES[1]:g} %"
+    note = (
+        "Leads: median epochs from an alarm to g (grokked) and to c (test accuracy leaves chance), "
+        f"of signals that separate, where at most {rate} of each kind of exploring controls alarm; "
+        "open: most runs get no alarm. Grey: too late to warn. Cost: of one measurement."
+    )
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.supxlabel(textwrap.fill(note, 165), fontsize=6, x=0.01, ha="left")
     looks = {"fontsize": 6, "handletextpad": 0.4, "columnspacing": 1.2}
-    ax.figure.legend(handles, labels, loc="outside upper left", ncols=5, **looks)
+    figure.legend(handles, labels, loc="outside upper left", ncols=5, **looks)
 
 
 PANELS = {"warn": Panel(warn, ("warn",), height=5.6, width=PAGE, every_case=True)}

@@ -38,6 +38,11 @@ class Signal:
     there: npt.NDArray[np.bool_]  # (R,): whether a run has rows of it
     seconds: Reals  # (R, E): time that it took, NaN where that is not known
 
+    @property
+    def step(self) -> float:
+        """Epochs between two measurements; 0 where there are no two."""
+        return float(np.median(np.diff(self.epochs))) if len(self.epochs) > 1 else 0.0
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -201,6 +206,9 @@ def placebos(runs: Runs, measured: Mapping[str, Signal], root_seed: int) -> dict
         return {}
     epochs = np.unique(np.concatenate([each.epochs for each in measured.values()]))
     there = np.any([each.there for each in measured.values()], axis=0)
+    present = np.zeros((len(there), len(epochs)), bool)
+    for each in measured.values():
+        present[:, np.searchsorted(epochs, each.epochs)] |= ~np.isnan(each.values)
 
     def noise(purpose: str) -> Reals:
         places = zip(runs.width, runs.seed, strict=True)
@@ -217,7 +225,10 @@ def placebos(runs: Runs, measured: Mapping[str, Signal], root_seed: int) -> dict
         EPOCH: np.tile(epochs.astype(np.float64), (len(there), 1)),
     }
     untimed = np.full((len(there), len(epochs)), np.nan)
-    return {name: Signal(epochs, each, there, untimed) for name, each in values.items()}
+    return {
+        name: Signal(epochs, np.where(present, each, np.nan), there, untimed)
+        for name, each in values.items()
+    }
 
 
 def families_of(runs: Runs, least: int) -> Runs | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from grokcrit.protocol import concordance, intervals
 from grokcrit.protocol.concordance import Concordance, Mask
 from grokcrit.protocol.courses import Course
 from grokcrit.protocol.designs import BASE, FEW, LATE
-from grokcrit.protocol.detectors import WINDOW, samples, score, statistic
+from grokcrit.protocol.detectors import WINDOW, score, statistic
 from grokcrit.protocol.intervals import NOWHERE, Ends
 from grokcrit.protocol.locking import Lock
 from grokcrit.protocol.regression import features_of, predicted
@@ -37,7 +37,7 @@ class Held:
     course: Course
     lock: Lock
     options: WarnOptions
-    enough: bool  # whether enough runs explored
+    explored: tuple[int, int]  # base runs and controls that explored
 
     @cached_property
     def statistic(self) -> Reals:
@@ -75,7 +75,7 @@ class Held:
     ) -> Row:
         """Make a row; without an interval where runs are few."""
         controls = n[1] if more.get("control") else FEWEST
-        few = not self.enough or n[0] < FEWEST or controls < FEWEST
+        few = min(self.explored) < FEWEST or n[0] < FEWEST or controls < FEWEST
         low, high = NOWHERE if few else ends
         locked = {"detector": self.lock.detector, "sign": self.lock.sign}
         numbers = {"value": value, "ci_low": low, "ci_high": high, "n_runs": n[0]}
@@ -90,8 +90,8 @@ def scores_of(held: Held) -> list[Row]:
     for name, kind in held.kinds.items():
         aurocs[name] = concordance.auroc(held.scores, watch, kind, place, seeds)
         taucs[name] = concordance.tauc(held.statistic, held.course, kind, place, seeds)
-    n = counted(held.course)
-    rows = [held.row("explored", held.lock.auroc, NOWHERE, "on the other half", n, control=ALL)]
+    why = "on the other half"
+    rows = [held.row("explored", held.lock.auroc, NOWHERE, why, held.explored, control=ALL)]
     rows += shares(held, "auroc", aurocs) + shares(held, "tauc", taucs)
     late = watch.kind == held.kinds.get(LATE, len(watch.kinds))
     times = concordance.timing(held.statistic, held.course, late, place, seeds)
@@ -137,7 +137,9 @@ def alarms(held: Held, source: str | None = None) -> list[Row]:
             ("coverage", None): (base, alarmed)
         }
         if source is None:
-            sets["coverage-c", None] = base, when < watch.left
+            # Where test accuracy leaves chance before a run memorises, nothing can warn of it.
+            if (possible := base & ~(watch.left <= watch.memorised)).any():
+                sets["coverage-c", None] = possible, when < watch.left
             for name, kind in held.kinds.items():
                 sets["false-alarms", name] = watch.kind == kind, alarmed
         if not base.all():
@@ -174,7 +176,7 @@ def gain(held: Held) -> list[Row]:
     """
     watch = held.course.watch
     features = features_of(watch)
-    first = held.course.values[:, : samples(WINDOW, held.course.step)]
+    first = held.course.values[:, : max(1, int(WINDOW // held.course.step))]
     count = (~np.isnan(first)).sum(axis=1)
     if features is None:
         return []
@@ -220,8 +222,3 @@ def counted(course: Course | None) -> tuple[int, int]:
     """Return how many base runs and controls a course holds."""
     kind = course.watch.kind if course else np.empty(0)
     return int((kind == BASE).sum()), int((kind != BASE).sum())
-
-
-def enough(counts: Iterable[int]) -> bool:
-    """Return whether there are runs enough for intervals."""
-    return min(counts) >= FEWEST

@@ -48,7 +48,7 @@ class Meter:
             if each.costly and epoch % (COSTLY * self.every):
                 continue
             found.append((epoch, each.name, *state.measure(each.name, each.of)))
-        self._memory.previous = state.gradient.copy()
+        self._memory.previous = state.computed("gradient")
         return found
 
 

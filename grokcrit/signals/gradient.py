@@ -79,10 +79,10 @@ def participation_ratio(state: State) -> float:
 @signal("step-cosine", about="cosine of the gradients of successive measured epochs")
 def step_cosine(state: State) -> float:
     """Return the cosine of this gradient and the one measured before it."""
-    before = state.memory.previous
+    now, before = state.gradient, state.memory.previous
     if before is None:
         raise UndefinedError
-    return cosine(state.gradient.astype(np.float64), before.astype(np.float64))
+    return cosine(now.astype(np.float64), before.astype(np.float64))
 
 
 def cosine(a: Values, b: Values) -> float:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 GROUP = "grokcrit.signals"
 MODULES = ("cascade", "gradient", "weights", "loss", "curvature", "libraries")
+# What tables of signals hold besides, and the rows that `warn` makes itself.
+RESERVED = (
+    *("train_accuracy", "test_accuracy", "D", "white-noise", "random-walk", "epoch"),
+    *("since-memorising", "hyperparameters"),
+)
 # What `warn` scores as a signal, as a ceiling, or only uses to make another.
 KINDS = ("signal", "ceiling", "ingredient")
 
@@ -78,10 +83,24 @@ def signal(
     check_choice("kind", kind, KINDS)
 
     def register(of: Callable[[State], float]) -> Callable[[State], float]:
-        _known[name] = Signal(name, of, about, source, kind, needs, costly)
+        add(Signal(name, of, about, source, kind, needs, costly))
         return of
 
     return register
+
+
+def add(new: Signal) -> None:
+    """Remember a signal; raise OptionError where the name is another's."""
+    known = _known.get(new.name)
+    if new.name in RESERVED or (known and known.of is not new.of and not reloaded(known, new)):
+        raise OptionError("signals", f"{new.name} is a name of grokcrit's; give yours another")
+    _known[new.name] = new
+
+
+def reloaded(old: Signal, new: Signal) -> bool:
+    """Return whether two signals are one function, defined again as in a notebook."""
+    places = [(each.of.__module__, each.of.__qualname__) for each in (old, new)]
+    return places[0] == places[1]
 
 
 @functools.cache
@@ -132,6 +151,8 @@ def one(name: str) -> Signal:
 def imported(place: str) -> Signal:
     """Return the signal that a function of a module is; raise OptionError where it is none."""
     module, _, function = place.partition(":")
+    if not module or not function:
+        raise OptionError("signals", f"must be a name, or module:function; got {place!r}")
     try:
         of = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
@@ -139,9 +160,10 @@ def imported(place: str) -> Signal:
     for each in _known.values():
         if each.of is of:
             return each
-    if not callable(of):
+    if not callable(of) or isinstance(of, type):
         raise OptionError("signals", f"{place} is no function of the state")
-    return Signal(function.replace("_", "-"), of, (of.__doc__ or "").partition("\n")[0])
+    add(Signal(function.replace("_", "-"), of, (of.__doc__ or "").partition("\n")[0]))
+    return _known[function.replace("_", "-")]
 
 
 def kind_of(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, overloa
 import numpy as np
 import numpy.typing as npt
 
+from grokcrit.base.errors import GrokcritError, RunError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph
@@ -132,6 +133,10 @@ class State:
         self._frames[-1].used |= self._cost[name]
         return self._values[name]
 
+    def computed(self, name: str) -> Any:
+        """Return a copy of a quantity if a signal has asked for it; None otherwise."""
+        return self._values[name].copy() if name in self._values else None
+
     def timed(self, name: str, compute: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
         """Return a value, and the seconds of it and of each quantity that it needs."""
         self._frames.append(_Frame())
@@ -152,6 +157,12 @@ class State:
                 found = float(of(self))
             except UndefinedError:
                 return np.nan
+            except GrokcritError:
+                raise
+            except Exception as error:
+                raise RunError(
+                    f"the signal {name} failed at epoch {self.epoch}: {error!r}"
+                ) from error
             return found if abs(found) <= LARGEST else np.nan
 
         with np.errstate(all="ignore"):

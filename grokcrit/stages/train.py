@@ -151,8 +151,10 @@ def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
     """Return the options of runs that are watched as long as those of a signals table.
 
     That is, from memorising on, as long as the run of the same width and seed was trained there, if
-    that one grokked. Raise TableError where the table is of several cases.
+    that one grokked. Raise TableError where the table is of several cases, or no run grokked in it.
     """
+    if options.task == "xor":
+        raise OptionError("watched_as", "is not an option of --task xor")
     table = Inputs(partners, SIGNALS.without(("seconds", "training_seconds"))).read()
     if len(cases := pc.unique(table["case"])) > 1:
         raise TableError(f"the partners are of {len(cases)} cases; give a table of one")
@@ -160,6 +162,8 @@ def watched_as(options: RunOptions, partners: TableLike) -> RunOptions:
     ends = table.group_by(["width", "seed"]).aggregate([("epoch", "max")]).to_pylist()
     last = {(run["width"], run["seed"]): run["epoch_max"] for run in ends}
     exposures = {run: last[run] - memorised[run] for run in grokked if run in memorised}
+    if not exposures:
+        raise TableError("no run of the partners memorises and groks; controls need some that do")
     return replace(options, exposures=tuple(sorted(exposures.items())))
 
 

@@ -36,7 +36,6 @@ from grokcrit.protocol.scores import (
     alarms,
     cost,
     counted,
-    enough,
     scores_of,
 )
 from grokcrit.questions.notices import record_of
@@ -93,6 +92,8 @@ def warn(
     # Two worlds from here on: nothing of the exploring half can depend on a held-out row.
     halves = [cases_of(table.filter(each), cases, chosen.seed) for each in (pc.invert(odd), odd)]
     designs = designs_of(halves[0])
+    for half in halves:
+        check_steps(designs, half)
     units = units_of(designs, halves, chosen)
 
     def locked(unit: Unit, stop: Stop) -> Lock | None:
@@ -114,9 +115,10 @@ def warn(
     for found in in_order(scored, units, threads=threads, progress=progress):
         rows += found
     if not any(row["score"] != LEFT_OUT for row in rows):
+        why = "; ".join(left_out_words(rows)) or "there is no base case, or seeds of one parity"
         raise FitError(
-            "no case has runs that memorise and then grok, with even and with odd seeds; "
-            "train longer, or more seeds"
+            "no case has runs that memorise and then grok, with even and with odd seeds: nothing "
+            f"can be scored ({why})"
         )
     made = pa.Table.from_pylist(
         [{name: missing(row.get(name)) for name in WARN.arrow.names} for row in rows], WARN.arrow
@@ -125,6 +127,28 @@ def warn(
         WARN.name, asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
     )
     return WARN.ordered(made).replace_schema_metadata(provenance.encode(record))
+
+
+def check_steps(designs: Sequence[Design], cases: Sequence[Runs]) -> None:
+    """Raise FitError where a control was measured at other intervals than its base.
+
+    The largest of many values is larger than that of few: it would be told apart by that alone.
+    """
+    named = {runs.name: runs for runs in cases}
+    for design in designs:
+        base = named.get(design.base)
+        for control in design.controls:
+            other = named.get(control)
+            for signal in sorted({*base.signals} & {*other.signals}) if base and other else ():
+                assert base is not None
+                assert other is not None
+                steps = {each.name: each.signals[signal].step for each in (base, other)}
+                if len({step for step in steps.values() if step}) > 1:
+                    a, b = steps.values()
+                    raise FitError(
+                        f"{signal} is measured every {a:g} epochs on {base.case} and every {b:g} "
+                        f"on its control {other.case}; measure both with the same --signal-every"
+                    )
 
 
 @dataclass(frozen=True)
@@ -178,9 +202,9 @@ def rows_of(unit: Unit, locks: Mapping[Name, Lock], chosen: WarnOptions) -> list
         assert course is not None
         if base == unit.design.base:
             explored = counted(course_of(unit.explore, unit.signal))
-            rows += scores_of(Held(course, each, chosen, enough(explored)))
+            rows += scores_of(Held(course, each, chosen, explored))
         elif base[1] != unit.design.base[1]:
-            rows += alarms(Held(course, each, chosen, True), source=base[1])
+            rows += alarms(Held(course, each, chosen, (FEWEST, FEWEST)), source=base[1])
     labels = {"signal": unit.signal, "kind": unit.kind}
     return [row | named(unit.design) | labels for row in rows]
 
@@ -241,15 +265,19 @@ def warn_summary(table: pa.Table) -> Summary:
     return Summary(headline(scored), rows[:SHOWN], cautions(found), formats(scored), details=found)
 
 
-def cautions(rows: Sequence[Row]) -> list[Notice]:
-    """Warn of runs left out, of too few runs, and of cases without controls."""
+def left_out_words(rows: Sequence[Row]) -> list[str]:
+    """Say of each case and reason how many runs do not count."""
     left: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         if row["score"] == LEFT_OUT:
             what = "families" if row["signal"] else "runs"
             who = f"controls ({what})" if row["control"] else f"{what} that should grok"
             left[row["case"], who, row["method"]] += round(row["value"])
-    listed = [f"{case}: {count} {who}, {why}" for (case, who, why), count in left.items()]
+    return [f"{case}: {count} {who}, {why}" for (case, who, why), count in left.items()]
+
+
+def cautions(rows: Sequence[Row]) -> list[Notice]:
+    """Warn of runs left out, of too few runs, and of cases without controls."""
     few = [
         f"{row['case']}: {row['n_runs']} and {row['n_controls']} held out"
         for row in rows
@@ -258,7 +286,7 @@ def cautions(rows: Sequence[Row]) -> list[Notice]:
     scored = {row["case"] for row in rows if row["score"] == "auroc"}
     lone = sorted({row["case"] for row in rows} - scored)
     return (
-        notice("left-out", "; ".join(listed))
+        notice("left-out", "; ".join(left_out_words(rows)))
         + (notice("few-runs", FEWEST, few) if few else [])
         + notice("no-controls", lone)
     )

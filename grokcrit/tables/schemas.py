@@ -450,8 +450,9 @@ SIGNALS = Schema(
     "signals",
     1,
     "One row per run, epoch and signal. Besides signals the table holds what `warn` needs: "
-    "`train_accuracy` and `test_accuracy` at every epoch, and `size`, the avalanche size, of which "
-    "a family of widths makes D. docs/early-warning.md defines every signal.",
+    "`train_accuracy` and `test_accuracy` at every epoch, and where it is asked for `size`, the "
+    "avalanche size, of which a family of widths makes D. docs/early-warning.md defines every "
+    "signal.",
     (
         *CASE,
         *RUN,
@@ -494,7 +495,8 @@ WARN = Schema(
         Column(
             "score",
             pa.string(),
-            "`auroc`, `tauc`, `timing`, `coverage`, `coverage-c`, `false-alarms`, `lead-g`, "
+            "`auroc`, `tauc`, `timing`, `coverage`, `coverage-c` (before c, of "
+            "the runs whose c comes after they memorise), `false-alarms`, `lead-g`, "
             "`lead-c`, `gain`, `cost`; `explored`: AUROC of the seeds that explore; `left-out`: "
             "runs that do not count",
         ),

@@ -43,7 +43,9 @@ def read(text: str) -> Draw:
     except ValueError:
         low = high = math.nan
     log = bool(found and found[4])
-    if not found or not low < high < math.inf or (log and low <= 0):
+    if log and low <= 0:
+        raise OptionError("draw", f"must begin above 0 with :log, got {text!r}")
+    if not found or not low < high < math.inf:
         raise OptionError(
             "draw",
             "must be an option and its range, such as lr=0.001..0.01 or weight-decay=0.3..1.5:log, "
@@ -55,7 +57,8 @@ def read(text: str) -> Draw:
 def written(text: str) -> str:
     """Return a draw in the one way in which tables hold it; raise OptionError for a wrong one."""
     draw = read(text)
-    return f"{draw.name}={draw.low:g}..{draw.high:g}" + (":log" if draw.log else "")
+    low, high = (repr(each).removesuffix(".0") for each in (draw.low, draw.high))
+    return f"{draw.name}={low}..{high}" + (":log" if draw.log else "")
 
 
 def drawn(options: Mapping[str, Any], seed: int) -> dict[str, Any]:

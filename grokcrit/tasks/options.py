@@ -158,8 +158,13 @@ class RunOptions(CascadeOptions):
         """Check every option; put the widths in order."""
         super().__post_init__()
         settle(self, hidden=tuple(sorted(self.hidden)))
+        if self.controls and self.control is not None:
+            raise OptionError("control", "is of one case, and --controls trains several")
+        names = [draws.read(text).name for text in self.draw]
         for each in map(draws.read, self.draw):
             check_choice("draw", each.name, self.drawable())
+            if names.count(each.name) > 1:
+                raise OptionError("draw", f"draws {each.name} twice")
             for end in (each.low, each.high):  # its own check knows the option's range
                 self._with(each.name, end)
 
