@@ -42,7 +42,7 @@ def lock(course: Course) -> Lock | None:
     places = np.unique(watch.seed, return_inverse=True)[1]
     best: Lock | None = None
     for detector, sign, statistic in statistics(course):
-        defined: concordance.Mask = (course.inside & ~np.isnan(statistic)).any(axis=1)
+        defined = np.any(course.inside & ~np.isnan(statistic), axis=1)
         if min(defined[watch.kind == kind].mean() for kind in (BASE, *kinds)) < DEFINED:
             continue
         scores = score(statistic, course)
