@@ -124,7 +124,7 @@ def warn(
         [{name: missing(row.get(name)) for name in WARN.arrow.names} for row in rows], WARN.arrow
     )
     record = provenance.record(
-        WARN.name, asdict(chosen), root_seed=chosen.seed, inputs=inputs.records
+        WARN.name, asdict(chosen), root_seed=chosen.seed, inputs=inputs.records, layouts=False
     )
     return WARN.ordered(made).replace_schema_metadata(provenance.encode(record))
 

@@ -60,13 +60,16 @@ def record(
     inputs: list[Record] | None = None,
     cases: dict[str, Any] | None = None,
     widths: dict[str, Any] | None = None,
+    layouts: bool = True,
 ) -> Record:
     """Make the record of a table that is about to be written.
 
     ``configuration`` holds every option but threads and the output; ``inputs`` are the records of
-    the tables read. ``cases`` and ``widths`` are merged with those of the inputs.
+    the tables read. ``cases`` and ``widths`` are merged with those of the inputs; with ``layouts``
+    false there are no widths: tables of several tasks, whose networks differ at equal width.
     """
     inputs = inputs or []
+    known = [r["widths"] for r in inputs] + [widths or {}] if layouts else []
     return {
         "schema": schema,
         "grokcrit": __version__,
@@ -76,7 +79,7 @@ def record(
         "versions": versions(),
         "created": now(),
         "cases": merged("case", [r["cases"] for r in inputs] + [cases or {}]),
-        "widths": merged("width", [r["widths"] for r in inputs] + [widths or {}]),
+        "widths": merged("width", known),
         "inputs": inputs,
     }
 
