@@ -23,7 +23,7 @@ from grokcrit.protocol.courses import course_of
 from grokcrit.protocol.designs import designs_of
 from grokcrit.protocol.locking import lock
 from grokcrit.protocol.runs import cases_of
-from grokcrit.protocol.scores import ALL, Held, scores_of
+from grokcrit.protocol.scores import ALL, FEWEST, Held, scores_of
 from grokcrit.stages.warn import PLACEBOS, units_of
 from grokcrit.tables.reading import Inputs
 from grokcrit.tables.schemas import SIGNALS
@@ -59,7 +59,9 @@ def excluded(unit, times, options):
     for _ in range(times):
         explore, held = (exchanged(each, rng) for each in halves)
         locked = lock(explore)
-        for row in scores_of(Held(held, locked, options, True)):
+        if locked is None:  # no detector has a statistic in enough runs
+            return {}
+        for row in scores_of(Held(held, locked, options, (FEWEST, FEWEST))):
             if row["score"] in PRIMARY and row["control"] == ALL and row["ci_low"] is not None:
                 found[row["score"]].append(not row["ci_low"] <= 0.5 <= row["ci_high"])
     return {score: (sum(each), len(each)) for score, each in found.items()}

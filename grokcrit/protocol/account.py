@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grokcrit.base.summary import Row, cell
+from grokcrit.protocol.courses import REGRESSION
 from grokcrit.protocol.designs import FEW, NO_DECAY
 from grokcrit.protocol.locking import RATES
 from grokcrit.protocol.runs import DIMENSION
@@ -50,8 +51,11 @@ class Scored:
         return [name for name in self.ranked if self.kind[name] == kind]
 
     def placebo(self) -> list[str]:
-        """Return the placebo that scores highest, held-out seeds included: signals must beat it."""
-        found = self.of_kind("placebo")
+        """Return the placebo that scores highest, held-out seeds included: signals must beat it.
+
+        Hyperparameters are none of them: they hold the option in which a control differs.
+        """
+        found = [name for name in self.of_kind("placebo") if name != REGRESSION]
         return sorted(found, key=lambda name: -self.auroc(name)["value"])[:1]
 
     def value(self, signal: str, score: str, control: str | None, rate: float | None) -> Any:
@@ -89,15 +93,14 @@ class Scored:
     def separating(self) -> list[str]:
         """Return the signals that separate runs that grok from every kind of control that decides.
 
-        The interval of each AUROC lies above 0.5: a mean may be above it with one kind reversed.
+        The intervals of the mean AUROC and, where there is one, of each kind lie above 0.5: a mean
+        may be above it with one kind reversed.
         """
         return [
             name
             for name in self.of_kind("signal") + self.of_kind("family")
-            if all(
-                (self.at.get((name, "auroc", kind, None), {}).get("ci_low") or 0) > 0.5
-                for kind in self.against
-            )
+            if (self.auroc(name)["ci_low"] or 0) > 0.5
+            and all(low_end(self.at.get((name, "auroc", k, None))) > 0.5 for k in self.against)
         ]
 
     def in_time(self) -> list[str]:
@@ -120,6 +123,13 @@ class Scored:
         said += [f"{name} {self.written(name)}" for name in self.of_kind("family")]
         said += [f"the best placebo, {name}, {self.written(name)}" for name in self.placebo()]
         return f"On {self.name} {'; '.join(said)}."
+
+
+def low_end(row: Row | None) -> float:
+    """Return the lower end of an interval, or the number itself where it has none."""
+    if row is None:
+        return 0.0
+    return float(row["value"] if row["ci_low"] is None else row["ci_low"])
 
 
 def percent(share: float) -> str:

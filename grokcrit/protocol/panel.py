@@ -154,7 +154,7 @@ def draw_costs(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str]) -> N
             ax.plot(found, [k] * len(found), "|", color=style.RED, markersize=4)
     ax.set_xscale("log")
     ax.axvline(1, **style.UNITY)
-    ax.set_xlabel("epochs of training")
+    ax.set_xlabel("epochs")
     ax.set_title("cost", fontsize=8)
 
 
@@ -177,7 +177,8 @@ def legend(ax: Axes, cases: Sequence[Scored], bars: str) -> None:
     note = (
         "Leads: median epochs from an alarm to g (grokked) and to c (test accuracy leaves chance), "
         f"of signals that separate, where at most {rate} of each kind of exploring controls alarm; "
-        "open: most runs get no alarm. Grey: too late to warn. Cost: of one measurement."
+        "open: most runs get no alarm. Grey: too late to warn. Cost: of one measurement, in epochs "
+        "of training."
     )
     figure = ax.get_figure(root=True)
     assert figure is not None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import grokcrit
-from grokcrit.base.errors import OptionError, TableError
+from grokcrit.base.errors import OptionError, RunError, TableError
 from grokcrit.base.options import CascadeOptions
 from grokcrit.cascades.graphs import graph
 from grokcrit.signals import State, UndefinedError, registry, signal, state
@@ -244,6 +244,21 @@ def test_a_function_of_a_module_is_a_signal():
     assert (found.name, found.about) == ("largest", "Return the largest weight.")
     with pytest.raises(OptionError, match="nowhere"):
         registry.chosen(("nowhere:largest",))
+
+
+def test_a_signal_cannot_take_the_name_of_another(monkeypatch):
+    """Fault: a user's `density` in place of ours, or a row that `warn` overwrites."""
+    monkeypatch.setattr(registry, "_known", dict(registry.own()))
+    for name in ("density", "white-noise", "test_accuracy"):
+        with pytest.raises(OptionError, match=name):
+            signal(name, about="mine")(largest)
+
+
+def test_a_signal_that_fails_is_named(monkeypatch):
+    monkeypatch.setattr(registry, "_known", dict(registry.own()))
+    signal("failing", about="divides by zero")(lambda state: 1 // 0)
+    with pytest.raises(RunError, match="the signal failing failed at epoch 0"):
+        measured(**PARITY, signals="failing", threads=1)
 
 
 def test_another_package_names_signals_as_entry_points(monkeypatch):

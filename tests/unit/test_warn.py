@@ -15,6 +15,7 @@ import grokcrit
 from grokcrit.base.errors import FitError
 from grokcrit.base.stage_options import WarnOptions
 from grokcrit.protocol import concordance, intervals
+from grokcrit.protocol.account import cases_in
 from grokcrit.protocol.courses import Course, course_of
 from grokcrit.protocol.designs import designs_of, kind_of, watched
 from grokcrit.protocol.detectors import DETECTORS, SIGNS, statistic
@@ -201,11 +202,94 @@ def test_clocks_score_a_half_exactly():
     assert min(timed["n_runs"], timed["n_controls"]) > 20
 
 
-def test_a_signal_that_is_never_defined_ties_everywhere():
+def test_a_signal_that_is_never_defined_is_not_scored():
     nothing = {"empty": lambda at: np.full(len(at), np.nan)}
     scored = grokcrit.warn(binormal(more=lambda *_: nothing), **QUICK)
-    assert one(scored, signal="empty", score="auroc", control="all")["value"] == 0.5
-    assert one(scored, signal="empty", score="coverage", rate=0.05)["value"] == 0.0
+    assert {r["score"] for r in rows(scored, signal="empty")} == {"cost"}
+    assert rows(scored, signal="level", score="auroc")
+
+
+def test_a_detector_that_most_controls_leave_undefined_is_not_chosen():
+    """Fault: runs are told apart by how early a window of the signal begins."""
+
+    def late(rng, case):
+        noise = rng.standard_normal(141)
+        return {"late": np.where((case != "base") & (np.arange(141) < M + 8), np.nan, noise)}
+
+    scored = grokcrit.warn(binormal(more=late), **QUICK)
+    found = one(scored, signal="late", score="auroc", control="all")
+    assert found["detector"] != "cusum"
+    assert found["ci_low"] < 0.5 < found["ci_high"]
+
+
+def test_controls_measured_at_other_epochs_are_refused():
+    """Fault: the largest of many values is larger than that of few, in noise as well."""
+    parts = []
+    for seed in range(20):
+        noise = {"x": np.random.default_rng(seed).standard_normal}
+        parts += run("base", seed, {"x": lambda at, n=noise: n["x"](len(at))})
+        parts += run("k", seed, {"x": lambda at, n=noise: n["x"](len(at))}, g=None, every=6)
+    with pytest.raises(FitError, match="every 1 epochs on base and every 6 on its control k"):
+        grokcrit.warn(table(parts, {"base": None, "k": "base"}), **QUICK)
+
+
+def test_tables_of_two_tasks_with_networks_of_one_width_are_scored_together():
+    """Fault: records of tensors contradict one another, though nothing here reads them."""
+    parts = []
+    for k, task in enumerate(("one", "two")):
+        made = binormal(seeds=12)
+        text = made.schema.metadata[b"grokcrit"].decode()
+        record = json.loads(text) | {
+            "widths": {"8": [{"name": task, "shape": [k + 1], "offset": 0}]}
+        }
+        record["cases"] = {f"{name}-{task}": v for name, v in record["cases"].items()}
+        record["cases"][f"shuffled-{task}"]["control"] = f"base-{task}"
+        names = pa.array([f"{name}-{task}" for name in made["case"].to_pylist()])
+        made = made.set_column(made.schema.get_field_index("case"), "case", names)
+        parts.append(made.replace_schema_metadata({"grokcrit": json.dumps(record)}))
+    scored = grokcrit.warn(parts, **QUICK)
+    assert {r["case"] for r in rows(scored, score="auroc")} == {"base-one", "base-two"}
+
+
+def test_alarms_before_c_are_counted_where_c_comes_after_memorising():
+    """Fault: runs in which nothing can warn count as runs in which nothing did."""
+    parts = []
+    for seed in range(40):
+        for case in ("base", "k"):
+            g = None if case == "k" else (G if seed % 4 > 1 else M + 10)
+            step = {"x": lambda at, up=case == "base": up * (at >= M + 2.0)}
+            parts += run(case, seed, step, g=g)
+    scored = grokcrit.warn(table(parts, {"base": None, "k": "base"}), **QUICK)
+    found = one(scored, signal="x", score="coverage-c", rate=0.1)
+    assert (found["value"], found["n_runs"]) == (1.0, 10)
+    assert one(scored, signal="x", score="coverage", rate=0.1)["n_runs"] == 20
+
+
+def test_thresholds_hold_for_each_kind_of_control():
+    """Fault: a rate over all controls, which one kind exhausts."""
+
+    def shifted(rng, case):
+        return {"s": jump(rng, {"base": 4.0, "shuffled": 2.0, "few": 0.0}[case])}
+
+    made = binormal(kinds=("shuffled", "few"), more=shifted)
+    course = course_of(watch_of(made, 0)[0], "s")
+    found = lock(course)
+    scores = statistic(course, found.detector, found.sign)[:, 0]
+    for rate, level in found.thresholds.items():
+        for kind in (0, 1):
+            mine = scores[course.watch.kind == kind]
+            assert len(mine) == 24
+            assert (mine > level).mean() <= rate
+
+
+def test_a_signal_that_is_reversed_on_one_kind_does_not_separate():
+    def reversed_on_few(rng, case):
+        return {"r": jump(rng, {"base": 0.0, "shuffled": -9.0, "few": 2.0}[case])}
+
+    made = binormal(kinds=("shuffled", "few"), size=5.0, more=reversed_on_few)
+    (case,) = cases_in(grokcrit.warn(made, **QUICK).to_pylist(), 0.95)
+    assert "level" in case.separating()
+    assert "r" not in case.separating()
 
 
 def test_alarms_leads_and_cost_are_those_of_a_step():
@@ -272,7 +356,7 @@ def excluded(made, names, times, resamples):
         explore, held = (course_of(watch, name) for watch in watches)
         for _ in range(times):
             under = lock(exchanged(explore, rng))
-            for row in scores_of(Held(exchanged(held, rng), under, options, True)):
+            for row in scores_of(Held(exchanged(held, rng), under, options, (24, 24))):
                 if row["score"] in ("auroc", "tauc") and row["control"] == "all":
                     out = not row["ci_low"] <= 0.5 <= row["ci_high"]
                     missed.setdefault(row["score"], []).append(out)
