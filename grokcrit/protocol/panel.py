@@ -138,6 +138,8 @@ def draw_leads(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str], scor
     ax.axvline(0, **style.UNITY)
     ax.margins(x=0.08)
     low, high = ax.get_xlim()
+    if low == high:  # no signal has a lead
+        low, high = -1.0, 1.0
     if score == "lead-c":  # an alarm after that is none
         ax.axvspan(low, 0, color=style.NULL, **style.BAND)
     ax.set(xlim=(low, high), xlabel="epochs")
@@ -147,13 +149,13 @@ def draw_costs(ax: Axes, cases: Sequence[Scored], kinds: Mapping[str, str]) -> N
     """Draw the range over cases of what a signal costs, as a share of an epoch of training."""
     from grokcrit.plot import style
 
+    ax.set_xscale("log")
+    ax.axvline(1, **style.UNITY)
     for k, name in enumerate(kinds):
         found = numbers(cases, name, "cost")
         if found:
             ax.plot([min(found), max(found)], [k, k], color=style.RED, linewidth=1.2)
             ax.plot(found, [k] * len(found), "|", color=style.RED, markersize=4)
-    ax.set_xscale("log")
-    ax.axvline(1, **style.UNITY)
     ax.set_xlabel("epochs")
     ax.set_title("cost", fontsize=8)
 

@@ -37,6 +37,7 @@ class Signal:
     values: Reals  # (R, E), NaN where it is undefined or not measured
     there: npt.NDArray[np.bool_]  # (R,): whether a run has rows of it
     seconds: Reals  # (R, E): time that it took, NaN where that is not known
+    rows: npt.NDArray[np.bool_]  # (R, E): where it was measured, undefined or not
 
     @property
     def step(self) -> float:
@@ -74,7 +75,9 @@ class Runs:
             for name in ("width", "n_params", "seed", *TIMES, "last", "training_seconds")
         }
         signals = {
-            name: Signal(s.epochs, s.values[chosen], s.there[chosen], s.seconds[chosen])
+            name: Signal(
+                s.epochs, s.values[chosen], s.there[chosen], s.seconds[chosen], s.rows[chosen]
+            )
             for name, s in self.signals.items()
         }
         return replace(self, **arrays, signals=signals)
@@ -173,8 +176,10 @@ def signal_of(
     values, seconds = np.full((2, runs, len(epochs)), np.nan)
     values[run[mine], place] = rows["value"][mine]
     seconds[run[mine], place] = rows["seconds"][mine]
-    there = np.bincount(run[mine], minlength=runs) > 0
-    return Signal(epochs, values, there, seconds)
+    measured = np.zeros(values.shape, bool)
+    measured[run[mine], place] = True
+    there = np.any(measured, axis=1)
+    return Signal(epochs, values, np.asarray(there), seconds, measured)
 
 
 def chance_of(task: str, options: Mapping[str, Any], test: Signal) -> Reals:
@@ -208,7 +213,7 @@ def placebos(runs: Runs, measured: Mapping[str, Signal], root_seed: int) -> dict
     there = np.any([each.there for each in measured.values()], axis=0)
     present = np.zeros((len(there), len(epochs)), bool)
     for each in measured.values():
-        present[:, np.searchsorted(epochs, each.epochs)] |= ~np.isnan(each.values)
+        present[:, np.searchsorted(epochs, each.epochs)] |= each.rows
 
     def noise(purpose: str) -> Reals:
         places = zip(runs.width, runs.seed, strict=True)
@@ -226,7 +231,7 @@ def placebos(runs: Runs, measured: Mapping[str, Signal], root_seed: int) -> dict
     }
     untimed = np.full((len(there), len(epochs)), np.nan)
     return {
-        name: Signal(epochs, np.where(present, each, np.nan), there, untimed)
+        name: Signal(epochs, np.where(present, each, np.nan), there, untimed, present)
         for name, each in values.items()
     }
 
@@ -269,7 +274,8 @@ def families_of(runs: Runs, least: int) -> Runs | None:
         return np.array([median_of_most(times[mine]) for mine in members])
 
     everywhere = np.ones(len(seeds), bool)
-    slope = Signal(size.epochs, np.array(values), everywhere, np.array(seconds))
+    found = np.array(values)
+    slope = Signal(size.epochs, found, everywhere, np.array(seconds), np.isfinite(found))
     return replace(
         runs,
         width=np.zeros(len(seeds), np.int64),

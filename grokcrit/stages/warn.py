@@ -270,7 +270,7 @@ def left_out_words(rows: Sequence[Row]) -> list[str]:
     left: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         if row["score"] == LEFT_OUT:
-            what = "families" if row["signal"] else "runs"
+            what = "families" if row.get("signal") else "runs"
             who = f"controls ({what})" if row["control"] else f"{what} that should grok"
             left[row["case"], who, row["method"]] += round(row["value"])
     return [f"{case}: {count} {who}, {why}" for (case, who, why), count in left.items()]

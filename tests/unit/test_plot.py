@@ -23,6 +23,7 @@ from grokcrit.questions import collapse
 from grokcrit.scaling import ensembles as scaling
 from tests.sweeps.made import swept
 from tests.unit import synthetic
+from tests.unit.signals import small
 
 ALL = NAMES
 STAGES = ("train", "avalanche", "fss", "bootstrap", "diagnostics", "sweep")
@@ -65,6 +66,8 @@ def given(tables, name):
         ]
         rows = [r | {"memorise_epoch": 20} for r in rows]
         return [grokcrit.diagnose(synthetic.table(rows + control), **QUICK, only="controls")]
+    if name == "warn":
+        return [grokcrit.warn(small(), resamples=50)]
     if name != "robustness":
         return [tables[s] for s in STAGES]
     grid = {"topology": ("ba", "ring"), "graph_seeds": 2, "alpha": (0.3,), "quantile": (90,)}

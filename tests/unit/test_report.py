@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import grokcrit
@@ -18,11 +19,13 @@ from grokcrit.base.summary import Summary
 from grokcrit.report import page as stage
 from grokcrit.report import report
 from grokcrit.report.figures import Drawn
+from grokcrit.report.inputs import OF_CASES
 from grokcrit.tables import provenance, writing
 from tests.unit.made_claims import CLAIMS
+from tests.unit.signals import binormal
 
 # The figures of one training; that of a sweep is in the tests of sweeps, ccdf stands for fig2.
-OF_ONE = [each for each in stage.drawings() if each.of != "sweep" and each.name != "ccdf"]
+OF_ONE = [each for each in stage.drawings() if each.of not in OF_CASES and each.name != "ccdf"]
 NASTY = "<script>alert(1)</script> \"&' <img src=x>"
 VOID = {"meta", "link", "img", "br", "hr"}
 
@@ -362,3 +365,18 @@ def test_every_file_that_is_read_beside_the_code_is_part_of_the_package():
     beside = {p for kind in ("jinja", "css", "mplstyle") for p in package.rglob(f"*.{kind}")}
     assert len(beside) == 3
     assert beside <= packed
+
+
+def test_a_page_about_warnings_alone_answers_their_question(tmp_path):
+    """Fault: signals tables of a folder are taken for one experiment, or the answer is of D."""
+    made = binormal(seeds=14, size=9.0, m=5, g=45, end=60, every=5)
+    pq.write_table(made, tmp_path / "one.parquet")
+    pq.write_table(made, tmp_path / "two.parquet")
+    table = grokcrit.warn(made, resamples=50)
+    pq.write_table(table, tmp_path / "warn.parquet")
+    found = report(tmp_path, tmp_path / "r.html")
+    (answer,) = found.answers
+    assert (answer.id, answer.word) == ("warn", "Yes, some signals")
+    page = Reader((tmp_path / "r.html").read_text())
+    assert len(page.all("img")) == 1
+    assert found.missing == []

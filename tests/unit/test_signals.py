@@ -402,7 +402,7 @@ def test_cells_of_controls_do_not_draw_what_they_change():
         ("lr=2..1", "range"),
         ("hidden=8..16", "must be one of"),
         ("lr=-1..1", "above 0"),
-        ("weight-decay=0..1:log", "range"),
+        ("weight-decay=0..1:log", "above 0"),
     ],
 )
 def test_a_draw_that_cannot_be_is_refused(text, about):

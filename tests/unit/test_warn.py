@@ -708,7 +708,7 @@ def test_the_summary_fits_a_terminal_and_names_the_best_signal():
 
     made = warn_summary(grokcrit.warn(binormal(size=0.0, more=more), **QUICK))
     assert made.title.startswith("On base the best signal is good: AUROC 0.")
-    assert "white noise 0." in made.title
+    assert "white-noise, 0." in made.title
     assert len(made.rows) <= 12
     assert made.rows[0]["signal"] == "good"
     assert len(made.details) > 50
