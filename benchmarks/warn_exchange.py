@@ -5,7 +5,8 @@
 In each group of a run that groks and its controls the labels are exchanged at random, in the
 exploring and in the held-out half, and every signal is locked and scored again: AUROC and tAUC,
 mean over kinds of control. Of 95 % intervals 5 % should then exclude 0.5. Seeds without a control
-of every kind are left out, so that each group has the same labels to exchange.
+of every kind are left out, so that each group has the same labels to exchange; of fewer than six
+groups `warn` gives no interval.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def excluded(unit, times, options):
     """Return for each primary score how many of some exchanges exclude 0.5, and of how many."""
     rng = np.random.default_rng(0)
     halves = [course_of(complete(watch), unit.signal) for watch in (unit.explore, unit.held)]
-    if None in halves:
+    if None in halves or min(len(np.unique(each.watch.group)) for each in halves) < FEWEST:
         return {}
     found = defaultdict(list)
     for _ in range(times):
