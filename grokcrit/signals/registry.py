@@ -83,18 +83,19 @@ def signal(
     check_choice("kind", kind, KINDS)
 
     def register(of: Callable[[State], float]) -> Callable[[State], float]:
-        add(Signal(name, of, about, source, kind, needs, costly))
+        new = Signal(name, of, about, source, kind, needs, costly)
+        check_name(new)
+        _known[name] = new
         return of
 
     return register
 
 
-def add(new: Signal) -> None:
-    """Remember a signal; raise OptionError where the name is another's."""
+def check_name(new: Signal) -> None:
+    """Raise OptionError where the name of a signal is another's."""
     known = _known.get(new.name)
     if new.name in RESERVED or (known and known.of is not new.of and not reloaded(known, new)):
         raise OptionError("signals", f"{new.name} is a name of grokcrit's; give yours another")
-    _known[new.name] = new
 
 
 def reloaded(old: Signal, new: Signal) -> bool:
@@ -162,8 +163,10 @@ def imported(place: str) -> Signal:
             return each
     if not callable(of) or isinstance(of, type):
         raise OptionError("signals", f"{place} is no function of the state")
-    add(Signal(function.replace("_", "-"), of, (of.__doc__ or "").partition("\n")[0]))
-    return _known[function.replace("_", "-")]
+    # Not remembered: `all` means what is registered, whoever was asked for by place before.
+    new = Signal(function.replace("_", "-"), of, (of.__doc__ or "").partition("\n")[0])
+    check_name(new)
+    return new
 
 
 def kind_of(name: str) -> str:
