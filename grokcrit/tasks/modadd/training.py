@@ -15,7 +15,8 @@ from grokcrit.base.parallel import Progress
 from grokcrit.base.processes import in_processes
 from grokcrit.base.rng import stream
 from grokcrit.cascades.graphs import Graph, graph_of
-from grokcrit.signals.state import HALF
+from grokcrit.signals.gradient import gini as gini_of
+from grokcrit.signals.state import HALF, UndefinedError
 from grokcrit.tasks import snapshots
 from grokcrit.tasks.modadd import ModaddOptions
 from grokcrit.tasks.modadd.models import Model, initial_parameters
@@ -173,11 +174,10 @@ def share(right: npt.NDArray[np.bool_]) -> float:
 
 def gini(values: npt.NDArray[np.floating]) -> float:
     """Gini coefficient of the magnitudes, 0 for equal ones; NaN where all are 0."""
-    ordered = np.sort(np.abs(values.astype(np.float64)))
-    n, total = len(ordered), ordered.sum()
-    if total == 0:
+    try:
+        return gini_of(np.sort(np.abs(values.astype(np.float64))))
+    except UndefinedError:
         return np.nan
-    return float(2 * (np.arange(1, n + 1) @ ordered) / (n * total) - (n + 1) / n)
 
 
 def train_run(task: tuple[ModaddOptions, int, int, bool]) -> Trained:
