@@ -14,13 +14,11 @@ import pyarrow.compute as pc
 from grokcrit.base.rng import stream
 from grokcrit.scaling.ensembles import Ints, Reals, column
 from grokcrit.scaling.fits import exponents
-from grokcrit.tables.schemas import MEMORISED
+from grokcrit.tables.schemas import GROKKED, MEMORISED
 
 # Names of rows that are no signals: what times are read from, and what D is made of.
 TRAIN_ACCURACY, TEST_ACCURACY, SIZE = "train_accuracy", "test_accuracy", "size"
 INGREDIENTS = (TRAIN_ACCURACY, TEST_ACCURACY, SIZE)
-# Test accuracy above which a run has grokked.
-GROKKED = 0.99
 # Share of the way from chance to 1 at which test accuracy has left chance.
 LEFT = 0.1
 # The signal of a family of widths, and the least sizes that a slope is fitted to.

@@ -148,6 +148,8 @@ GROK = Column(
 )
 # Training accuracy above which a run has memorised: that of grokking in `modadd`.
 MEMORISED = 0.99
+# Test accuracy above which a run has grokked (2604.16431).
+GROKKED = 0.99
 ACCURACIES = (
     Column("train_accuracy", pa.float64(), "share of training patterns right", True, 0),
     Column("test_accuracy", pa.float64(), "share of test patterns right", True, 0),

@@ -15,12 +15,9 @@ from grokcrit.cascades.single import CascadeResult, cascade, of_one
 from grokcrit.signals.collector import Collector
 from grokcrit.signals.registry import chosen
 from grokcrit.signals.state import Source
-from grokcrit.tables.schemas import MEMORISED
+from grokcrit.tables.schemas import GROKKED, MEMORISED
 from grokcrit.tasks.options import RunOptions, Trained
 from grokcrit.tasks.train_rows import RunName, rows_of
-
-# Test accuracy above which a run has grokked (2604.16431).
-GROKKED = 0.99
 
 Gradient = npt.NDArray[np.floating]
 Measured = list[dict[str, Any]]
