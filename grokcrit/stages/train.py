@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from grokcrit.base.degenerate import zero_threshold
 from grokcrit.base.errors import OptionError, TableError
-from grokcrit.base.options import INT32_MAX, CascadeOptions, listed
+from grokcrit.base.options import INT32_MAX, CascadeOptions, listed, options_of
 from grokcrit.base.parallel import Progress
 from grokcrit.base.summary import Row, Summary
 from grokcrit.cascades.graphs import check_graph
@@ -97,7 +97,7 @@ def record(options: RunOptions, schema: str = TRAIN.name) -> provenance.Record:
     """Make the record of a training."""
     return provenance.record(
         schema,
-        {name: value for name, value in asdict(options).items() if name != "exposures"},
+        {name: getattr(options, name) for name in options_of(type(options))},
         root_seed=options.seed,
         cases={each.case: each.case_options for each in options.cells()},
         widths={str(h): tensors_of(options.shapes(h)) for h in options.hidden},
