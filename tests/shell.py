@@ -51,6 +51,18 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a folder, with this Python and its grokcrit."""
+    programs = [f"PYTHON={sys.executable}", f"GROKCRIT={sys.executable} -m grokcrit"]
+    return subprocess.run(
+        ["make", "-C", str(folder), *programs, *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def writes_into(process: subprocess.Popen[str], folder: Path) -> bool:
     """Whether a process has begun a file there: one under a temporary name, or one with none."""
     if list(folder.glob(".grokcrit-*.tmp")):

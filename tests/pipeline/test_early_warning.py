@@ -9,31 +9,27 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.shell import ENVIRONMENT
+from tests.shell import ENVIRONMENT, make
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/early-warning"
 # Sizes at which a task takes seconds; half of the runs grok all the same.
 SMALL = ["RUNS=6", "CONTROLS=4", "MIX_RUNS=6", "MIX_CONTROLS=4", "P_FAMILIES=2", "SIGNALS=all"]
-SMALL += ["P_FAMILY_CONTROLS=2", "P_WIDTH=64", "P_WIDTHS=16,24,32,40,48,56,64,72"]
+SMALL += ["P_FAMILY_CONTROLS=2", "P_WIDTH=64", "P_WIDTHS=56,72,80,88,96,104,112,128"]
+# Every member of the two families groks at these widths: a control ends with its partner.
+SMALL += ["AFTER_P=300"]
 
 
-def make(tmp_path, *arguments):
+def made(tmp_path, *arguments):
     shutil.copy(EXAMPLE / "Makefile", tmp_path)
-    done = subprocess.run(
-        ["make", "-C", str(tmp_path), f"GROKCRIT={sys.executable} -m grokcrit", *arguments],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.slow
 def test_tables_become_scores_and_a_figure_through_make(tmp_path):
-    make(tmp_path, "TASKS=P", *SMALL)
+    made(tmp_path, "TASKS=P", *SMALL)
     rows = pq.read_table(tmp_path / "build/warn.parquet").to_pylist()
     scored = {row["signal"]: row for row in rows if row["score"] == "auroc"}
     assert {"D", "density", "weight-norm", "white-noise", "task-structure"} <= set(scored)
@@ -46,7 +42,7 @@ def test_tables_become_scores_and_a_figure_through_make(tmp_path):
 
 def test_every_task_trains_its_runs_and_four_kinds_of_controls(tmp_path):
     """Fault: a control that shares less with its partner than the page says."""
-    lines = [line for line in make(tmp_path, "-n").splitlines() if " train " in line]
+    lines = [line for line in made(tmp_path, "-n").splitlines() if " train " in line]
     by_label = {re.search(r"--label (\S+)", line)[1]: line for line in lines if "size" not in line}
     kinds = ("few", "shuffled", "no-decay", "late")
     tasks = ("S", "P", "S-mix", "P-mix")

@@ -1,14 +1,12 @@
 """The examples run, at smoke size."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.shell import ENVIRONMENT
+from tests.shell import make
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,14 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_checkpoints_become_a_figure_through_make(tmp_path):
     for name in ("Makefile", "train.py"):
         shutil.copy(ROOT / "examples/ingest" / name, tmp_path)
-    programs = [f"GROKCRIT={sys.executable} -m grokcrit", f"PYTHON={sys.executable}"]
-    done = subprocess.run(
-        ["make", "-C", str(tmp_path), *programs, "HIDDEN=4,8,16", "SEEDS=2", "STEPS=40"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make(tmp_path, "HIDDEN=4,8,16", "SEEDS=2", "STEPS=40")
     assert done.returncode == 0, done.stderr
     assert "saved 30 checkpoints" in done.stdout
     table = pq.read_table(tmp_path / "build/ingest.parquet", columns=["width", "n_params", "epoch"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.shell import ENVIRONMENT
+from tests.shell import ENVIRONMENT, make
 
 pytestmark = [pytest.mark.slow, pytest.mark.extra("torch")]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -26,14 +26,7 @@ def built(name, folder):
         ignored = shutil.ignore_patterns("build*", "__pycache__")
         shutil.copytree(EXAMPLES / needed, folder / needed, ignore=ignored)
     shutil.copy(EXAMPLES / "live.mk", folder)
-    programs = [f"PYTHON={sys.executable}", f"GROKCRIT={sys.executable} -m grokcrit"]
-    done = subprocess.run(
-        ["make", "-C", str(folder / name), "-j2", *programs, "smoke"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make(folder / name, "-j2", "smoke")
     assert done.returncode == 0, done.stderr
     told = {
         (int(width), int(seed)): (int(parameters), int(rows))

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.shell import ENVIRONMENT, grokcrit
+from tests.shell import grokcrit, make
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["SEEDS=2", "EPOCHS=60", "HIDDEN=4 8 16"]
-
-
-def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", "-C", str(folder), f"GROKCRIT={sys.executable} -m grokcrit", *arguments],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

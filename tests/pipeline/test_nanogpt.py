@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +13,7 @@ import pytest
 from grokcrit.signals.registry import chosen
 from grokcrit.tables.reading import Inputs
 from grokcrit.tables.schemas import SIGNALS
-from tests.shell import ENVIRONMENT
+from tests.shell import make
 
 pytestmark = [pytest.mark.slow, pytest.mark.extra("torch")]
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/nanogpt"
@@ -26,14 +24,7 @@ def made(target: str, folder: Path) -> str:
     for path in EXAMPLE.iterdir():
         if path.is_file():
             shutil.copy(path, folder)
-    programs = [f"PYTHON={sys.executable}", f"GROKCRIT={sys.executable} -m grokcrit"]
-    done = subprocess.run(
-        ["make", "-C", str(folder), "-j2", *programs, target],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = make(folder, "-j2", target)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
