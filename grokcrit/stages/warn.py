@@ -136,15 +136,13 @@ def check_steps(designs: Sequence[Design], cases: Sequence[Runs]) -> None:
     """
     named = {runs.name: runs for runs in cases}
     for design in designs:
-        base = named.get(design.base)
-        for control in design.controls:
-            other = named.get(control)
-            for signal in sorted({*base.signals} & {*other.signals}) if base and other else ():
-                assert base is not None
-                assert other is not None
-                steps = {each.name: each.signals[signal].step for each in (base, other)}
-                if len({step for step in steps.values() if step}) > 1:
-                    a, b = steps.values()
+        if design.base not in named:
+            continue
+        base = named[design.base]
+        for other in (named[name] for name in design.controls if name in named):
+            for signal in sorted({*base.signals} & {*other.signals}):
+                a, b = (each.signals[signal].step for each in (base, other))
+                if a and b and a != b:
                     raise FitError(
                         f"{signal} is measured every {a:g} epochs on {base.case} and every {b:g} "
                         f"on its control {other.case}; measure both with the same --signal-every"
