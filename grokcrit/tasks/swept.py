@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pyarrow as pa
 
 from grokcrit.base.options import CascadeOptions, Option, by_group, options_of
@@ -38,7 +36,7 @@ def column_of(option: Option, name: str, of: str = "") -> Column:
         of + option.phrase,
         nullable=True,
         minimum=0 if number else None,
-        maximum=sys.float_info.max if option.kind is float else 2**63 - 1,
+        maximum=None if option.kind is float else 2**63 - 1,
         parse=option.parse,
         optional=True,  # a sweep of an earlier version lacks the options that were added
     )
